@@ -1,0 +1,1 @@
+"""The registry's store: one contract, etcd and memory behind it."""

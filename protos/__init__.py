@@ -1,0 +1,1 @@
+"""The interfaces on the wire: .proto texts and the modules generated from them."""

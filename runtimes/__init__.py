@@ -1,0 +1,1 @@
+"""Model servers that speak the model-runtime interface."""

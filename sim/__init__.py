@@ -1,0 +1,1 @@
+"""The simulator: plays the rules of meshcore in simulated time."""
