@@ -1,0 +1,104 @@
+"""The failures a request can end in, each with the gRPC status a client sees (docs/design.md, statuses)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """gRPC status names, so that the core needs no gRPC."""
+
+    CANCELLED = "CANCELLED"
+    UNKNOWN = "UNKNOWN"
+    INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    NOT_FOUND = "NOT_FOUND"
+    ALREADY_EXISTS = "ALREADY_EXISTS"
+    RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
+    FAILED_PRECONDITION = "FAILED_PRECONDITION"
+    UNIMPLEMENTED = "UNIMPLEMENTED"
+    INTERNAL = "INTERNAL"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+class MeshError(Exception):
+    """A request's end without an answer: ``code`` and the ``text`` that the client reads."""
+
+    code = Code.INTERNAL
+
+    def __init__(self, text: str, code: Code | None = None) -> None:
+        super().__init__(text)
+        self.text = text
+        self.code = code or type(self).code
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and (other.code, other.text) == (self.code, self.text)  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.code, self.text))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.code}, {self.text!r})"
+
+
+class InvalidRequest(MeshError):
+    """The request itself is wrong; asking again cannot help."""
+
+    code = Code.INVALID_ARGUMENT
+
+
+class UnknownModel(MeshError):
+    """No such registration."""
+
+    code = Code.NOT_FOUND
+
+    def __init__(self, text: str = "model not found") -> None:
+        super().__init__(text)
+
+
+class ModelExists(MeshError):
+    """Another registration stands under the same id."""
+
+    code = Code.ALREADY_EXISTS
+
+
+class HasReferents(MeshError):
+    """A virtual model still points here."""
+
+    code = Code.FAILED_PRECONDITION
+
+
+class LoadFailure(MeshError):
+    """The runtime, or the mesh before it, could not load the model."""
+
+
+class ChurnRefused(LoadFailure):
+    """Loading would evict models used only just now."""
+
+
+class NeverFits(LoadFailure):
+    """The model is larger than the instance."""
+
+
+class NowhereToLoad(MeshError):
+    """No instance is left that may load the model."""
+
+
+class RoundsExhausted(MeshError):
+    """The request went round as often as it may."""
+
+
+class StoreAway(MeshError):
+    """The registry's store does not answer."""
+
+    code = Code.UNAVAILABLE
+
+
+class Draining(MeshError):
+    """This instance takes no new loads and nobody else is there."""
+
+    code = Code.UNAVAILABLE
+
+
+class BadRecord(MeshError):
+    """A record in the store cannot be read; ``text`` names its key and what is wrong."""

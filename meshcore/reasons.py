@@ -1,0 +1,121 @@
+"""Why a choice was made: the record that travels with every command, and the bounded log of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import islice
+
+CANDIDATES_KEPT = 16
+KEPT_PER_MODEL = 8
+KEPT_IN_ALL = 50_000
+
+
+class Rule(StrEnum):
+    """The rule that decided."""
+
+    HOLDER = "holder"  # which copy answers a request
+    PLACE = "place"  # which instance loads a model
+    ACCEPT = "accept"  # this instance takes a load
+    REFUSE = "refuse"  # this instance does not take a load
+    LOAD = "load"  # a queued load starts
+    EVICT = "evict"  # a copy makes room
+    READY = "ready"  # a copy answers requests
+    FAIL = "fail"  # a load went wrong
+    REMOVE = "remove"  # a copy goes for another cause than room
+    UNLOAD = "unload"  # a runtime gives memory back
+    DEREGISTER = "deregister"  # a record stops naming a copy
+    PRUNE = "prune"  # a record stops naming somebody else's lost copy
+    REGISTER = "register"
+    UNREGISTER = "unregister"
+    TOUCH = "touch"  # a registration's last use is refreshed
+    PUBLISH = "publish"  # this instance's record is written
+    DRAIN = "drain"  # this instance is going
+
+
+class Rejected(StrEnum):
+    """Why a candidate was not chosen."""
+
+    TRIED = "tried"  # this request was there already
+    HOLDS = "holds"  # has a copy
+    FAILED = "failed"  # failed to load this model
+    EXCLUDED = "excluded"  # the caller said so
+    DRAINING = "draining"
+    UNREACHABLE = "unreachable"
+    OUT_OF_RANGE = "out-of-range"  # too far behind the best
+    BUSY = "busy"  # too many requests a minute
+    NOT_READY = "not-ready"  # still loading while another copy is ready
+    OUTSTANDING = "outstanding"  # has more calls under way
+    NOT_DRAWN = "not-drawn"  # equal, the draw fell elsewhere
+    TOO_SMALL = "too-small"  # can never hold the model
+    IN_USE = "in-use"  # answering requests, others go first
+    LOADING = "loading"  # half loaded, others go first
+    NEWER = "newer"  # used more recently than what was chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One alternative: its score (first difference decides) and, if not chosen, why not."""
+
+    id: str
+    score: tuple[int | str, ...] = ()
+    rejected: Rejected | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why: ``seq`` and ``at`` are stamped when the reason is logged."""
+
+    rule: Rule
+    model: str
+    chosen: str
+    cause: str
+    view_revision: int = 0
+    inputs: Mapping[str, int | str] = field(default_factory=dict)
+    candidates: tuple[Candidate, ...] = ()
+    more: int = 0
+    """Candidates beyond those listed."""
+    seq: int = 0
+    at: int = 0
+
+
+def trimmed(candidates: list[Candidate]) -> tuple[tuple[Candidate, ...], int]:
+    """The candidates to keep in a Reason and how many were left out."""
+    return tuple(candidates[:CANDIDATES_KEPT]), max(0, len(candidates) - CANDIDATES_KEPT)
+
+
+class ReasonLog:
+    """The latest reasons: a ring for the instance and the last few of each model."""
+
+    def __init__(self, kept: int = KEPT_IN_ALL, kept_per_model: int = KEPT_PER_MODEL) -> None:
+        self._ring: deque[Reason] = deque(maxlen=kept)
+        self._by_model: dict[str, deque[Reason]] = {}
+        self._kept_per_model = kept_per_model
+        self._seq = 0
+
+    def add(self, reason: Reason, now: int) -> Reason:
+        """Stamp ``reason`` with its number and instant, keep it and return it as kept."""
+        self._seq += 1
+        stamped = Reason(
+            reason.rule, reason.model, reason.chosen, reason.cause, reason.view_revision,
+            reason.inputs, reason.candidates, reason.more, self._seq, now,
+        )  # fmt: skip
+        self._ring.append(stamped)
+        if stamped.model:
+            self._by_model.setdefault(stamped.model, deque(maxlen=self._kept_per_model)).append(stamped)
+        return stamped
+
+    def forget(self, model: str) -> None:
+        """Drop what is kept for a model that is gone; the ring keeps its own."""
+        self._by_model.pop(model, None)
+
+    def of(self, model: str) -> tuple[Reason, ...]:
+        """The last reasons about ``model``, oldest first."""
+        return tuple(self._by_model.get(model, ()))
+
+    def since(self, seq: int) -> Iterator[Reason]:
+        """Reasons numbered above ``seq`` that are still kept, oldest first."""
+        skip = max(0, seq - (self._seq - len(self._ring)))
+        return islice(self._ring, skip, None)
