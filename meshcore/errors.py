@@ -32,7 +32,9 @@ class MeshError(Exception):
         self.code = code or type(self).code
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and (other.code, other.text) == (self.code, self.text)  # type: ignore[attr-defined]
+        if not isinstance(other, MeshError):
+            return NotImplemented
+        return type(other) is type(self) and (other.code, other.text) == (self.code, self.text)
 
     def __hash__(self) -> int:
         return hash((type(self), self.code, self.text))

@@ -1,0 +1,155 @@
+"""What the core wants done: commands, all imperatives, each choice with its Reason.
+
+An answer is exactly one event, success or failure; the driver turns silence into failure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meshcore.errors import MeshError
+from meshcore.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Predict:
+    """Ask the runtime for a size; answered by Predicted."""
+
+    model: str
+    gen: int
+    type: str
+    path: str
+    key: str
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Load a copy; answered by Loaded or LoadFailed."""
+
+    model: str
+    gen: int
+    type: str
+    path: str
+    key: str
+    deadline_ms: int
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class CancelLoad:
+    """Nobody wants the running load any more; Load is answered all the same."""
+
+    model: str
+    gen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Ask the runtime how large a loaded copy is; answered by Measured."""
+
+    model: str
+    gen: int
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Let no further request reach a copy; answered by Drained."""
+
+    model: str
+    gen: int
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unload:
+    """Give a copy's memory back; answered by Unloaded or UnloadFailed."""
+
+    model: str
+    gen: int
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Write a model's record if it still stands at ``expect`` (0: absent); ``value`` None deletes.
+
+    Answered by Committed, Conflicted or CommitFailed.
+    """
+
+    ticket: int
+    model: str
+    expect: int
+    value: bytes | None
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Write this instance's record under its lease; answered by Published or PublishFailed."""
+
+    seq: int
+    value: bytes
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A copy here that answers requests."""
+
+    gen: int
+    max_concurrency: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A copy of a model: its instance (this one included), when its load began, whether it answers."""
+
+    instance: str
+    load_ts: int
+    is_ready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """All that is known about where ``model`` answers; no holders: forget it. No answer."""
+
+    model: str
+    local: Local | None
+    holders: tuple[Holder, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """How to reach an instance, and whether it is worth trying."""
+
+    instance: str
+    address: str
+    is_ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """The instances that changed; an empty address: gone. No answer."""
+
+    peers: tuple[Peer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Let the flows waiting for this load go on: ``outcome`` None is ready. No answer."""
+
+    model: str
+    gen: int
+    outcome: MeshError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """All is deregistered: this instance may stop. No answer."""
+
+
+Command = (
+    Predict | Load | CancelLoad | Measure | Withdraw | Unload | Commit | Publish | Route | Peers | Settle | Stop
+)  # fmt: skip

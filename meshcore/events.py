@@ -1,0 +1,181 @@
+"""What the core is told: events, all past participles.
+
+``gen`` numbers the incarnations of copies on one instance: an answer for an older one is recognised and dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One key as the store has it: its id without the prefix, its value (None: deleted), its revision."""
+
+    id: str
+    value: bytes | None
+    mod: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySeen:
+    """Models as of ``revision``: all of them (``is_whole``), or what changed."""
+
+    revision: int
+    models: tuple[Seen, ...]
+    is_whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InstancesSeen:
+    """Instances as of ``revision``: all of them (``is_whole``), or what changed."""
+
+    revision: int
+    instances: tuple[Seen, ...]
+    is_whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """Answer to Predict; ``size_bytes`` 0: the runtime cannot tell."""
+
+    model: str
+    gen: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Answer to Load; ``size_bytes`` 0: not known yet."""
+
+    model: str
+    gen: int
+    size_bytes: int = 0
+    max_concurrency: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailed:
+    """Answer to Load."""
+
+    model: str
+    gen: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Answer to Measure; ``size_bytes`` 0: the runtime cannot tell."""
+
+    model: str
+    gen: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """Answer to Withdraw: nothing is under way on the copy any more, or its time is over."""
+
+    model: str
+    gen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unloaded:
+    """Answer to Unload."""
+
+    model: str
+    gen: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnloadFailed:
+    """Answer to Unload."""
+
+    model: str
+    gen: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Answer to Commit: the value stands in the store at revision ``mod``."""
+
+    ticket: int
+    mod: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conflicted:
+    """Answer to Commit: somebody else wrote; ``value`` (None: absent) stands at ``mod``."""
+
+    ticket: int
+    value: bytes | None
+    mod: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommitFailed:
+    """Answer to Commit: the store did not take it; nothing was written."""
+
+    ticket: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Answer to Publish."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishFailed:
+    """Answer to Publish."""
+
+    seq: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the plane counted for one copy here since it was last asked."""
+
+    model: str
+    count: int
+    last_used: int
+    in_flight: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Requests that the plane served by itself."""
+
+    usages: tuple[Usage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRenewed:
+    """The lease was lost and there is a new one: this instance's record is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """The instant that ``next_wake`` named has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrainAsked:
+    """This instance is to go: no new loads from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idled:
+    """Nothing is in flight any more, or the time for it is over: deregister."""
+
+
+Event = (
+    RegistrySeen | InstancesSeen | Predicted | Loaded | LoadFailed | Measured | Drained | Unloaded | UnloadFailed
+    | Committed | Conflicted | CommitFailed | Published | PublishFailed | Used | SessionRenewed | Ticked
+    | DrainAsked | Idled
+)  # fmt: skip
