@@ -1,0 +1,80 @@
+"""The newest known value of every key under one prefix, in whatever order the news of them comes.
+
+News comes by watch, and ahead of it by own commits and reads, so what is older than what is known is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from meshcore.events import Seen
+
+
+class Mirror:
+    """Values as bytes by id, each with the store revision that wrote it."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[bytes, int]] = {}
+        self._deleted: dict[str, int] = {}
+        """Revisions of deletions that the watch has yet to come to: until then it may tell what was there before."""
+        self.revision = 0
+        """The watch has told everything up to this revision."""
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._held
+
+    def value(self, key: str) -> bytes | None:
+        """What ``key`` holds."""
+        held = self._held.get(key)
+        return held[0] if held else None
+
+    def mod(self, key: str) -> int:
+        """The revision that wrote ``key``; 0: there is no such key."""
+        held = self._held.get(key)
+        return held[1] if held else 0
+
+    def see(self, key: str, value: bytes | None, mod: int) -> bool:
+        """``key`` held ``value`` (None: was absent) at revision ``mod``; True iff that is news.
+
+        ``mod`` of an absent key is any revision at which it was absent.
+        """
+        held = self._held.get(key)
+        if mod <= (held[1] if held else max(self._deleted.get(key, 0), self.revision)):
+            return False
+        if value is not None:
+            self._deleted.pop(key, None)
+            self._held[key] = (value, mod)
+            return True
+        self._deleted[key] = mod
+        return self._held.pop(key, None) is not None
+
+    def advance(self, revision: int, seen: Iterable[Seen]) -> list[str]:
+        """The watch tells ``seen`` and thereby everything up to ``revision``; the ids that changed, as told."""
+        changed = [item.id for item in seen if self.see(item.id, item.value, item.mod)]
+        self._reach(revision)
+        return changed
+
+    def reset(self, revision: int, seen: Iterable[Seen]) -> list[str]:
+        """``seen`` is all there was at ``revision``; the ids that changed: as told, then those gone, as first seen.
+
+        What is known to be newer than ``revision`` stays.
+        """
+        told: set[str] = set()
+        changed = []
+        for item in seen:
+            told.add(item.id)
+            if self.see(item.id, item.value, item.mod):
+                changed.append(item.id)
+        gone = [key for key, (_, mod) in self._held.items() if mod <= revision and key not in told]
+        for key in gone:
+            del self._held[key]
+        self._reach(revision)
+        return changed + gone
+
+    def _reach(self, revision: int) -> None:
+        self.revision = max(self.revision, revision)
+        if self._deleted:
+            self._deleted = {key: mod for key, mod in self._deleted.items() if mod > self.revision}
