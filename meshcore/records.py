@@ -1,0 +1,328 @@
+"""The records in the store: models, virtual models and instances, as upstream writes them and with what is ours.
+
+The layout is that of docs/design.md, store: upstream's attributes and names, ours in one nested object ``meshd``,
+defaults left out, attributes nobody here knows kept as they came. All instants are epoch ms, sizes are cache units
+unless a name ends in ``_bytes``. Mappings belong to the record: read them, never change them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TypeVar
+
+from meshcore.attributes import Attributes, by_key, encode, without_defaults
+from meshcore.units import NEVER
+
+_Value = TypeVar("_Value")
+
+DEFAULT_TYPE = "NLCLASSIFIER"
+"""The type of a model whose record names none: so old that there was only one."""
+
+DEFAULT_PRIORITY = 5
+
+PROTOCOL_VERSION = 1
+"""The version of what instances say to each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A load that failed: when, and the text that clients are shown."""
+
+    at: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """One registered model: what it is and where its copies are.
+
+    ``copies`` names each instance from the moment it accepts a load, with the instant that load began; a copy answers
+    requests once ``ready`` has the same instant.
+    """
+
+    type: str
+    path: str = ""
+    key: str = ""
+    auto_delete: bool = False
+    copies: Mapping[str, int] = field(default_factory=dict)
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+    references: int = 0
+    last_used: int = 0
+    last_unload: int = 0
+    size_bytes: int = 0
+    min_copies: int = 0
+    max_copies: int = 0
+    is_pinned: bool = False
+    priority: int = DEFAULT_PRIORITY
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ready: Mapping[str, int] = field(default_factory=dict)
+    extra: Mapping[str, object] = field(default_factory=dict)
+    extra_meshd: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def decode(cls, value: bytes, key: str = "") -> ModelRecord:
+        """The record in ``value``; raises BadRecord, which names ``key`` and what is wrong."""
+        read = Attributes.parse(value, key)
+        ours = read.inner("meshd")
+        failed_at, texts = read.numbers("failedIn"), read.inner("fails")
+        return cls(
+            type=read.text("type") or DEFAULT_TYPE,
+            path=read.text("mPath"),
+            key=read.text("encKey"),
+            auto_delete=read.flag("autoDel"),
+            copies=read.numbers("instanceIds"),
+            failures={instance: Failure(at, texts.inner(instance).text("msg")) for instance, at in failed_at.items()},
+            references=read.number("refs"),
+            last_used=read.number("lu"),
+            last_unload=read.number("lul"),
+            size_bytes=ours.number("size"),
+            min_copies=ours.number("min"),
+            max_copies=ours.number("max"),
+            is_pinned=ours.flag("pin"),
+            priority=ours.number("prio", DEFAULT_PRIORITY),
+            labels=ours.strings("labels"),
+            ready=ours.numbers("ready"),
+            extra=read.rest(),
+            extra_meshd=ours.rest(),
+        )
+
+    def encode(self) -> bytes:
+        """The record as JSON, upstream's attributes first and in its order."""
+        ours = without_defaults(
+            {
+                "size": self.size_bytes,
+                "min": self.min_copies,
+                "max": self.max_copies,
+                "pin": self.is_pinned,
+                "labels": by_key(self.labels),
+                "ready": by_key(self.ready),
+            }
+        )
+        ours.update(self.extra_meshd)
+        if self.priority != DEFAULT_PRIORITY:  # of which 0 is not the default
+            ours["prio"] = self.priority
+        failures = sorted(self.failures.items())
+        theirs = {
+            "type": self.type,
+            "encKey": self.key,
+            "mPath": self.path,
+            "autoDel": self.auto_delete,
+            "instanceIds": by_key(self.copies),
+            "failedIn": {instance: failure.at for instance, failure in failures},
+            "fails": {instance: {"msg": failure.text} for instance, failure in failures if failure.text},
+            "refs": self.references,
+            "lu": self.last_used,
+            "lul": self.last_unload,
+        }
+        return encode({**without_defaults(theirs), **self.extra, **without_defaults({"meshd": ours})})
+
+    def is_ready(self, instance: str) -> bool:
+        """Whether the copy on ``instance`` answers requests."""
+        return instance in self.copies and self.ready.get(instance) == self.copies[instance]
+
+    def with_copy(self, instance: str, load_ts: int) -> ModelRecord:
+        """``instance`` loads the model since ``load_ts``: an older copy's or failure's traces there are gone."""
+        if self.copies.get(instance) == load_ts and instance not in self.failures:
+            return self
+        return replace(
+            self,
+            copies={**self.copies, instance: load_ts},
+            failures=_without(self.failures, instance),
+            ready=self.ready if self.ready.get(instance) == load_ts else _without(self.ready, instance),
+        )
+
+    def without_copy(self, instance: str, load_ts: int | None = None) -> ModelRecord:
+        """No copy on ``instance``, if it is the one that began to load at ``load_ts`` (None: whichever)."""
+        if instance not in self.copies or load_ts not in (None, self.copies[instance]):
+            return self
+        return replace(self, copies=_without(self.copies, instance), ready=_without(self.ready, instance))
+
+    def with_ready(self, instance: str, load_ts: int) -> ModelRecord:
+        """The copy that began to load at ``load_ts`` answers requests, if it is still the one on record."""
+        if self.copies.get(instance) != load_ts or self.is_ready(instance):
+            return self
+        return replace(self, ready={**self.ready, instance: load_ts})
+
+    def with_failure(self, instance: str, at: int, text: str, load_ts: int) -> ModelRecord:
+        """The load on ``instance`` that began at ``load_ts`` failed.
+
+        A load that began there later is newer news: the record stays as it is, for an instance is never named both as
+        a holder and as failed.
+        """
+        failure = Failure(at, text)
+        if instance in self.copies:
+            if self.copies[instance] > load_ts:
+                return self
+        elif self.failures.get(instance) == failure:
+            return self
+        cleared = self.without_copy(instance)
+        return replace(cleared, failures={**self.failures, instance: failure})
+
+    def without_failure(self, instance: str) -> ModelRecord:
+        """No failure on record for ``instance``."""
+        if instance not in self.failures:
+            return self
+        return replace(self, failures=_without(self.failures, instance))
+
+    def used_at(self, at: int) -> ModelRecord:
+        """Used at the instant ``at``; an earlier one than the last changes nothing."""
+        return replace(self, last_used=at) if at > self.last_used else self
+
+
+def _without(values: Mapping[str, _Value], name: str) -> Mapping[str, _Value]:
+    return {other: value for other, value in values.items() if other != name}
+
+
+class Phase(StrEnum):
+    """Where an instance is in its life; a text in its record, for newer instances may know more phases."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRecord:
+    """One instance as it describes itself, under its lease."""
+
+    start_ms: int = 0
+    version: int = 0
+    location: str = ""
+    zone: str = ""
+    labels: tuple[str, ...] = ()
+    is_actionable: bool = True
+    """Always so in a record that an instance wrote; upstream's own marker."""
+    lru_ms: int = NEVER
+    """When the least recently used model here was used; NEVER: the cache is empty."""
+    count: int = 0
+    capacity_units: int = 0
+    """What models may use, memory that is being given back left out."""
+    used_units: int = 0
+    load_threads: int = 0
+    loads_in_progress: int = 0
+    rpm: int = 0
+    is_shutting_down: bool = False
+    protocol_version: int = PROTOCOL_VERSION
+    address: str = ""
+    """The mesh port as host:port; empty: the record of a Java instance."""
+    grpc: str = ""
+    http: str = ""
+    replica_set: str = ""
+    phase: str = ""
+    data_plane: str = ""
+    build: str = ""
+    accepted: int = 0
+    """How many loads it accepted since it started."""
+    min_space_units: int = 0
+    """Full when less than this is free; 0: it does not say."""
+    extra: Mapping[str, object] = field(default_factory=dict)
+    extra_meshd: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def decode(cls, value: bytes, key: str = "") -> InstanceRecord:
+        """The record in ``value``; raises BadRecord, which names ``key`` and what is wrong."""
+        read = Attributes.parse(value, key)
+        ours = read.inner("meshd")
+        return cls(
+            start_ms=read.number("startTime"),
+            version=read.number("vers"),
+            location=read.text("loc"),
+            zone=read.text("zone"),
+            labels=read.texts("labels"),
+            is_actionable=read.flag("actionable"),
+            lru_ms=read.number("lruTime"),
+            count=read.number("count"),
+            capacity_units=read.number("cap"),
+            used_units=read.number("used"),
+            load_threads=read.number("lThreads"),
+            loads_in_progress=read.number("lInProg"),
+            rpm=read.number("rpm"),
+            is_shutting_down=read.flag("shutdown"),
+            protocol_version=ours.number("v", PROTOCOL_VERSION),
+            address=ours.text("addr"),
+            grpc=ours.text("grpc"),
+            http=ours.text("http"),
+            replica_set=ours.text("rs"),
+            phase=ours.text("phase"),
+            data_plane=ours.text("dp"),
+            build=ours.text("ver"),
+            accepted=ours.number("acc"),
+            min_space_units=ours.number("min_space"),
+            extra=read.rest(),
+            extra_meshd=ours.rest(),
+        )
+
+    def encode(self) -> bytes:
+        """The record as JSON, upstream's attributes first and in its order."""
+        ours = {
+            "addr": self.address,
+            "grpc": self.grpc,
+            "http": self.http,
+            "rs": self.replica_set,
+            "phase": self.phase,
+            "dp": self.data_plane,
+            "ver": self.build,
+            "acc": self.accepted,
+            "min_space": self.min_space_units,
+        }
+        ours = {**without_defaults(ours), **self.extra_meshd}
+        if ours or self.protocol_version != PROTOCOL_VERSION:  # said by all who speak it at all
+            ours = {"v": self.protocol_version, **ours}
+        theirs = {
+            "startTime": self.start_ms,
+            "vers": self.version,
+            "loc": self.location,
+            "zone": self.zone,
+            "labels": sorted(self.labels),
+            "actionable": self.is_actionable,
+            "lruTime": self.lru_ms,
+            "count": self.count,
+            "cap": self.capacity_units,
+            "used": self.used_units,
+            "lThreads": self.load_threads,
+            "lInProg": self.loads_in_progress,
+            "rpm": self.rpm,
+            "shutdown": self.is_shutting_down,
+        }
+        return encode({**without_defaults(theirs), **self.extra, **without_defaults({"meshd": ours})})
+
+    @property
+    def free_units(self) -> int:
+        return max(0, self.capacity_units - self.used_units)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it can be a target or a holder: a Java instance in the same cluster cannot."""
+        return bool(self.address)
+
+    @property
+    def is_full(self) -> bool:
+        """By its own measure of what a next model needs (D-08)."""
+        return self.free_units < self.min_space_units
+
+
+@dataclass(frozen=True, slots=True)
+class VModelRecord:
+    """One virtual model: a name for the model ``active``, on its way to ``target``."""
+
+    owner: str = ""
+    active: str = ""
+    target: str = ""
+    """The same as ``active`` when no transition is under way."""
+    has_failed: bool = False
+    """The target could not be loaded."""
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def decode(cls, value: bytes, key: str = "") -> VModelRecord:
+        """The record in ``value``; raises BadRecord, which names ``key`` and what is wrong."""
+        read = Attributes.parse(value, key)
+        return cls(read.text("o"), read.text("amid"), read.text("tmid"), read.flag("failed"), read.rest())
+
+    def encode(self) -> bytes:
+        """The record as JSON, upstream's attributes first and in its order."""
+        theirs = {"o": self.owner, "amid": self.active, "tmid": self.target, "failed": self.has_failed}
+        return encode({**without_defaults(theirs), **self.extra})

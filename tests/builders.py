@@ -1,0 +1,41 @@
+"""Terse builders of what many tests need."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from meshcore.records import InstanceRecord, ModelRecord
+
+NOW = 1_800_000_000_000
+"""An instant to count from."""
+
+DATA = Path(__file__).parent / "data"
+
+
+def dumped(table: str) -> Iterator[tuple[str, bytes]]:
+    """The (id, value) pairs that a ModelMesh (Java) wrote to ``table``: registry, instances, vmodels."""
+    prefix = f"/mm/mm/{table}/"
+    for pair in json.loads((DATA / "modelmesh-etcd.json").read_text(encoding="utf-8"))["pairs"]:
+        if pair["key"].startswith(prefix):
+            yield pair["key"].removeprefix(prefix), pair["value"].encode()
+
+
+def model(type: str = "onnx", **fields: Any) -> ModelRecord:  # noqa: A002
+    """A registered model."""
+    return ModelRecord(type, **fields)
+
+
+def instance(**fields: Any) -> InstanceRecord:
+    """An instance of ours with room for 1000 units, eight loads at once, full at less than 100 units."""
+    usual: dict[str, Any] = {
+        "start_ms": NOW - 3_600_000,
+        "capacity_units": 1000,
+        "load_threads": 8,
+        "address": "host:8080",
+        "phase": "ready",
+        "min_space_units": 100,
+    }
+    return InstanceRecord(**(usual | fields))
