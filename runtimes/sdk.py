@@ -1,0 +1,139 @@
+"""A small SDK for model servers: write a Runtime, and `main` puts it behind the mesh.
+
+The author says what loading and unloading is and which services clients call; the SDK keeps the contract with the
+mesh: who may load at the same time, what a cancelled load leaves behind, what is dropped when the mesh starts again,
+which status a failure becomes, and a stop that lets running calls end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from grpc import aio
+
+from protos import model_runtime_pb2_grpc
+from runtimes.held import Held
+from runtimes.listen import DEFAULT_PORT, CannotListen, Listen
+from runtimes.runtime import Loaded, LoadError, ModelInfo, Runtime, check, model_id
+from runtimes.spi import Spi, refuse, status_of
+
+__all__ = [
+    "CannotListen",
+    "Listen",
+    "LoadError",
+    "Loaded",
+    "ModelInfo",
+    "Running",
+    "Runtime",
+    "check",
+    "flags",
+    "main",
+    "model_id",
+    "refuse",
+    "run",
+    "serving",
+    "size_bytes",
+    "status_of",
+]
+
+OPTIONS = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", -1),  # the mesh limits what comes through
+    ("grpc.max_send_message_length", -1),
+)
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A runtime that listens."""
+
+    address: str
+    held: Held
+
+
+@contextlib.asynccontextmanager
+async def serving(runtime: Runtime, listen: Listen, grace_s: float = 30.0) -> AsyncIterator[Running]:
+    """Serve a runtime while the context lasts.
+
+    Leaving it lets running calls end for up to `grace_s`, cancels the rest and unloads everything. Raises ValueError
+    for figures the mesh would refuse, and CannotListen.
+    """
+    check(runtime)
+    held = Held(runtime)
+    server = aio.server(options=OPTIONS)
+    model_runtime_pb2_grpc.add_ModelRuntimeServicer_to_server(Spi(runtime, held), server)
+    runtime.register(server)
+    try:
+        address = listen.add_to(server)
+        await server.start()
+        yield Running(address, held)
+    finally:
+        await server.stop(grace_s)
+        await held.close()
+
+
+def main(runtime: Runtime, arguments: Sequence[str] | None = None) -> int:
+    """Serve a runtime where the command line says, until SIGTERM or SIGINT; returns the exit code."""
+    return run(runtime, flags(type(runtime).__name__).parse_args(arguments))
+
+
+def flags(prog: str, description: str | None = None) -> argparse.ArgumentParser:
+    """A parser with the flags that every runtime has."""
+    parser = argparse.ArgumentParser(prog=prog, description=description)
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help=f"TCP port, 0 for any free one (default {DEFAULT_PORT})"
+    )
+    where.add_argument("--socket", default="", metavar="PATH", help="unix socket instead of a port")
+    parser.add_argument("--bind", default="127.0.0.1", metavar="ADDRESS", help="address of the port (127.0.0.1)")
+    parser.add_argument(
+        "--grace", type=float, default=30.0, metavar="SECONDS", help="how long running calls may take to end (30)"
+    )
+    return parser
+
+
+def run(runtime: Runtime, options: argparse.Namespace) -> int:
+    """Serve a runtime with what `flags` parsed, until SIGTERM or SIGINT; returns the exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    listen = Listen(options.port, options.socket, options.bind)
+    try:
+        asyncio.run(_until_told(runtime, listen, options.grace))
+    except (CannotListen, ValueError) as failure:
+        print(f"{type(runtime).__name__}: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _until_told(runtime: Runtime, listen: Listen, grace_s: float) -> None:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    async with serving(runtime, listen, grace_s) as running:
+        print(f"ready on {running.address}", file=sys.stderr, flush=True)
+        await told.wait()
+        loop.call_later(2 * grace_s + 1, _give_up, type(runtime).__name__)
+
+
+def _give_up(name: str) -> None:
+    """Leave although a thread still loads or unloads: it cannot be stopped, and would be waited for for ever."""
+    print(f"{name}: a load or unload does not end; leaving it", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+def size_bytes(text: str) -> int:
+    """Bytes of a size such as 512MiB, 2GB, 64k or 1048576; for command lines. Raises ValueError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?", text.strip().lower())
+    if match is None or match[2] not in UNITS:
+        raise ValueError(f"{text!r} is not a size such as 512MiB")
+    return int(float(match[1]) * UNITS[match[2]])
