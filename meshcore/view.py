@@ -1,0 +1,237 @@
+"""The cluster as this instance knows it: models, instances, what is on its way to them, and whom it can reach."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+
+from meshcore.commands import Holder
+from meshcore.errors import BadRecord
+from meshcore.events import Seen
+from meshcore.mirror import Mirror
+from meshcore.order import PlacementOrder, ranked, why_no_loads
+from meshcore.peers import PeerHealth
+from meshcore.records import InstanceRecord, ModelRecord
+from meshcore.reservations import Reservations
+from meshcore.settings import Settings
+from meshcore.totals import Tally, Totals
+
+DECODED_KEPT = 4096
+
+
+class ClusterView:
+    """Records mirrored from the store, and what placement and routing read off them.
+
+    A million models stay bytes until asked for; each instance is decoded and ranked as its record comes. Instances
+    without our part of a record (Java pods) are shown, but are neither holders nor targets nor counted.
+    """
+
+    def __init__(self, me: str, start_ms: int, settings: Settings, churn_age_ms: int) -> None:
+        self.me = me
+        self._start_ms = start_ms
+        self._models = Mirror()
+        self._decoded: dict[str, ModelRecord] = {}
+        """The records read last, the latest at the end."""
+        self._stored = Mirror()
+        self._instances: dict[str, InstanceRecord] = {}
+        self._ids: list[str] = []
+        self.bad: dict[str, str] = {}
+        """Instances whose record cannot be read, and what is wrong with it."""
+        self._is_self_told = False
+        self.order = PlacementOrder(churn_age_ms)
+        self.reservations = Reservations(settings)
+        self.health = PeerHealth(settings)
+        self._tally = Tally()
+
+    @property
+    def revision(self) -> int:
+        """The newest store revision that a watch has told."""
+        return max(self._models.revision, self._stored.revision)
+
+    # models
+
+    def see_model(self, model: str, value: bytes | None, mod: int) -> bool:
+        """A commit or a read told what ``model`` held (None: absent) at revision ``mod``; True iff that is news."""
+        is_news = self._models.see(model, value, mod)
+        if is_news:
+            self._decoded.pop(model, None)
+        return is_news
+
+    def see_models(self, revision: int, seen: tuple[Seen, ...]) -> list[str]:
+        """The watch told these changes, and all up to ``revision``; the models that changed."""
+        return self._forget_decoded(self._models.advance(revision, seen))
+
+    def reset_models(self, revision: int, seen: tuple[Seen, ...]) -> list[str]:
+        """These were all models at ``revision``; the ones that changed."""
+        return self._forget_decoded(self._models.reset(revision, seen))
+
+    def _forget_decoded(self, changed: list[str]) -> list[str]:
+        for model in changed:
+            self._decoded.pop(model, None)
+        return changed
+
+    def record(self, model: str) -> ModelRecord | None:
+        """The registration of ``model``; None: there is none known.
+
+        Raises:
+            BadRecord: there is one that cannot be read.
+        """
+        record = self._decoded.pop(model, None)
+        if record is None:
+            value = self._models.value(model)
+            if value is None:
+                return None
+            record = ModelRecord.decode(value, f"registry/{model}")
+            if len(self._decoded) >= DECODED_KEPT:
+                del self._decoded[next(iter(self._decoded))]
+        self._decoded[model] = record
+        return record
+
+    def mod(self, model: str) -> int:
+        """The revision that wrote the registration of ``model``; 0: none known."""
+        return self._models.mod(model)
+
+    def holders(self, record: ModelRecord) -> tuple[Holder, ...]:
+        """The live copies by ascending instance id, draining instances' included.
+
+        Live: on an instance that is known and ours, and loaded since that instance started. This instance's own
+        start is known before its record is, so its copies never wait for that.
+        """
+        return tuple(
+            Holder(instance, load_ts, record.is_ready(instance))
+            for instance, load_ts in sorted(record.copies.items())
+            if self.is_live(instance, load_ts)
+        )
+
+    def is_live(self, instance: str, load_ts: int) -> bool:
+        """Whether a copy that ``instance`` began to load at ``load_ts`` can still be there; if not it is a ghost."""
+        if instance == self.me:
+            return load_ts >= self._start_ms
+        held = self._instances.get(instance)
+        return held is not None and held.is_ours and load_ts >= held.start_ms
+
+    # instances
+
+    def see_instance(self, instance: str, value: bytes | None, mod: int) -> bool:
+        """What ``instance`` published (None: it is gone) at revision ``mod``; True iff that is news."""
+        is_news = self._stored.see(instance, value, mod)
+        if is_news:
+            self._read_instance(instance)
+        return is_news
+
+    def see_instances(self, revision: int, seen: tuple[Seen, ...]) -> list[str]:
+        """The watch told these changes, and all up to ``revision``; the instances that changed."""
+        return self._read_instances(self._stored.advance(revision, seen))
+
+    def reset_instances(self, revision: int, seen: tuple[Seen, ...]) -> list[str]:
+        """These were all instances at ``revision``; the ones that changed."""
+        return self._read_instances(self._stored.reset(revision, seen))
+
+    def see_told(self, instance: str, value: bytes) -> None:
+        """``instance`` itself told its record, fresher than the published one; the next one published replaces it.
+
+        What cannot be read, or comes from an instance that is not known (any more), is passed over.
+        """
+        if instance in self._stored and instance != self.me:
+            try:
+                self._put_instance(instance, InstanceRecord.decode(value, f"instances/{instance}"))
+            except BadRecord:
+                return
+
+    def see_self(self, record: InstanceRecord) -> None:
+        """This instance's numbers as they are now; from the first time on they stand for the published ones."""
+        self._is_self_told = True
+        if record != self._instances.get(self.me):
+            self._put_instance(self.me, record)
+
+    def instance(self, instance: str) -> InstanceRecord | None:
+        """What is known of ``instance``; None: nothing, or its record cannot be read."""
+        return self._instances.get(instance)
+
+    def instances(self) -> Iterator[tuple[str, InstanceRecord]]:
+        """All instances whose record can be read, ascending by id."""
+        return ((instance, self._instances[instance]) for instance in self._ids)
+
+    @property
+    def totals(self) -> Totals:
+        """What the instances that may take loads add up to."""
+        return self._tally.totals()
+
+    def _read_instances(self, changed: list[str]) -> list[str]:
+        for instance in changed:
+            self._read_instance(instance)
+        return changed
+
+    def _read_instance(self, instance: str) -> None:
+        self.bad.pop(instance, None)
+        value = self._stored.value(instance)
+        record = None
+        if value is not None:
+            try:
+                record = InstanceRecord.decode(value, f"instances/{instance}")
+            except BadRecord as wrong:
+                self.bad[instance] = wrong.text
+        if instance == self.me and self._is_self_told:
+            return
+        if record is None:
+            self._drop_instance(instance)
+        else:
+            self._put_instance(instance, record)
+
+    def _put_instance(self, instance: str, record: InstanceRecord) -> None:
+        before = self._instances.get(instance)
+        if before is None:
+            insort(self._ids, instance)
+        else:
+            self._discount(instance, before)
+            if before.start_ms != record.start_ms:
+                self._forget_past(instance)
+        self._instances[instance] = record
+        if self._takes_loads(instance, record):
+            self._tally.add(record)
+        self.reservations.settle(instance, record.accepted)
+        self._rank(instance)
+
+    def _drop_instance(self, instance: str) -> None:
+        before = self._instances.pop(instance, None)
+        if before is not None:
+            del self._ids[bisect_left(self._ids, instance)]
+            self._discount(instance, before)
+            self._forget_past(instance)
+
+    def _discount(self, instance: str, before: InstanceRecord) -> None:
+        self.order.discard(instance)
+        if self._takes_loads(instance, before):
+            self._tally.remove(before)
+
+    def _takes_loads(self, instance: str, record: InstanceRecord) -> bool:
+        return not why_no_loads(record, instance == self.me)
+
+    def _forget_past(self, instance: str) -> None:
+        """What was sent to it is lost with its process, and what could not be reached is not there any more."""
+        self.reservations.forget(instance)
+        self.health.succeeded(instance)
+
+    # loads on their way
+
+    def reserve(self, instance: str, units: int, now: int) -> None:
+        """A load of ``units`` cache units is on its way to ``instance``."""
+        self.reservations.add(instance, units, now)
+        self._rank(instance)
+
+    def release(self, instance: str, units: int) -> None:
+        """A load that was on its way to ``instance`` will not come after all."""
+        if self.reservations.drop(instance, units):
+            self._rank(instance)
+
+    def expire(self, now: int) -> None:
+        """End the reservations whose time is over."""
+        for instance in self.reservations.expire(now):
+            self._rank(instance)
+
+    def _rank(self, instance: str) -> None:
+        record = self._instances.get(instance)
+        if record is not None and self._takes_loads(instance, record):
+            self.order.put(
+                ranked(instance, record, self.reservations.units(instance), self.reservations.loads(instance))
+            )
