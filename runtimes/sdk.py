@@ -24,7 +24,7 @@ from protos import model_runtime_pb2_grpc
 from runtimes.held import Held
 from runtimes.listen import DEFAULT_PORT, CannotListen, Listen
 from runtimes.runtime import Loaded, LoadError, ModelInfo, Runtime, check, model_id
-from runtimes.spi import Spi, refuse, status_of
+from runtimes.spi import Spi, abort, refuse, status_of
 
 __all__ = [
     "CannotListen",
@@ -34,6 +34,7 @@ __all__ = [
     "ModelInfo",
     "Running",
     "Runtime",
+    "abort",
     "check",
     "flags",
     "main",
@@ -42,6 +43,7 @@ __all__ = [
     "run",
     "serving",
     "size_bytes",
+    "size_flag",
     "status_of",
 ]
 
@@ -137,3 +139,11 @@ def size_bytes(text: str) -> int:
     if match is None or match[2] not in UNITS:
         raise ValueError(f"{text!r} is not a size such as 512MiB")
     return int(float(match[1]) * UNITS[match[2]])
+
+
+def size_flag(text: str) -> int:
+    """`size_bytes` as the type of a command-line flag."""
+    try:
+        return size_bytes(text)
+    except ValueError as failure:
+        raise argparse.ArgumentTypeError(str(failure)) from None

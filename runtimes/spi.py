@@ -71,7 +71,7 @@ class Spi(model_runtime_pb2_grpc.ModelRuntimeServicer):  # type: ignore[misc]
         try:
             return pb.ModelSizeResponse(sizeInBytes=await self._held.size(request.modelId))
         except KeyError:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"model {request.modelId} is not loaded")
+            await abort(context, grpc.StatusCode.NOT_FOUND, f"model {request.modelId} is not loaded")
         except Exception as failure:
             await refuse(context, failure, f"size of {request.modelId}")
 
@@ -105,8 +105,13 @@ async def refuse(context: aio.ServicerContext, failure: Exception, what: str) ->
     code, text = status_of(failure)
     if code is grpc.StatusCode.INTERNAL:
         log.error("%s failed", what, exc_info=failure)
+    await abort(context, code, text)
+
+
+async def abort(context: aio.ServicerContext, code: grpc.StatusCode, text: str) -> NoReturn:
+    """End a call with a status."""
     await context.abort(code, text)
-    raise AssertionError("unreachable")
+    raise AssertionError("abort raises")
 
 
 def _model(request: Any) -> ModelInfo:

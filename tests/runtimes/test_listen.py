@@ -40,7 +40,7 @@ def test_a_port_in_use_is_named_with_the_reason() -> None:
 
 
 def test_an_address_of_another_machine_is_named_with_the_reason() -> None:
-    with pytest.raises(CannotListen, match="192.0.2.1:18085: Cannot assign requested address"):
+    with pytest.raises(CannotListen, match=r"192\.0\.2\.1:18085: Cannot assign requested address"):
         listening(Listen(port=18085, bind="192.0.2.1"))
 
 
