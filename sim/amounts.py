@@ -1,0 +1,31 @@
+"""Sizes in a scenario: bytes as a number, or text with a unit."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+_FACTORS = {"": 1, "B": 1} | {
+    letter + suffix: base**power
+    for power, letter in enumerate("KMGT", start=1)
+    for suffix, base in (("iB", 1024), ("B", 1000))
+}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
+
+
+def parse_bytes(amount: object) -> object:
+    """Bytes of ``64 MiB``, ``1.5GB`` or a whole number; ValueError says what is allowed. Others pass as they are."""
+    if not isinstance(amount, str):
+        return amount
+    match = _SIZE.fullmatch(amount.strip())
+    factor = _FACTORS.get(match[2]) if match else None
+    if match is None or factor is None:
+        raise ValueError("must be a number of bytes, or one with a unit: B, KB, KiB, MB, MiB, GB, GiB, TB, TiB")
+    whole, _, fraction = match[1].partition(".")
+    return int(whole) * factor + (int(fraction) * factor // 10 ** len(fraction) if fraction else 0)
+
+
+Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=1, le=2**62)]
+"""A size of at least one byte."""

@@ -1,0 +1,107 @@
+"""From a YAML file to a scenario, or to an error that says where, what and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from sim.scenario import Scenario
+
+
+class ScenarioError(Exception):
+    """A scenario that cannot be: ``problems`` has a sentence for each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice: one of the two would be ignored."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_scenario(path: Path) -> Scenario:
+    """The scenario that ``path`` holds; raises ScenarioError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ScenarioError([f"{path}: there is no such file"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioError([f"{path}: cannot be read: {error}"]) from None
+    return parse_scenario(text, str(path))
+
+
+def parse_scenario(text: str, name: str) -> Scenario:
+    """The scenario that ``text`` describes; ``name`` stands in front of every problem."""
+    try:
+        tree = yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        raise ScenarioError([f"{where}: {error.problem or error.context}"]) from None
+    except yaml.YAMLError as error:
+        raise ScenarioError([f"{name}: {error}"]) from None
+    if not isinstance(tree, dict):
+        raise ScenarioError([f"{name}: must be a mapping with the keys {_listed(Scenario)}"])
+    try:
+        return Scenario.model_validate(tree)
+    except ValidationError as error:
+        raise ScenarioError([f"{name}: {problem}" for problem in _problems(error)]) from None
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    """Unknown keys first: one is often the reason why another is missing."""
+    for item in sorted(error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden"):
+        where = ".".join(str(part) for part in item["loc"])
+        match item["type"]:
+            case "extra_forbidden":
+                yield f"{where}: {_unknown(item['loc'])}"
+            case "missing":
+                yield f"{where}: is missing"
+            case "value_error" if isinstance(item["input"], dict | BaseModel):
+                yield ": ".join(filter(None, (where, str(item["ctx"]["error"]))))
+            case "value_error":
+                yield f"{where}: {item['input']!r} {item['ctx']['error']}"
+            case _:
+                yield f"{where}: {item['input']!r} {_bounds(item['msg'])}"
+
+
+def _bounds(message: str) -> str:
+    return (
+        message.replace("Input should be", "must be")
+        .replace("a valid integer", "a whole number")
+        .replace("a valid ", "a ")
+    )
+
+
+def _unknown(loc: tuple[int | str, ...]) -> str:
+    model: type[BaseModel] = Scenario
+    for part in loc[:-1]:
+        field = model.model_fields.get(str(part))
+        model = _model_in(field.annotation) or model if field else model
+    near = get_close_matches(str(loc[-1]), model.model_fields, n=1)
+    return f"unknown key{f', did you mean {near[0]}' if near else ''}; allowed: {_listed(model)}"
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
+
+
+def _listed(model: type[BaseModel]) -> str:
+    return ", ".join(model.model_fields)

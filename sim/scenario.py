@@ -1,0 +1,173 @@
+"""What is simulated: the fleet, the models, the runtimes, the traffic, each with its unit and its bounds."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Annotated, Any, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model, model_validator
+
+from meshcore.settings import Settings
+from sim.amounts import Bytes
+from sim.workloads import Workload
+
+STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+WholeMillis = Annotated[int, Field(ge=1, le=86_400_000)]
+"""A delay of the world: whole milliseconds, as the rules count time."""
+
+
+class Fleet(BaseModel):
+    """The instances, all alike, and what their runtimes say at start-up."""
+
+    model_config = STRICT
+
+    count: int = Field(ge=1, le=1000)
+    capacity: Bytes
+    default_model_size: Bytes = 1 << 20
+    loading_concurrency: int = Field(default=4, ge=1, le=1000)
+    loading_timeout_ms: int = Field(default=90_000, ge=100)
+
+
+class Lognormal(BaseModel):
+    """Sizes of which half are below ``median``; ``sigma`` 1 puts one in six above 2.7 times that."""
+
+    model_config = STRICT
+
+    median: Bytes
+    sigma: float = Field(ge=0, le=4)
+
+
+class Models(BaseModel):
+    """The registrations: one ``size`` for all, ``sizes`` for each, or a ``lognormal`` distribution."""
+
+    model_config = STRICT
+
+    count: int = Field(ge=1, le=1_000_000)
+    size: Bytes | None = None
+    sizes: list[Bytes] | None = None
+    lognormal: Lognormal | None = None
+    type: str = Field(default="simulated", min_length=1)
+
+    @model_validator(mode="after")
+    def _has_a_size_for_each(self) -> Self:
+        if sum(way is not None for way in (self.size, self.sizes, self.lognormal)) != 1:
+            raise ValueError("must have one of size, sizes and lognormal")
+        if self.sizes is not None and len(self.sizes) != self.count:
+            raise ValueError(f"must have a size for each of the {self.count} models, not {len(self.sizes)} sizes")
+        return self
+
+
+class Service(BaseModel):
+    """How long a runtime works on one request: the mean, and the standard deviation as a part of the mean."""
+
+    model_config = STRICT
+
+    mean_ms: float = Field(gt=0, le=3_600_000)
+    cv: float = Field(default=0.0, ge=0, le=10)
+
+
+class Load(BaseModel):
+    """How long a load takes: ``base_ms`` and the model's size at ``bandwidth`` bytes a second."""
+
+    model_config = STRICT
+
+    base_ms: int = Field(ge=0, le=86_400_000)
+    bandwidth: Bytes | None = None
+
+
+class Runtime(BaseModel):
+    """The model server beside each instance; ``concurrency`` requests at once, the others queue in order."""
+
+    model_config = STRICT
+
+    load: Load
+    service: Service
+    concurrency: int = Field(default=8, ge=1, le=100_000)
+    unload_ms: WholeMillis = 10
+    size_ms: WholeMillis = 1
+    """To predict or to measure a size."""
+
+
+class Failure(BaseModel):
+    """Loads of ``model`` that begin between two moments fail, on all instances or on those named."""
+
+    model_config = STRICT
+
+    model: str
+    instances: list[str] = []
+    from_s: float = Field(default=0, ge=0)
+    until_s: float = Field(default=1e9, gt=0)
+    text: str = "cannot read the model file"
+
+
+class Network(BaseModel):
+    """Between any two instances."""
+
+    model_config = STRICT
+
+    delay_ms: WholeMillis = 1
+
+
+class Store(BaseModel):
+    """How long a commit or a read takes, and until an instance sees what was committed."""
+
+    model_config = STRICT
+
+    commit_ms: WholeMillis = 3
+    watch_ms: WholeMillis = 2
+
+
+_Knobs: Any = create_model(
+    "_Knobs", __config__=STRICT, **{knob.name: (int, Field(default=knob.default)) for knob in fields(Settings)}
+)  # type: ignore[call-overload]
+
+
+class Scenario(BaseModel):
+    """One simulation: the same scenario and seed give the same bytes."""
+
+    model_config = STRICT
+
+    seed: int = Field(default=1, ge=0, lt=2**32)
+    start: AwareDatetime = datetime(2026, 1, 5, 8, tzinfo=UTC)
+    duration_s: float = Field(gt=0, le=31_622_400)
+    warmup_s: float = Field(default=0, ge=0)
+    """Requests and events before this are not counted."""
+    instances: Fleet
+    models: Models
+    runtime: Runtime
+    network: Network = Network()
+    store: Store = Store()
+    traffic: Workload
+    failures: list[Failure] = []
+    settings: _Knobs = _Knobs()
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if self.warmup_s >= self.duration_s:
+            raise ValueError(f"warmup_s: {self.warmup_s:g} must be less than duration_s, {self.duration_s:g}")
+        models, instances = self.model_ids(), self.instance_ids()
+        for number, failure in enumerate(self.failures):
+            where = f"failures.{number}"
+            if failure.model not in models:
+                raise ValueError(f"{where}.model: {failure.model!r} must be one of {models[0]} to {models[-1]}")
+            for instance in failure.instances:
+                if instance not in instances:
+                    allowed = f"{instances[0]} to {instances[-1]}"
+                    raise ValueError(f"{where}.instances: {instance!r} must be one of {allowed}")
+        return self
+
+    def model_ids(self) -> list[str]:
+        """The models' names, in the order of their numbers."""
+        digits = len(str(self.models.count - 1))
+        return [f"model-{number:0{digits}}" for number in range(self.models.count)]
+
+    def instance_ids(self) -> list[str]:
+        """The instances' names, in the order of their numbers."""
+        digits = len(str(self.instances.count - 1))
+        return [f"instance-{number:0{digits}}" for number in range(self.instances.count)]
+
+    def core_settings(self) -> Settings:
+        """The numbers that the rules go by."""
+        return Settings(**self.settings.model_dump())

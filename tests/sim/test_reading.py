@@ -1,0 +1,108 @@
+"""What a scenario file may say, and what is said about one that may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meshcore.settings import Settings
+from sim.reading import ScenarioError, parse_scenario, read_scenario
+
+SMALL = """
+duration_s: 10
+instances: {count: 3, capacity: 1.5 GiB}
+models: {count: 12, size: 10MB}
+runtime:
+  load: {base_ms: 100}
+  service: {mean_ms: 2}
+traffic: {workload: zipf, requests_per_s: 10}
+"""
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ScenarioError) as caught:
+        parse_scenario(text, "a.yaml")
+    return caught.value.problems
+
+
+def test_sizes_are_read_with_their_units() -> None:
+    scenario = parse_scenario(SMALL, "a.yaml")
+    assert scenario.instances.capacity == 3 << 29
+    assert scenario.models.size == 10_000_000
+
+
+def test_what_is_not_said_is_the_default_of_the_rules() -> None:
+    assert parse_scenario(SMALL, "a.yaml").core_settings() == Settings()
+
+
+def test_a_setting_of_the_rules_is_taken_over() -> None:
+    scenario = parse_scenario(SMALL + "settings: {min_churn_age_ms: 0}", "a.yaml")
+    assert scenario.core_settings() == Settings(min_churn_age_ms=0)
+
+
+def test_names_sort_as_they_are_numbered() -> None:
+    ids = parse_scenario(SMALL, "a.yaml").model_ids()
+    assert ids[0] == "model-00"
+    assert ids == sorted(ids)
+    assert len(ids) == 12
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (SMALL + "sed: 1", "a.yaml: sed: unknown key, did you mean seed; allowed: seed, start, duration_s, "),
+        (
+            SMALL.replace("base_ms", "bas_ms"),
+            "a.yaml: runtime.load.bas_ms: unknown key, did you mean base_ms; allowed: base_ms, bandwidth",
+        ),
+        (
+            SMALL + "settings: {max_round: 1}",
+            "a.yaml: settings.max_round: unknown key, did you mean max_rounds; allowed: min_churn_age_ms, max_rounds",
+        ),
+        (
+            SMALL + "failures: [{model: model-00, instanc: [a]}]",
+            "a.yaml: failures.0.instanc: unknown key, did you mean instances; allowed: model, instances, ",
+        ),
+        (SMALL.replace("count: 3", "count: 0"), "a.yaml: instances.count: 0 must be greater than or equal to 1"),
+        (SMALL.replace("count: 3", "count: three"), "a.yaml: instances.count: 'three' must be a whole number"),
+        (
+            SMALL.replace("10MB", "10 Megs"),
+            "a.yaml: models.size: '10 Megs' must be a number of bytes, or one with a unit: B, KB, KiB, ",
+        ),
+        (SMALL.replace("size: 10MB", "sizes: [1]"), "a.yaml: models: must have a size for each of the 12 models, not"),
+        (SMALL.replace("size: 10MB", ""), "a.yaml: models: must have one of size, sizes and lognormal"),
+        (SMALL.replace("zipf", "zip"), "a.yaml: traffic.workload: 'zip' must be 'zipf'"),
+        (SMALL.replace("mean_ms: 2", "mean_ms: .nan"), "a.yaml: runtime.service.mean_ms: nan must be a finite number"),
+        (SMALL + "warmup_s: 10", "a.yaml: warmup_s: 10 must be less than duration_s, 10"),
+        (
+            SMALL + "failures: [{model: gone}]",
+            "a.yaml: failures.0.model: 'gone' must be one of model-00 to model-11",
+        ),
+        (
+            SMALL + "failures: [{model: model-00, instances: [i]}]",
+            "a.yaml: failures.0.instances: 'i' must be one of instance-0 to instance-2",
+        ),
+        (SMALL.replace("duration_s: 10", ""), "a.yaml: duration_s: is missing"),
+        (SMALL + "duration_s: 11", "a.yaml:9:1: duration_s is given twice"),
+        ("a: [", "a.yaml:1:5: "),
+        ("- 1", "a.yaml: must be a mapping with the keys seed, start, duration_s, "),
+    ],
+)
+def test_a_mistake_is_named_with_its_place_its_value_and_what_is_allowed(text: str, said: str) -> None:
+    assert problems(text)[0].startswith(said)
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    assert len(problems(SMALL.replace("count", "coun"))) == 4  # each key unknown, each missing
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match="nowhere.yaml: there is no such file"):
+        read_scenario(tmp_path / "nowhere.yaml")
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ScenarioError, match="a.yaml: cannot be read"):
+        read_scenario(tmp_path / "a.yaml")
