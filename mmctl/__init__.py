@@ -1,1 +1,1 @@
-"""The command line."""
+"""The command line: the hand on meshes, on this machine and elsewhere, and on the simulator."""

@@ -1,0 +1,48 @@
+"""``mmctl``, and ``python -m mmctl``: runs a command and turns its end into an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from io import TextIOWrapper
+
+from mmctl.app import app
+from mmctl.errors import CommandError
+from mmctl.output import say
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The exit code of ``mmctl`` with ``arguments``: 0 done, 1 failed, 2 usage, 3 not found, 4 unavailable."""
+    try:
+        app(args=list(arguments), prog_name="mmctl")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except CommandError as error:
+        if "--debug" in arguments:
+            raise
+        say(f"error: {error}", style="red")
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has enough of it; the interpreter would complain again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        say(f"error: {type(error).__name__}: {error} (a mistake of mmctl; --debug shows where)", style="red")
+        return 1
+    return 0
+
+
+def main() -> None:
+    """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # Names may hold what the terminal's encoding cannot say.
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""The command tree."""
+
+from __future__ import annotations
+
+import typer
+
+from mmctl.commands import local, mesh, models
+from mmctl.options import Debug
+
+app = typer.Typer(
+    name="mmctl",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def root(debug: Debug = False) -> None:
+    """The hand on a model mesh: bring one up, register models, see what it does."""
+
+
+_HERE = "A mesh on this machine"
+_MODELS = "Models"
+_CLUSTER = "The cluster"
+
+app.command("up", rich_help_panel=_HERE)(local.up)
+app.command("down", rich_help_panel=_HERE)(local.down)
+app.command("restart", rich_help_panel=_HERE)(local.restart)
+app.command("register", rich_help_panel=_MODELS)(models.register)
+app.command("unregister", rich_help_panel=_MODELS)(models.unregister)
+app.command("list", rich_help_panel=_MODELS)(models.list_)
+app.command("get", rich_help_panel=_MODELS)(models.get)
+app.command("load", rich_help_panel=_MODELS)(models.load)
+app.command("infer", rich_help_panel=_MODELS)(models.infer)
+app.command("status", rich_help_panel=_CLUSTER)(mesh.status)
+app.command("instances", rich_help_panel=_CLUSTER)(mesh.instances)
+app.command("version", rich_help_panel=_CLUSTER)(mesh.version)

@@ -1,0 +1,52 @@
+"""What the commands need of a cluster, whichever way it is reached."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from mmctl.values import Info, Instance, Loaded, Model, ModelFilter, Registered, Registration, Unregistered
+from protos import grpc_predict_v2_pb2 as v2
+
+
+class Cluster(Protocol):
+    """A mesh of instances and its registry.
+
+    Every method raises Unavailable when nobody answers, within ``timeout_s`` where it takes one.
+    """
+
+    target: str
+    """What it was reached by, for people."""
+
+    async def info(self) -> Info:
+        """Who answers."""
+
+    def register(self, registrations: Sequence[Registration], dry_run: bool) -> AsyncIterator[Registered]:
+        """One result for each, in any order; a registration that is refused does not stop the others.
+
+        ``dry_run`` answers the same and changes nothing. A load that was asked for is begun, not waited for.
+        """
+
+    def unregister(self, names: Sequence[str], dry_run: bool) -> AsyncIterator[Unregistered]:
+        """One result for each, in any order."""
+
+    async def get(self, name: str) -> Model:
+        """The model; NotFound."""
+
+    def models(self, wanted: ModelFilter, limit: int) -> AsyncIterator[Model]:
+        """Those that pass the filter in the order of their names, at most ``limit`` of them (0: all)."""
+
+    async def count(self, wanted: ModelFilter) -> int:
+        """How many pass the filter."""
+
+    async def instances(self) -> list[Instance]:
+        """All of them, by id."""
+
+    async def load(self, name: str, wait: bool, timeout_s: float) -> Loaded:
+        """See that a copy is loaded or, unless ``wait``, on its way; NotFound. A load that fails is a status."""
+
+    async def infer(self, name: str, request: v2.ModelInferRequest, timeout_s: float) -> v2.ModelInferResponse:
+        """One call of the V2 protocol; NotFound for the model, Failed with the runtime's words."""
+
+    async def close(self) -> None:
+        """Give up its connections."""

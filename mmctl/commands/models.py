@@ -1,0 +1,271 @@
+"""The commands on models: register, unregister, list, get, load, infer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Annotated, TypeVar
+
+import typer
+
+from mmctl import views
+from mmctl.cluster import Cluster
+from mmctl.connect import Target, run
+from mmctl.documents import read_registrations
+from mmctl.errors import Failed, NotFound, Usage, nearest
+from mmctl.options import Debug, DryRun, Output, connected
+from mmctl.output import Form, say, show_list, show_one, show_value
+from mmctl.progress import Progress
+from mmctl.sizes import count, parse_size
+from mmctl.values import Loaded, ModelFilter, Registered, Registration, Status, Unregistered
+
+T = TypeVar("T")
+
+LOADS_AT_ONCE = 8
+_LOAD_S = 600.0
+_INFER_S = 60.0
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The id of a model.")]
+Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="The ids of models.")]
+Labels = Annotated[list[str], typer.Option("--label", "-l", metavar="NAME=VALUE", help="Repeat it for more.")]
+Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="How long to wait at most.")]
+
+
+@connected
+def register(
+    target: Target,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The id of the model.", show_default=False)] = "",
+    type_: Annotated[str, typer.Option("--type", help="What kind of model; its runtime decides by it.")] = "",
+    path: Annotated[str, typer.Option("--path", help="Where its runtime finds it.")] = "",
+    key: Annotated[str, typer.Option("--key", help="What else its runtime needs to find it.")] = "",
+    size: Annotated[str, typer.Option("--size", help="As 50MiB, when known before the first load.")] = "",
+    label: Labels = [],  # noqa: B006  (typer copies it)
+    file: Annotated[
+        list[str], typer.Option("--file", "-f", metavar="FILE", help="YAML or JSON with many; - for stdin.")
+    ] = [],  # noqa: B006
+    load: Annotated[bool, typer.Option("--load", help="Load a copy straight away.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when the loads have ended.")] = False,
+    timeout: Timeout = _LOAD_S,
+    output: Output = Form.TABLE,
+    dry_run: DryRun = False,
+    debug: Debug = False,
+) -> None:
+    """Register a model, or many with -f. One that is there already with the same type, path and key is fine."""
+    if bool(name) == bool(file):
+        raise Usage("give either the NAME of one model or -f FILE" if name else "give the NAME of a model, or -f FILE")
+    if file:
+        if type_ or path or key or size or label:
+            raise Usage("with -f, type, path, key, size and labels stand in the file")
+        registrations = _from_files(file)
+    else:
+        if not type_:
+            raise Usage("--type is missing")
+        size_bytes = parse_size(size) if size else 0
+        registrations = [Registration(name, type_, path, key, size_bytes, parse_labels(label))]
+    if load:
+        registrations = [replace(one, load=True) for one in registrations]
+    if wait and not any(one.load for one in registrations):
+        raise Usage("--wait is about loads: give --load too, or set load in the file")
+    results = run(target, lambda cluster: _register(cluster, registrations, wait and not dry_run, timeout, dry_run))
+    show_list(views.REGISTERED, results, output)
+    words = [views.registered_word(result) for result in results]
+    _summarise(words, "model", dry_run)
+    if "failed" in words or any(result.status is Status.LOADING_FAILED for result in results if wait):
+        raise typer.Exit(1)
+
+
+def _from_files(files: Sequence[str]) -> list[Registration]:
+    registrations: list[Registration] = []
+    places: dict[str, str] = {}
+    for file in files:
+        for one in read_registrations(file):
+            if places.setdefault(one.name, file) != file:
+                raise Usage(f"{file}: name {one.name!r} was given before, in {places[one.name]}")
+            registrations.append(one)
+    return registrations
+
+
+async def _register(
+    cluster: Cluster, registrations: list[Registration], wait: bool, timeout_s: float, dry_run: bool
+) -> list[Registered]:
+    with Progress() as progress:
+        results = await _collected(
+            cluster.register(registrations, dry_run), len(registrations), "registering", progress
+        )
+        by_name = {result.name: result for result in results}
+        if wait:
+            wanted = [one.name for one in registrations if one.load and not by_name[one.name].error]
+            for outcome in await _load_all(cluster, wanted, True, timeout_s, progress):
+                by_name[outcome.name] = _with_outcome(by_name[outcome.name], outcome)
+        return [by_name[one.name] for one in registrations]
+
+
+def _with_outcome(result: Registered, outcome: Loaded) -> Registered:
+    if outcome.status is Status.LOADED:
+        return replace(result, status=outcome.status)
+    text = outcome.errors[0] if outcome.errors else outcome.status.value
+    return replace(result, status=outcome.status, code="INTERNAL", error=f"registered, but not loaded: {text}")
+
+
+@connected
+def unregister(
+    target: Target, name: Names, output: Output = Form.TABLE, dry_run: DryRun = False, debug: Debug = False
+) -> None:
+    """Forget models; their copies are unloaded."""
+
+    async def command(cluster: Cluster) -> list[Unregistered]:
+        with Progress() as progress:
+            names = list(dict.fromkeys(name))
+            results = await _collected(cluster.unregister(names, dry_run), len(names), "unregistering", progress)
+            return sorted(results, key=lambda result: names.index(result.name))
+
+    results = run(target, command)
+    show_list(views.UNREGISTERED, results, output)
+    words = [views.unregistered_word(result) for result in results]
+    _summarise(words, "model", dry_run)
+    if "failed" in words:
+        raise typer.Exit(1)
+    if "not found" in words:
+        raise typer.Exit(NotFound.exit_code)
+
+
+@connected
+def list_(
+    target: Target,
+    type_: Annotated[str, typer.Option("--type", help="Only models of this type.")] = "",
+    status: Annotated[str, typer.Option("--status", help="Only models in this state, as loaded.")] = "",
+    instance: Annotated[str, typer.Option("--instance", help="Only models with a copy there.")] = "",
+    label: Labels = [],  # noqa: B006
+    limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many; 0: all.")] = 0,
+    output: Output = Form.TABLE,
+    debug: Debug = False,
+) -> None:
+    """List models in the order of their ids."""
+    wanted = ModelFilter(type_, parse_status(status), instance, parse_labels(label))
+
+    async def command(cluster: Cluster) -> None:
+        show_list(views.MODELS, [model async for model in cluster.models(wanted, limit)], output)
+
+    run(target, command)
+
+
+@connected
+def get(target: Target, name: Name, output: Output = Form.TABLE, debug: Debug = False) -> None:
+    """Show one model: where it is loaded, and what went wrong."""
+    model = run(target, lambda cluster: cluster.get(name))
+    show_one(views.MODELS, model, output, views.describe_model)
+
+
+@connected
+def load(
+    target: Target,
+    name: Names,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when the loads have ended.")] = False,
+    timeout: Timeout = _LOAD_S,
+    output: Output = Form.TABLE,
+    dry_run: DryRun = False,
+    debug: Debug = False,
+) -> None:
+    """Have models loaded before they are asked for."""
+
+    async def command(cluster: Cluster) -> list[Loaded]:
+        names = list(dict.fromkeys(name))
+        with Progress() as progress:
+            if dry_run:
+                models = [await cluster.get(one) for one in names]
+                copies = [tuple(copy.instance for copy in model.copies) for model in models]
+                return [Loaded(model.name, model.status, held) for model, held in zip(models, copies, strict=True)]
+            return await _load_all(cluster, names, wait, timeout, progress)
+
+    outcomes = run(target, command)
+    show_list(views.LOADED, outcomes, output)
+    if dry_run:
+        cold = sum(outcome.status not in (Status.LOADED, Status.LOADING) for outcome in outcomes)
+        say(f"{count(cold, 'model')} would be loaded; nothing was done (--dry-run)")
+    elif any(outcome.status is Status.LOADING_FAILED for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+@connected
+def infer(
+    target: Target,
+    name: Name,
+    json: Annotated[
+        str,
+        typer.Option(
+            "--json",
+            metavar="JSON|@FILE",
+            help='V2 tensors: {"inputs": [{"name", "shape", "datatype", "data"}]}, or @ and a file, @- for stdin.',
+        ),
+    ],
+    timeout: Timeout = _INFER_S,
+    output: Output = Form.JSON,
+    debug: Debug = False,
+) -> None:
+    """Send one inference and print the tensors of the answer."""
+    from mmctl.tensors import from_response, read_request
+
+    request = read_request(json, name)
+    response = run(target, lambda cluster: cluster.infer(name, request, timeout))
+    show_value(from_response(response), output)
+
+
+def parse_labels(pairs: Sequence[str]) -> dict[str, str]:
+    """``NAME=VALUE`` texts; Usage for anything else."""
+    labels = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise Usage(f"--label {pair!r}: write NAME=VALUE")
+        labels[name] = value
+    return labels
+
+
+def parse_status(text: str) -> Status | None:
+    """A status as people write it: ``loaded``, ``NOT_LOADED``, ``loading-failed``, ``failed``; None for nothing."""
+    if not text:
+        return None
+    word = text.lower().replace("-", "_").replace(" ", "_")
+    try:
+        return Status.LOADING_FAILED if word == "failed" else Status(word)
+    except ValueError:
+        raise Usage(f"--status {text!r}: {nearest(word, list(Status))}") from None
+
+
+async def _collected(results: AsyncIterator[T], total: int, doing: str, progress: Progress) -> list[T]:
+    collected = []
+    async for result in results:
+        collected.append(result)
+        progress.waiting(f"{doing} {len(collected):,} of {total:,}")
+    return collected
+
+
+async def _load_all(
+    cluster: Cluster, names: Sequence[str], wait: bool, timeout_s: float, progress: Progress
+) -> list[Loaded]:
+    """Outcomes in the order of the names. With one name its error is raised, with more it is an outcome."""
+    if len(names) == 1:
+        progress.waiting(f"loading {names[0]}")
+        return [await cluster.load(names[0], wait, timeout_s)]
+    slots = asyncio.Semaphore(LOADS_AT_ONCE)
+    ended = 0
+
+    async def one(name: str) -> Loaded:
+        nonlocal ended
+        async with slots:
+            try:
+                outcome = await cluster.load(name, wait, timeout_s)
+            except (Failed, NotFound) as error:
+                outcome = Loaded(name, Status.LOADING_FAILED, errors=(str(error),))
+            ended += 1
+            progress.waiting(f"loading {ended:,} of {len(names):,}")
+            return outcome
+
+    return list(await asyncio.gather(*(one(name) for name in names)))
+
+
+def _summarise(words: Sequence[str], noun: str, dry_run: bool) -> None:
+    if len(words) > 1 or dry_run:
+        parts = [f"{words.count(word):,} {word}" for word in dict.fromkeys(words)]
+        say(f"{count(len(words), noun)}: {', '.join(parts)}{' (--dry-run: nothing was done)' if dry_run else ''}")

@@ -1,0 +1,171 @@
+"""Which cluster a command is about, and the way to it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from mmctl.cluster import Cluster
+from mmctl.endpoints import parse_endpoints
+from mmctl.errors import Unavailable, Usage, nearest
+from mmctl.local.home import Home, default_data_dir
+from mmctl.local.state import State
+from mmctl.output import say
+
+T = TypeVar("T")
+
+_CONTEXT_FIELDS = ("endpoint", "kv_store", "service", "prefix")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the options of a command say about the cluster; empty is "not said"."""
+
+    endpoints: tuple[str, ...] = ()
+    kv_store: str = ""
+    service: str = ""
+    prefix: str = ""
+    context: str = ""
+    data_dir: Path | None = None
+
+
+def config_file() -> Path:
+    """Where contexts are kept."""
+    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(base) / "mmctl" / "config.yaml"
+
+
+def resolve(target: Target) -> Target:
+    """``target`` with its endpoints or its kv_store and service: those given, else of the mesh on this machine, else
+    $MMCTL_ENDPOINT, else of the context. Usage for options that exclude each other; Unavailable when nothing is said.
+    """
+    if target.endpoints and target.kv_store:
+        raise Usage("--endpoint and --kv-store are two ways to a cluster: give one")
+    if (target.service or target.prefix) and target.endpoints:
+        raise Usage("--service and --prefix belong to --kv-store; an endpoint knows its own")
+    if target.endpoints:
+        return Target(endpoints=parse_endpoints(target.endpoints))
+    if target.kv_store:
+        return _with_service(target)
+    if target.context:
+        return _of_context(target.context)
+    if target.data_dir is not None:
+        return _of_local(Home(target.data_dir), target)
+    home = Home(default_data_dir())
+    variable = os.environ.get("MMCTL_ENDPOINT", "")
+    state = home.read() if home.state_file.exists() else None
+    if state is not None and state.is_up:
+        if variable:
+            say(f"the mesh in {home.path} is up and goes before MMCTL_ENDPOINT; --endpoint chooses", style="yellow")
+        return _of_local(home, target)
+    if variable:
+        return Target(endpoints=parse_endpoints([variable]))
+    if config_file().exists():
+        return _of_context("")
+    raise Unavailable(f"no mesh is up in {home.path}: start one with `mmctl up`, or name one with --endpoint")
+
+
+def local_state(target: Target) -> State | None:
+    """The mesh on this machine, when that is what ``target`` means."""
+    if target.endpoints or target.kv_store or target.context:
+        return None
+    home = Home(target.data_dir or default_data_dir())
+    state = home.read() if home.state_file.exists() else None
+    return state if state is not None and (state.is_up or target.data_dir is not None) else None
+
+
+def run(target: Target, command: Callable[[Cluster], Awaitable[T]]) -> T:
+    """What ``command`` makes of the cluster that ``target`` means."""
+
+    async def connected() -> T:
+        async with opened(target) as cluster:
+            return await command(cluster)
+
+    return asyncio.run(connected())
+
+
+@asynccontextmanager
+async def opened(target: Target) -> AsyncIterator[Cluster]:
+    """The cluster that ``target`` means, until the end of the block."""
+    found = resolve(target)
+    cluster: Cluster
+    # Each backend is imported where it is used: a command line is started often and should be quick.
+    if found.kv_store:
+        from mmctl.registry import DEFAULT_PREFIX, RegistryCluster
+
+        cluster = RegistryCluster(found.kv_store, found.service, found.prefix or DEFAULT_PREFIX)
+    else:
+        from mmctl.mesh import MeshCluster
+
+        cluster = MeshCluster(found.endpoints)
+    try:
+        yield cluster
+    finally:
+        await cluster.close()
+
+
+def _with_service(target: Target) -> Target:
+    if not target.service:
+        raise Usage("--kv-store needs --service too, the MM_SERVICE_NAME of the mesh")
+    return Target(kv_store=target.kv_store, service=target.service, prefix=target.prefix)
+
+
+def _of_local(home: Home, target: Target) -> Target:
+    state = home.read()
+    if state is None or not state.is_up:
+        raise Unavailable(f"no mesh is up in {home.path}: start it with `mmctl up --data-dir {home.path}`")
+    if target.service or target.prefix:
+        raise Usage("--service and --prefix belong to --kv-store; the mesh on this machine knows its own")
+    if not state.endpoints:
+        raise Unavailable(f"no instance of the mesh in {home.path} runs any more: `mmctl restart` brings them back")
+    return Target(endpoints=state.endpoints)
+
+
+def _of_context(name: str) -> Target:
+    """The context called ``name``, or the current one."""
+    file = config_file()
+    try:
+        config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Usage(f"{file}: {error.strerror or error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Usage(f"{file}: not YAML: {error}") from None
+    contexts = config.get("contexts") if isinstance(config, dict) else None
+    if not isinstance(contexts, dict) or not contexts:
+        raise Usage(f"{file}: contexts is an object that has each context by its name")
+    chosen = name or config.get("current")
+    if not chosen:
+        raise Usage(f"{file}: which context? give --context, or set current to one of {', '.join(contexts)}")
+    if chosen not in contexts:
+        raise Usage(f"{file}: no context {chosen!r}; {nearest(str(chosen), map(str, contexts))}")
+    return _target(f"{file}: context {chosen!r}", contexts[chosen])
+
+
+def _target(where: str, values: Any) -> Target:
+    if not isinstance(values, dict):
+        raise Usage(f"{where}: an object with endpoint, or with kv_store and service")
+    for field in values:
+        if field not in _CONTEXT_FIELDS:
+            raise Usage(f"{where}: unknown field {field!r}; {nearest(str(field), _CONTEXT_FIELDS)}")
+    endpoint = values.get("endpoint") or []
+    endpoints = [endpoint] if isinstance(endpoint, str) else endpoint
+    texts = [
+        *(endpoints if isinstance(endpoints, list) else [None]),
+        *(values.get(field) or "" for field in _CONTEXT_FIELDS[1:]),
+    ]
+    if not all(isinstance(text, str) for text in texts):
+        raise Usage(f"{where}: every field is a text; endpoint may be a list of texts")
+    if bool(endpoints) == bool(values.get("kv_store")):
+        raise Usage(f"{where}: either endpoint, or kv_store and service")
+    if endpoints:
+        return Target(endpoints=parse_endpoints(endpoints))
+    return _with_service(
+        Target(kv_store=values["kv_store"], service=values.get("service") or "", prefix=values.get("prefix") or "")
+    )

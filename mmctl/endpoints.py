@@ -1,0 +1,180 @@
+"""Calls to whichever instance answers: one endpoint after the other, and errors in the words of mmctl."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import grpc
+
+from mmctl.errors import CommandError, Failed, NotFound, Unavailable, Usage
+from mmctl.values import Loaded, Status
+from protos import grpc_predict_v2_pb2 as v2
+from protos import grpc_predict_v2_pb2_grpc as v2_grpc
+from protos import model_mesh_pb2 as mmesh
+from protos import model_mesh_pb2_grpc as mmesh_grpc
+
+T = TypeVar("T")
+
+CONNECT_S = 3.0
+CALL_S = 10.0
+_LOOPBACK = ("127.", "localhost:", "[::1]:", "unix:")
+
+
+def parse_endpoints(texts: Sequence[str]) -> tuple[str, ...]:
+    """``host:port`` items, also several in one text with commas; Usage for what is neither that nor ``unix:``."""
+    endpoints = [part.strip() for text in texts for part in text.split(",") if part.strip()]
+    for endpoint in endpoints:
+        host, colon, port = endpoint.rpartition(":")
+        if not endpoint.startswith("unix:") and not (colon and host and port.isdigit() and "/" not in host):
+            raise Usage(f"endpoint {endpoint!r}: write host:port, as 127.0.0.1:8033")
+    return tuple(dict.fromkeys(endpoints))
+
+
+class Endpoints:
+    """Instances of one mesh that can stand in for each other; the one that answered last is asked first."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        if not addresses:
+            raise Unavailable("the mesh has no instance that could be asked")
+        self._addresses = list(addresses)
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All of them, that which answered last first."""
+        return tuple(self._addresses)
+
+    async def call(self, call: Callable[[grpc.aio.Channel], Awaitable[T]]) -> T:
+        """What ``call`` makes of the first endpoint that is there.
+
+        Raises:
+            grpc.aio.AioRpcError: any status but UNAVAILABLE.
+            Unavailable: no endpoint is there.
+        """
+        reasons = []
+        for address in tuple(self._addresses):
+            try:
+                channel = await self._connected(address)
+                answer = await call(channel)
+            except Unavailable as error:
+                reasons.append(str(error))
+                continue
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    self._prefer(address)
+                    raise
+                reasons.append(f"{address}: {error.details() or 'unavailable'}")
+                continue
+            self._prefer(address)
+            return answer
+        raise Unavailable("; ".join(reasons))
+
+    async def each(self) -> AsyncIterator[tuple[str, grpc.aio.Channel]]:
+        """The endpoints that are there, one after the other; Unavailable when it is none."""
+        reasons = []
+        found = False
+        for address in tuple(self._addresses):
+            try:
+                channel = await self._connected(address)
+            except Unavailable as error:
+                reasons.append(str(error))
+                continue
+            found = True
+            yield address, channel
+        if not found:
+            raise Unavailable("; ".join(reasons))
+
+    async def load(self, name: str, wait: bool, timeout_s: float) -> Loaded:
+        """ensureLoaded of the management API."""
+        request = mmesh.EnsureLoadedRequest(modelId=name, sync=wait)
+        try:
+            info = await self.call(
+                lambda channel: mmesh_grpc.ModelMeshStub(channel).ensureLoaded(request, timeout=timeout_s)
+            )
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise Failed(f"{name}: not loaded within {timeout_s:.0f} s; the load goes on") from None
+            raise translated(error, name) from None
+        status = mmesh.ModelStatusInfo.ModelStatus.Name(info.status).lower()
+        if status == "not_found":
+            raise NotFound(f"model {name!r} is not registered")
+        copies = tuple(
+            copy.location for copy in info.modelCopyInfos if copy.copyStatus != mmesh.ModelStatusInfo.LOADING_FAILED
+        )
+        return Loaded(name, Status(status), copies, tuple(info.errors))
+
+    async def infer(self, name: str, request: v2.ModelInferRequest, timeout_s: float) -> v2.ModelInferResponse:
+        """ModelInfer of the V2 protocol, addressed by header."""
+        metadata = model_header(name)
+        try:
+            response: v2.ModelInferResponse = await self.call(
+                lambda channel: v2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(
+                    request, timeout=timeout_s, metadata=metadata
+                )
+            )
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise Failed(f"{name}: no answer within {timeout_s:.0f} s") from None
+            raise translated(error, name) from None
+        return response
+
+    async def close(self) -> None:
+        """Give up all connections."""
+        for channel in self._channels.values():
+            await channel.close()
+        self._channels.clear()
+
+    def _prefer(self, address: str) -> None:
+        if self._addresses[0] != address:
+            self._addresses.remove(address)
+            self._addresses.insert(0, address)
+
+    async def _connected(self, address: str) -> grpc.aio.Channel:
+        channel = self._channels.get(address)
+        if channel is None:
+            channel = self._channels[address] = grpc.aio.insecure_channel(address, options=_options(address))
+        refused = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CONNECT_S):
+                state = channel.get_state(try_to_connect=True)
+                while state is not grpc.ChannelConnectivity.READY:
+                    if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                        refused = True
+                        break
+                    await channel.wait_for_state_change(state)
+                    state = channel.get_state(try_to_connect=True)
+                else:
+                    return channel
+        raise Unavailable(f"{address}: {'no connection' if refused else f'no connection within {CONNECT_S:.0f} s'}")
+
+
+def model_header(name: str) -> tuple[tuple[str, str | bytes], ...]:
+    """The header that names the model a call is for: the binary one where the id is not plain ASCII."""
+    if name.isascii() and name.isprintable():
+        return (("mm-model-id", name),)
+    return (("mm-model-id-bin", name.encode()),)
+
+
+def translated(error: grpc.aio.AioRpcError, name: str = "") -> CommandError:
+    """The error of mmctl for a status; ``name`` is the model it is about."""
+    code, details = error.code(), error.details() or ""
+    about = f"{name}: " if name else ""
+    match code:
+        case grpc.StatusCode.NOT_FOUND:
+            return NotFound(f"{about}{details or 'not found'}")
+        case grpc.StatusCode.UNAVAILABLE:
+            return Unavailable(f"{about}{details or 'nobody answers'}")
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            return Unavailable(f"{about}no answer in time")
+        case _:
+            return Failed(f"{about}{code.name}: {details}" if details else f"{about}{code.name}")
+
+
+def _options(address: str) -> list[tuple[str, Any]]:
+    options: list[tuple[str, Any]] = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    if address.startswith(_LOOPBACK):
+        options.append(("grpc.enable_http_proxy", 0))
+    return options

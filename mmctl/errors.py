@@ -1,0 +1,45 @@
+"""The ways a command can end badly, each with its exit code (docs/mmctl.md, exit codes)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class CommandError(Exception):
+    """What the user reads, in a sentence or a few lines, instead of a traceback."""
+
+    exit_code = 1
+
+
+class Failed(CommandError):
+    """It was tried and did not work."""
+
+    exit_code = 1
+
+
+class Usage(CommandError):
+    """What was asked for makes no sense; nothing was tried."""
+
+    exit_code = 2
+
+
+class NotFound(CommandError):
+    """What was named does not exist."""
+
+    exit_code = 3
+
+
+class Unavailable(CommandError):
+    """Nobody answers who could do it."""
+
+    exit_code = 4
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint that names the known word most like ``word``, or lists what is known."""
+    choices = list(known)
+    close = difflib.get_close_matches(word.lower(), choices, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(choices)}"

@@ -1,0 +1,248 @@
+"""A cluster through the API of its instances (meshd.v1)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import grpc
+
+from mmctl.endpoints import CALL_S, Endpoints, translated
+from mmctl.errors import Failed, NotFound, Unavailable
+from mmctl.values import (
+    Copy,
+    Failure,
+    Info,
+    Instance,
+    Loaded,
+    Model,
+    ModelFilter,
+    Registered,
+    Registration,
+    Status,
+    Unregistered,
+)
+from protos import grpc_predict_v2_pb2 as v2
+from protos import meshd_pb2 as pb
+from protos import meshd_pb2_grpc as pb_grpc
+
+T = TypeVar("T")
+
+_PAGE = 1_000
+
+
+class MeshCluster:
+    """Any instance answers for all; when one is not there, the next is asked."""
+
+    def __init__(self, endpoints: Sequence[str]) -> None:
+        self._endpoints = Endpoints(endpoints)
+        self.target = ", ".join(endpoints)
+
+    async def info(self) -> Info:
+        answer = await self._call(lambda stub: stub.Info(pb.InfoRequest(), timeout=CALL_S))
+        return Info(
+            service=answer.service,
+            store=answer.store,
+            version=answer.version,
+            instance=answer.instance,
+            data_plane=answer.data_plane,
+            leader=answer.leader,
+            revision=answer.revision,
+            store_available=answer.store_available,
+            read_only=answer.read_only,
+        )
+
+    async def register(self, registrations: Sequence[Registration], dry_run: bool) -> AsyncIterator[Registered]:
+        requests = [
+            pb.RegisterRequest(
+                model=pb.ModelSpec(
+                    name=one.name,
+                    type=one.type,
+                    path=one.path,
+                    key=one.key,
+                    size_bytes=one.size_bytes,
+                    labels=dict(one.labels),
+                ),
+                load=one.load,
+                dry_run=dry_run,
+            )
+            for one in registrations
+        ]
+        async for at, result in self._stream(requests, lambda stub, sent: stub.Register(sent)):
+            yield Registered(
+                registrations[at].name,
+                created=result.created,
+                changed=result.changed,
+                status=_status(result.status),
+                code=_code(result.code),
+                error=_text(result),
+            )
+
+    async def unregister(self, names: Sequence[str], dry_run: bool) -> AsyncIterator[Unregistered]:
+        requests = [pb.UnregisterRequest(name=name, dry_run=dry_run) for name in names]
+        async for at, result in self._stream(requests, lambda stub, sent: stub.Unregister(sent)):
+            yield Unregistered(names[at], existed=result.existed, code=_code(result.code), error=_text(result))
+
+    async def get(self, name: str) -> Model:
+        try:
+            return _model(await self._call(lambda stub: stub.GetModel(pb.GetModelRequest(name=name), timeout=CALL_S)))
+        except NotFound:
+            raise NotFound(f"model {name!r} is not registered") from None
+
+    async def models(self, wanted: ModelFilter, limit: int) -> AsyncIterator[Model]:
+        given = 0
+        last = ""
+        token = ""
+        while True:
+            page = await self._page(wanted, token, min(limit, _PAGE) if limit else _PAGE)
+            if page is None:
+                # The revision that the list was of has been compacted: on from the last name, as of a newer one.
+                token = ""
+                continue
+            for model in page.models:
+                if given and model.spec.name <= last:
+                    continue
+                yield _model(model)
+                given += 1
+                last = model.spec.name
+                if given == limit:
+                    return
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def count(self, wanted: ModelFilter) -> int:
+        page = await self._page(wanted, "", 1)
+        if page is not None and page.HasField("total"):
+            return int(page.total)
+        return sum([1 async for _ in self.models(wanted, 0)])
+
+    async def instances(self) -> list[Instance]:
+        answer = await self._call(lambda stub: stub.ListInstances(pb.ListInstancesRequest(), timeout=CALL_S))
+        return sorted((_instance(instance) for instance in answer.instances), key=lambda instance: instance.id)
+
+    async def load(self, name: str, wait: bool, timeout_s: float) -> Loaded:
+        return await self._endpoints.load(name, wait, timeout_s)
+
+    async def infer(self, name: str, request: v2.ModelInferRequest, timeout_s: float) -> v2.ModelInferResponse:
+        return await self._endpoints.infer(name, request, timeout_s)
+
+    async def close(self) -> None:
+        await self._endpoints.close()
+
+    async def _call(self, call: Callable[[Any], Awaitable[Any]]) -> Any:
+        try:
+            return await self._endpoints.call(lambda channel: call(pb_grpc.MeshStub(channel)))
+        except grpc.aio.AioRpcError as error:
+            raise self._translated(error) from None
+
+    async def _page(self, wanted: ModelFilter, token: str, size: int) -> Any:
+        """One page; None when its token is of a revision that is gone."""
+        request = pb.ListModelsRequest(filter=_filter(wanted), page_size=size, page_token=token)
+        try:
+            return await self._endpoints.call(
+                lambda channel: pb_grpc.MeshStub(channel).ListModels(request, timeout=CALL_S * 6)
+            )
+        except grpc.aio.AioRpcError as error:
+            if token and error.code() is grpc.StatusCode.OUT_OF_RANGE:
+                return None
+            raise self._translated(error) from None
+
+    async def _stream(
+        self, requests: Sequence[Any], open_stream: Callable[[Any, AsyncIterator[Any]], Any]
+    ) -> AsyncIterator[tuple[int, Any]]:
+        """Each request's place and result; what an instance did not answer before it went is asked of the next."""
+        left = dict(enumerate(requests))
+        reasons = []
+        async for address, channel in self._endpoints.each():
+            order = list(left)
+            try:
+                async for result in open_stream(pb_grpc.MeshStub(channel), _sent([left[at] for at in order])):
+                    at = order[result.index]
+                    if left.pop(at, None) is not None:
+                        yield at, result
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise self._translated(error) from None
+                reasons.append(f"{address}: {error.details() or 'unavailable'}")
+            if not left:
+                return
+        missing = f"{len(left):,} of {len(requests):,} not answered"
+        raise Unavailable(f"{missing}; {'; '.join(reasons) or 'the stream ended early'}")
+
+    def _translated(self, error: grpc.aio.AioRpcError) -> Exception:
+        if error.code() in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INVALID_ARGUMENT) and "mm-model-id" in (
+            error.details() or "mm-model-id"
+        ):
+            # A mesh without this API takes the call for one of inference.
+            return Failed(f"{self._endpoints.addresses[0]} does not speak meshd.v1; --kv-store reaches its registry")
+        return translated(error)
+
+
+async def _sent(requests: Sequence[Any]) -> AsyncIterator[Any]:
+    for request in requests:
+        yield request
+
+
+def _filter(wanted: ModelFilter) -> pb.ModelFilter:
+    status = [wanted.status.upper()] if wanted.status else []
+    return pb.ModelFilter(type=wanted.type, status=status, instance=wanted.instance, labels=dict(wanted.labels))
+
+
+def _status(number: int) -> Status:
+    name = pb.Model.Status.Name(number).lower() if number in pb.Model.Status.values() else "unknown"
+    return Status.NOT_LOADED if name == "not_found" else Status(name)
+
+
+def _code(number: int) -> str:
+    return next((code.name for code in grpc.StatusCode if code.value[0] == number), str(number))
+
+
+def _text(result: Any) -> str:
+    return (result.text or _code(result.code)) if result.code else ""
+
+
+def _model(model: Any) -> Model:
+    states = {pb.Copy.LOADING: Status.LOADING, pb.Copy.LOADED: Status.LOADED}
+    return Model(
+        name=model.spec.name,
+        type=model.spec.type,
+        path=model.spec.path,
+        key=model.spec.key,
+        size_bytes=model.spec.size_bytes,
+        labels=dict(sorted(model.spec.labels.items())),
+        status=_status(model.status),
+        copies=tuple(
+            Copy(copy.instance, copy.load_ts_ms, states.get(copy.state, Status.UNKNOWN)) for copy in model.copies
+        ),
+        failures=tuple(Failure(failure.instance, failure.at_ms, failure.text) for failure in model.failures),
+        last_used_ms=model.last_used_ms,
+        references=model.references,
+        auto_delete=model.auto_delete,
+        revision=model.revision,
+        unsatisfied=tuple(model.unsatisfied),
+    )
+
+
+def _instance(instance: Any) -> Instance:
+    return Instance(
+        id=instance.id,
+        phase=instance.phase,
+        grpc=instance.grpc,
+        address=instance.address,
+        http=instance.http,
+        version=instance.version,
+        data_plane=instance.data_plane,
+        location=instance.location,
+        zone=instance.zone,
+        labels=tuple(instance.labels),
+        start_ms=instance.start_ms,
+        lru_ms=instance.lru_ms,
+        models=instance.models,
+        capacity_bytes=instance.capacity_bytes,
+        used_bytes=instance.used_bytes,
+        load_threads=instance.load_threads,
+        loads_in_progress=instance.loads_in_progress,
+        rpm=instance.rpm,
+        is_java=instance.is_java,
+    )

@@ -1,0 +1,209 @@
+"""Data on stdout in five forms, words on stderr; colour only where a person looks."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, TextIO, TypeVar
+
+import yaml
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
+
+from mmctl.sizes import printable
+
+T = TypeVar("T")
+
+GAP = "  "
+_NARROWEST = 12
+
+
+class Form(StrEnum):
+    """What ``-o`` takes."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+    NAME = "name"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One place in a table; ``style`` is rich's."""
+
+    text: str
+    style: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[T]):
+    """A column of a table: ``wide`` ones only with ``-o wide``, ``flexible`` ones give way on a narrow terminal."""
+
+    title: str
+    cell: Callable[[T], str | Cell]
+    wide: bool = False
+    right: bool = False
+    flexible: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class View(Generic[T]):
+    """How one kind of thing is shown: its columns, its name, and the plain values of json and yaml."""
+
+    columns: Sequence[Column[T]]
+    plain: Callable[[T], dict[str, Any]]
+    name: Callable[[T], str]
+    nothing: str
+    """What is said, on stderr, in place of a table without rows."""
+
+
+def has_colour(stream: TextIO) -> bool:
+    """A terminal, unless the user asked for no colour (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def words() -> Console:
+    """Where people are told things: stderr, wrapped only by a terminal."""
+    return Console(stderr=True, no_color=not has_colour(sys.stderr), highlight=False, soft_wrap=True)
+
+
+def say(text: str, style: str = "") -> None:
+    """One line to the person."""
+    words().print(Text(text, style=style))
+
+
+def show_list(view: View[T], items: Iterable[T], form: Form) -> None:
+    """A list of things in ``form``: json is one array with an element on each line."""
+    match form:
+        case Form.JSON:
+            _json_array(view.plain(item) for item in items)
+        case Form.YAML:
+            _write(_yaml([view.plain(item) for item in items]))
+        case Form.NAME:
+            for item in items:
+                _write(printable(view.name(item)) + "\n")
+        case _:
+            columns = [column for column in view.columns if form is Form.WIDE or not column.wide]
+            rows = [[_cell(column.cell(item)) for column in columns] for item in items]
+            if rows:
+                show_table(columns, rows)
+            else:
+                say(view.nothing)
+
+
+def show_one(view: View[T], item: T, form: Form, describe: Callable[[T], None] | None = None) -> None:
+    """One thing in ``form``; for people through ``describe``, else as a table of one row."""
+    match form:
+        case Form.JSON:
+            show_json(view.plain(item))
+        case Form.YAML:
+            _write(_yaml(view.plain(item)))
+        case Form.TABLE | Form.WIDE if describe is not None:
+            describe(item)
+        case _:
+            show_list(view, [item], form)
+
+
+def show_json(value: Any) -> None:
+    """One value, indented."""
+    _write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def show_value(value: Any, form: Form) -> None:
+    """A value that has no table."""
+    if form is Form.YAML:
+        _write(_yaml(value))
+    else:
+        show_json(value)
+
+
+def show_fields(fields: Sequence[tuple[str, str | Cell]]) -> None:
+    """Names and values, one pair on a line, values aligned."""
+    width = max(cell_len(name) for name, _ in fields)
+    console = _console()
+    for name, value in fields:
+        cell = _cell(value)
+        title = name + " " * (width - cell_len(name)) + GAP
+        console.print(Text.assemble((title, "bold"), (printable(cell.text), cell.style)), soft_wrap=True)
+
+
+def show_heading(text: str) -> None:
+    """A line that opens a part of a longer answer."""
+    console = _console()
+    console.print()
+    console.print(Text(text, style="bold"), soft_wrap=True)
+
+
+def show_table(columns: Sequence[Column[Any]], rows: Sequence[Sequence[Cell]]) -> None:
+    """Rows under their titles, each column as wide as its widest cell, nothing after the last."""
+    table = [[Cell(column.title, "bold") for column in columns], *rows]
+    table = [[Cell(printable(cell.text), cell.style) for cell in row] for row in table]
+    widths = [max(cell_len(row[at].text) for row in table) for at in range(len(columns))]
+    console = _console()
+    if console.is_terminal:
+        _narrow(widths, columns, console.width)
+    for row in table:
+        line = Text()
+        for at, (cell, column, width) in enumerate(zip(row, columns, widths, strict=True)):
+            text = _fitted(cell.text, width)
+            padding = " " * (width - cell_len(text))
+            is_last = at == len(columns) - 1
+            line.append(padding if column.right else "")
+            line.append(text, style=cell.style)
+            line.append("" if is_last else ("" if column.right else padding) + GAP)
+        line.rstrip()
+        if console.is_terminal:
+            console.print(line, soft_wrap=True)
+        else:
+            _write(line.plain + "\n")
+
+
+def _narrow(widths: list[int], columns: Sequence[Column[Any]], available: int) -> None:
+    excess = sum(widths) + len(GAP) * (len(widths) - 1) - available
+    while excess > 0:
+        flexible = [at for at, column in enumerate(columns) if column.flexible and widths[at] > _NARROWEST]
+        if not flexible:
+            return
+        widest = max(flexible, key=lambda at: widths[at])
+        widths[widest] -= 1
+        excess -= 1
+
+
+def _fitted(text: str, width: int) -> str:
+    return text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
+
+
+def _cell(value: str | Cell) -> Cell:
+    return value if isinstance(value, Cell) else Cell(value)
+
+
+def _console() -> Console:
+    return Console(no_color=not has_colour(sys.stdout), highlight=False, emoji=False, markup=False)
+
+
+def _json_array(values: Iterable[dict[str, Any]]) -> None:
+    lines = (json.dumps(value, ensure_ascii=False) for value in values)
+    first = next(lines, None)
+    if first is None:
+        _write("[]\n")
+        return
+    _write("[\n" + first)
+    for line in lines:
+        _write(",\n" + line)
+    _write("\n]\n")
+
+
+def _yaml(value: Any) -> str:
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text: str = yaml.dump(value, Dumper=dumper, sort_keys=False, allow_unicode=True, width=1_000)
+    return text
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)

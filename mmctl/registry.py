@@ -1,0 +1,314 @@
+"""A cluster through its registry in the store, whoever runs; an instance is found there when a call needs one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from random import Random
+from typing import TypeVar
+
+from meshcore.errors import BadRecord
+from meshcore.kv import ABSENT, DELETE, MOST_WRITES, Conflict, Pair, Write
+from meshcore.records import InstanceRecord, ModelRecord
+from meshcore.settings import Settings
+from meshcore.units import NEVER, UNIT_BYTES, age_ms
+from meshd.store.base import Store, StoreError, StoreUnavailable
+from meshd.store.connect import StoreConfigError, open_store, parse_kv_store
+from mmctl.endpoints import Endpoints
+from mmctl.errors import CommandError, Failed, NotFound, Unavailable, Usage
+from mmctl.values import (
+    Copy,
+    Failure,
+    Info,
+    Instance,
+    Loaded,
+    Model,
+    ModelFilter,
+    Registered,
+    Registration,
+    Status,
+    Unregistered,
+)
+from protos import grpc_predict_v2_pb2 as v2
+
+T = TypeVar("T")
+
+DEFAULT_PREFIX = "tas-runtime"
+_CHECK_S = 4.0
+_SETTINGS = Settings()
+
+
+class RegistryCluster:
+    """Reads and writes the records that instances go by, each by compare-and-set as they do themselves."""
+
+    def __init__(self, kv_store: str, service: str, prefix: str = DEFAULT_PREFIX) -> None:
+        """``kv_store`` is what meshd takes as KV_STORE, ``prefix`` as MM_KVSTORE_PREFIX; raises Usage."""
+        try:
+            config = parse_kv_store(kv_store)
+        except StoreConfigError as error:
+            raise Usage(str(error)) from None
+        if config.etcd is None:
+            raise Usage(f"{kv_store!r} is the memory of one process, which nobody else can reach")
+        self.target = f"the registry of {service} in {kv_store}"
+        self._config = config
+        self._service = service
+        self._root = f"{config.root_prefix}/{prefix}/{service}"
+        self._opened: Store | None = None
+        self._endpoints: Endpoints | None = None
+
+    async def info(self) -> Info:
+        found = await self._told((await self._store()).snapshot(f"{self._root}/leaderLatch/"))
+        leader = min(found.pairs, key=lambda pair: pair.create, default=None)
+        name = leader.value.decode("utf-8", "replace").partition("\n")[0].removeprefix("_") if leader else ""
+        return Info(service=self._service, store="etcd", revision=found.revision, leader=name)
+
+    async def register(self, registrations: Sequence[Registration], dry_run: bool) -> AsyncIterator[Registered]:
+        instances = await self._instance_records()
+        for at in range(0, len(registrations), MOST_WRITES):
+            batch = registrations[at : at + MOST_WRITES]
+            pairs = await self._read([one.name for one in batch])
+            tasks = [self._register(one, pairs.get(one.name), instances, dry_run) for one in batch]
+            for done in asyncio.as_completed(tasks):
+                yield await done
+
+    async def unregister(self, names: Sequence[str], dry_run: bool) -> AsyncIterator[Unregistered]:
+        for at in range(0, len(names), MOST_WRITES):
+            batch = list(dict.fromkeys(names[at : at + MOST_WRITES]))
+            pairs = await self._read(batch)
+            tasks = [self._unregister(name, pairs.get(name), dry_run) for name in batch]
+            for done in asyncio.as_completed(tasks):
+                yield await done
+
+    async def get(self, name: str) -> Model:
+        pair = (await self._read([name])).get(name)
+        if pair is None:
+            raise NotFound(f"model {name!r} is not registered")
+        return _model(name, pair, await self._instance_records())
+
+    async def models(self, wanted: ModelFilter, limit: int) -> AsyncIterator[Model]:
+        instances = await self._instance_records()
+        prefix = f"{self._root}/registry/"
+        given = 0
+        for pair in (await self._told((await self._store()).snapshot(prefix))).pairs:
+            model = _model(pair.key.removeprefix(prefix), pair, instances)
+            if not wanted.has_passed(model):
+                continue
+            yield model
+            given += 1
+            if given == limit:
+                return
+
+    async def count(self, wanted: ModelFilter) -> int:
+        return sum([1 async for _ in self.models(wanted, 0)])
+
+    async def instances(self) -> list[Instance]:
+        return [_instance(name, record) for name, record in sorted((await self._instance_records()).items())]
+
+    async def load(self, name: str, wait: bool, timeout_s: float) -> Loaded:
+        return await (await self._asked()).load(name, wait, timeout_s)
+
+    async def infer(self, name: str, request: v2.ModelInferRequest, timeout_s: float) -> v2.ModelInferResponse:
+        return await (await self._asked()).infer(name, request, timeout_s)
+
+    async def close(self) -> None:
+        if self._endpoints is not None:
+            await self._endpoints.close()
+        if self._opened is not None:
+            await self._opened.close()
+
+    async def _register(
+        self, asked: Registration, pair: Pair | None, instances: dict[str, InstanceRecord], dry_run: bool
+    ) -> Registered:
+        now = int(time.time() * 1000)
+        while True:
+            try:
+                record = ModelRecord.decode(pair.value, asked.name) if pair else None
+                wanted = _wanted(record, asked, now)
+            except BadRecord as error:
+                return Registered(asked.name, code="INTERNAL", error=error.text)
+            if wanted is None:
+                text = "Model already exists with different attribute values"
+                return Registered(asked.name, code="ALREADY_EXISTS", error=text)
+            if wanted is record or dry_run:
+                break
+            write = Write(self._key(asked.name), pair.mod if pair else ABSENT, wanted.encode())
+            try:
+                done = await (await self._store()).commit(write)
+            except StoreError as error:
+                return Registered(asked.name, code=_store_code(error), error=str(error))
+            if not isinstance(done, Conflict):
+                break
+            pair = done.pairs[0]
+        result = Registered(
+            asked.name,
+            created=record is None,
+            changed=wanted is not record,
+            status=_status(wanted, _live(wanted, instances), now),
+        )
+        return await self._with_load(result) if asked.load and not dry_run else result
+
+    async def _with_load(self, result: Registered) -> Registered:
+        try:
+            loaded = await self.load(result.name, wait=False, timeout_s=60.0)
+        except Unavailable as error:
+            return replace(result, code="UNAVAILABLE", error=f"registered, but not loaded: {error}")
+        except CommandError as error:
+            return replace(result, code="INTERNAL", error=f"registered, but not loaded: {error}")
+        return replace(result, status=loaded.status)
+
+    async def _unregister(self, name: str, pair: Pair | None, dry_run: bool) -> Unregistered:
+        while pair is not None:
+            try:
+                with suppress(BadRecord):  # what cannot be read can still be removed
+                    if ModelRecord.decode(pair.value, name).references > 0:
+                        return Unregistered(name, True, "FAILED_PRECONDITION", f"Model {name} has referents")
+                if dry_run:
+                    break
+                done = await (await self._store()).commit(Write(self._key(name), pair.mod, DELETE))
+            except StoreError as error:
+                return Unregistered(name, True, _store_code(error), str(error))
+            if not isinstance(done, Conflict):
+                break
+            pair = done.pairs[0]
+        return Unregistered(name, existed=pair is not None)
+
+    def _key(self, name: str) -> str:
+        return f"{self._root}/registry/{name}"
+
+    async def _read(self, names: Sequence[str]) -> dict[str, Pair]:
+        keys = {self._key(name): name for name in names}
+        found = await self._told((await self._store()).read(*keys))
+        return {keys[pair.key]: pair for pair in found.pairs}
+
+    async def _instance_records(self) -> dict[str, InstanceRecord]:
+        prefix = f"{self._root}/instances/"
+        records = {}
+        for pair in (await self._told((await self._store()).snapshot(prefix))).pairs:
+            with suppress(BadRecord):
+                records[pair.key.removeprefix(prefix)] = InstanceRecord.decode(pair.value, pair.key)
+        return records
+
+    async def _asked(self) -> Endpoints:
+        """The instances that can be asked, those that are ready first."""
+        if self._endpoints is None:
+            ours = [instance for instance in await self.instances() if instance.grpc and not instance.is_java]
+            ours.sort(key=lambda instance: (instance.phase != "ready", instance.id))
+            if not ours:
+                raise Unavailable(f"no instance of {self._service} is up that could be asked")
+            self._endpoints = Endpoints([instance.grpc for instance in ours])
+        return self._endpoints
+
+    async def _store(self) -> Store:
+        if self._opened is None:
+            self._opened = open_store(self._config, Random())
+            await self._told(self._opened.check(_CHECK_S))
+        return self._opened
+
+    async def _told(self, asked: Awaitable[T]) -> T:
+        try:
+            return await asked
+        except StoreUnavailable as error:
+            raise Unavailable(str(error)) from None
+        except StoreError as error:
+            raise Failed(str(error)) from None
+
+
+def _store_code(error: StoreError) -> str:
+    return "UNAVAILABLE" if isinstance(error, StoreUnavailable) else "FAILED_PRECONDITION"
+
+
+def _wanted(record: ModelRecord | None, asked: Registration, now: int) -> ModelRecord | None:
+    """The record as it should stand after the registration; None: another one stands there already."""
+    age = _SETTINGS.register_age_load_ms if asked.load else _SETTINGS.register_age_ms
+    if record is None:
+        return ModelRecord(
+            type=asked.type,
+            path=asked.path,
+            key=asked.key,
+            last_used=now - age,
+            size_bytes=asked.size_bytes,
+            labels=dict(asked.labels),
+        )
+    if (record.type, record.path, record.key) != (asked.type, asked.path, asked.key):
+        return None
+    size_bytes = asked.size_bytes or record.size_bytes
+    labels = dict(asked.labels) or record.labels
+    if (size_bytes, labels) != (record.size_bytes, record.labels):
+        record = replace(record, size_bytes=size_bytes, labels=labels)
+    return record
+
+
+def _live(record: ModelRecord, instances: dict[str, InstanceRecord]) -> list[Copy]:
+    """Copies on instances that are there and have not started anew since, newest first."""
+    copies = [
+        Copy(name, load_ts, Status.LOADED if record.is_ready(name) else Status.LOADING)
+        for name, load_ts in record.copies.items()
+        if name in instances and instances[name].is_ours and load_ts >= instances[name].start_ms
+    ]
+    return sorted(copies, key=lambda copy: (-copy.load_ts_ms, copy.instance))
+
+
+def _failures(record: ModelRecord, now: int) -> list[Failure]:
+    failures = [
+        Failure(name, failure.at, failure.text)
+        for name, failure in record.failures.items()
+        if age_ms(failure.at, now) < _SETTINGS.failure_expiry_ms
+    ]
+    return sorted(failures, key=lambda failure: (-failure.at_ms, failure.instance))
+
+
+def _status(record: ModelRecord, copies: list[Copy], now: int) -> Status:
+    if copies:
+        return Status.LOADED if any(copy.state is Status.LOADED for copy in copies) else Status.LOADING
+    return Status.LOADING_FAILED if _failures(record, now) else Status.NOT_LOADED
+
+
+def _model(name: str, pair: Pair, instances: dict[str, InstanceRecord]) -> Model:
+    now = int(time.time() * 1000)
+    try:
+        record = ModelRecord.decode(pair.value, f"registry/{name}")
+    except BadRecord as error:
+        return Model(name, "", Status.UNKNOWN, failures=(Failure("", 0, error.text),), revision=pair.mod)
+    copies = _live(record, instances)
+    return Model(
+        name=name,
+        type=record.type,
+        path=record.path,
+        key=record.key,
+        size_bytes=record.size_bytes,
+        labels=dict(sorted(record.labels.items())),
+        status=_status(record, copies, now),
+        copies=tuple(copies),
+        failures=tuple(_failures(record, now)),
+        last_used_ms=record.last_used,
+        references=record.references,
+        auto_delete=record.auto_delete,
+        revision=pair.mod,
+    )
+
+
+def _instance(name: str, record: InstanceRecord) -> Instance:
+    return Instance(
+        id=name,
+        phase=record.phase,
+        grpc=record.grpc,
+        address=record.address,
+        http=record.http,
+        version=record.build,
+        data_plane=record.data_plane,
+        location=record.location,
+        zone=record.zone,
+        labels=record.labels,
+        start_ms=record.start_ms,
+        lru_ms=0 if record.lru_ms == NEVER else record.lru_ms,
+        models=record.count,
+        capacity_bytes=record.capacity_units * UNIT_BYTES,
+        used_bytes=record.used_units * UNIT_BYTES,
+        load_threads=record.load_threads,
+        loads_in_progress=record.loads_in_progress,
+        rpm=record.rpm,
+        is_java=not record.is_ours,
+    )

@@ -1,0 +1,159 @@
+"""What a cluster holds, as values that every backend returns and every output form shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """The state of a model as a whole."""
+
+    NOT_LOADED = "not_loaded"
+    LOADING = "loading"
+    LOADED = "loaded"
+    LOADING_FAILED = "loading_failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a user says about a model: ``size_bytes`` 0 is "found out by loading it", ``load`` asks for a copy now."""
+
+    name: str
+    type: str
+    path: str = ""
+    key: str = ""
+    size_bytes: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    load: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What became of one Registration; ``error`` is empty when it is in the registry as asked."""
+
+    name: str
+    created: bool = False
+    changed: bool = False
+    status: Status = Status.NOT_LOADED
+    code: str = "OK"
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unregistered:
+    """What became of one removal; a model that did not exist is no error."""
+
+    name: str
+    existed: bool = False
+    code: str = "OK"
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A model in an instance's memory, or on its way there since ``load_ts_ms``."""
+
+    instance: str
+    load_ts_ms: int
+    state: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A load that failed."""
+
+    instance: str
+    at_ms: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A registered model; copies and failures are newest first."""
+
+    name: str
+    type: str
+    status: Status
+    path: str = ""
+    key: str = ""
+    size_bytes: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    copies: tuple[Copy, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    last_used_ms: int = 0
+    references: int = 0
+    auto_delete: bool = False
+    revision: int = 0
+    unsatisfied: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFilter:
+    """Which models: all that is given has to hold."""
+
+    type: str = ""
+    status: Status | None = None
+    instance: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def has_passed(self, model: Model) -> bool:
+        """Whether ``model`` is one of those asked for."""
+        return (
+            (not self.type or model.type == self.type)
+            and (self.status is None or model.status == self.status)
+            and (not self.instance or any(copy.instance == self.instance for copy in model.copies))
+            and all(model.labels.get(name) == value for name, value in self.labels.items())
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An instance as its record in the store shows it; ``grpc`` is where clients reach it."""
+
+    id: str
+    phase: str = ""
+    grpc: str = ""
+    address: str = ""
+    http: str = ""
+    version: str = ""
+    data_plane: str = ""
+    location: str = ""
+    zone: str = ""
+    labels: tuple[str, ...] = ()
+    start_ms: int = 0
+    lru_ms: int = 0
+    models: int = 0
+    capacity_bytes: int = 0
+    used_bytes: int = 0
+    load_threads: int = 0
+    loads_in_progress: int = 0
+    rpm: int = 0
+    is_java: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """Who answers; what the store alone cannot tell is empty."""
+
+    service: str
+    store: str
+    version: str = ""
+    instance: str = ""
+    data_plane: str = ""
+    leader: str = ""
+    revision: int = 0
+    store_available: bool = True
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a load came to: ``errors`` one text per instance that failed, newest first."""
+
+    name: str
+    status: Status
+    instances: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
