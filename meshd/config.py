@@ -119,12 +119,7 @@ class Config:
 
 def load() -> Config:
     """The configuration of this process. Raises ConfigError."""
-    name = socket.gethostname()
-    try:
-        address = socket.gethostbyname(name)
-    except OSError:
-        address = "127.0.0.1"
-    return read(os.environ, Host(name, address, secrets.token_hex(2)))
+    return read(os.environ, Host(socket.gethostname(), _own_address(), secrets.token_hex(2)))
 
 
 def read(env: Mapping[str, str], host: Host) -> Config:
@@ -187,6 +182,16 @@ def version_number(text: str) -> int:
     except ValueError:
         pass
     return 0
+
+
+def _own_address() -> str:
+    """The address that this host would speak to others from; a name may well lead to loopback only."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # picks a route and sends nothing
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
 
 
 def _epoch_ms(day: str, minute: str) -> int:
