@@ -138,8 +138,8 @@ def test_a_port_in_use_is_one_clear_sentence() -> None:
 
 def test_an_address_of_another_machine_cannot_be_bound() -> None:
     async def scene() -> None:
-        with pytest.raises(ListenError, match=r"^MM_X: port 0 on 192\.0\.2\.1 cannot be opened: Cannot assign"):
-            await listen(probes(list, lambda: True), "MM_X", "192.0.2.1", 0)
+        with pytest.raises(ListenError, match=r"^MM_X: port 0 on 203\.0\.113\.77 cannot be opened: Cannot assign"):
+            await listen(probes(list, lambda: True), "MM_X", "203.0.113.77", 0)
         with pytest.raises(ListenError, match=r"^MM_X: port 0 on no\.such\.invalid cannot be opened: "):
             await listen(probes(list, lambda: True), "MM_X", "no.such.invalid", 0)
 
