@@ -50,6 +50,24 @@ class Request:
     hops: int = 0
     size_units: int = 0
     """Size if the sender knows it."""
+    met: Met | None = None
+    """What the plane met when it served the request by itself."""
+
+    @property
+    def is_inference(self) -> bool:
+        return self.op is Op.INFER
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a registration says beside type, path and key; it can change while the model is registered."""
+
+    size_bytes: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    min_copies: int = 0
+    max_copies: int = 0
+    is_pinned: bool = False
+    priority: int = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +78,16 @@ class Register:
     type: str
     path: str = ""
     key: str = ""
-    size_bytes: int = 0
-    labels: Mapping[str, str] = field(default_factory=dict)
+    kept: Kept | None = None
+    """What the mesh itself keeps about the model; None, as every older client says: as it is."""
     should_load: bool = False
     is_sync: bool = False
     last_used: int = 0
     is_balanced: bool = False
+    expected: int | None = None
+    """The revision that the record has to be at (0: absent); None: any."""
+    is_trial: bool = False
+    """Check everything, change nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +95,8 @@ class Unregister:
     """Delete a registration; absent is fine."""
 
     model: str
+    expected: int | None = None
+    is_trial: bool = False
 
 
 Asked = Request | Register | Unregister
@@ -152,6 +176,10 @@ class StatusInfo:
     copies: tuple[CopyInfo, ...] = ()
     is_new: bool = False
     """For Register: the registration was made by this call."""
+    is_changed: bool = False
+    """For Register and Unregister: the record was written."""
+    mod: int = 0
+    """For Register: the revision of the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +280,16 @@ class StoreSilent:
     """The store does not answer."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """One try for a copy and how it came out; ``gen`` for a copy here."""
+
+    instance: str
+    load_ts: int
+    gen: int
+    outcome: Outcome
 
 
 Outcome = (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from meshcore.asks import Request
 from meshcore.errors import MeshError
 from meshcore.reasons import Reason
 
@@ -122,11 +123,12 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """How to reach an instance, and whether it is worth trying."""
+    """How to reach an instance, whether it is worth trying, and whether the mesh waits to hear that it answers."""
 
     instance: str
     address: str
     is_ok: bool
+    is_on_trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +148,18 @@ class Settle:
 
 
 @dataclass(frozen=True, slots=True)
+class Begin:
+    """Serve this request as if it had come from outside; nobody waits for its answer. No answer."""
+
+    request: Request
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """All is deregistered: this instance may stop. No answer."""
 
 
 Command = (
-    Predict | Load | CancelLoad | Measure | Withdraw | Unload | Commit | Publish | Route | Peers | Settle | Stop
+    Predict | Load | CancelLoad | Measure | Withdraw | Unload | Commit | Publish | Route | Peers | Settle | Begin | Stop
 )  # fmt: skip

@@ -16,6 +16,7 @@ class Code(StrEnum):
     ALREADY_EXISTS = "ALREADY_EXISTS"
     RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
     FAILED_PRECONDITION = "FAILED_PRECONDITION"
+    ABORTED = "ABORTED"
     UNIMPLEMENTED = "UNIMPLEMENTED"
     INTERNAL = "INTERNAL"
     UNAVAILABLE = "UNAVAILABLE"
@@ -64,6 +65,12 @@ class ModelExists(MeshError):
     code = Code.ALREADY_EXISTS
 
 
+class Moved(MeshError):
+    """The record is not at the revision that the caller expected."""
+
+    code = Code.ABORTED
+
+
 class HasReferents(MeshError):
     """A virtual model still points here."""
 
@@ -78,8 +85,20 @@ class ChurnRefused(LoadFailure):
     """Loading would evict models used only just now."""
 
 
+class FellThrough(LoadFailure):
+    """The model was used less recently than everything it would push out."""
+
+
 class NeverFits(LoadFailure):
     """The model is larger than the instance."""
+
+
+class CopyGone(MeshError):
+    """The awaited copy is not to be had here any more: the request chooses again."""
+
+
+class Declined(MeshError):
+    """This instance has no room any more and knows of one that has."""
 
 
 class NowhereToLoad(MeshError):

@@ -155,6 +155,13 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """A peer on trial answered a request that the plane passed on by itself."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
 class SessionRenewed:
     """The lease was lost and there is a new one: this instance's record is gone."""
 
@@ -176,6 +183,6 @@ class Idled:
 
 Event = (
     RegistrySeen | InstancesSeen | Predicted | Loaded | LoadFailed | Measured | Drained | Unloaded | UnloadFailed
-    | Committed | Conflicted | CommitFailed | Published | PublishFailed | Used | SessionRenewed | Ticked
+    | Committed | Conflicted | CommitFailed | Published | PublishFailed | Used | Reached | SessionRenewed | Ticked
     | DrainAsked | Idled
 )  # fmt: skip

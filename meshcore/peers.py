@@ -68,6 +68,11 @@ class PeerHealth:
         held = self._ejected.get(instance)
         return held is None or held.until <= now
 
+    def is_on_trial(self, instance: str, now: int) -> bool:
+        """Whether ``instance`` may be tried but has not been reached since it was ejected."""
+        held = self._ejected.get(instance)
+        return held is not None and held.until <= now
+
     def next_wake(self) -> int:
         """The instant at which the next ejection ends; NEVER if nobody is ejected."""
         self._skip_stale()

@@ -59,7 +59,8 @@ def choose(view: ClusterView, want: Want, now: int, rng: Random) -> tuple[str | 
     A candidate takes loads, is not excluded, large enough and, unless no other is left, not ejected. The first in the
     placement order and those in its range make the shortlist; of these the much busier ones are dropped. A balanced
     request stays here if this instance is still among them. Else two are drawn and the one with fewer loads in
-    progress per load thread is taken, those on their way counted; equal: the earlier in the order.
+    progress per load thread is taken, those on their way counted; equal: the one drawn first, so that instances whose
+    views are equally stale do not all choose the same.
 
     All instances see much the same order, and see it late. If each took its head, or one of the shortlist at random
     whatever its queue, loads would pile up on a few; the better of two spreads them without fresher news
@@ -157,11 +158,11 @@ def _pick(left: list[Ranked], me: str | None, rng: Random, met: _Met) -> tuple[R
         return _chosen(here, met), "balanced, and this instance is on the shortlist"
     i, j = int(rng.random() * count), int(rng.random() * (count - 1))
     j += j >= i
-    first, second = left[min(i, j)], left[max(i, j)]
+    first, second = left[i], left[j]
     if second.load_permille < first.load_permille:
         first, second = second, first
     met.rejected[second.id] = Rejected.OUTSTANDING
-    return _chosen(first, met), "fewer loads per load thread, or earlier in the order, of two drawn"
+    return _chosen(first, met), "fewer loads per load thread, or drawn first, of two drawn"
 
 
 def _chosen(entry: Ranked, met: _Met) -> Ranked:

@@ -18,6 +18,8 @@ from meshcore.totals import Tally, Totals
 
 DECODED_KEPT = 4096
 
+COPIES_MARK = b'"instanceIds"'
+
 
 class ClusterView:
     """Records mirrored from the store, and what placement and routing read off them.
@@ -86,6 +88,11 @@ class ClusterView:
                 del self._decoded[next(iter(self._decoded))]
         self._decoded[model] = record
         return record
+
+    def names_copies(self, model: str) -> bool:
+        """Whether the registration of ``model`` may name a copy, told without reading it: most name none."""
+        value = self._models.value(model)
+        return value is not None and COPIES_MARK in value
 
     def mod(self, model: str) -> int:
         """The revision that wrote the registration of ``model``; 0: none known."""

@@ -43,7 +43,7 @@ class Tried(_message.Message):
     def __init__(self, instance: _Optional[str] = ..., load_ts: _Optional[int] = ...) -> None: ...
 
 class EnsureLoadedRequest(_message.Message):
-    __slots__ = ("protocol", "model", "kind", "sync", "last_used_ms", "tried", "tried_targets", "exclude", "size_units", "only_status", "hops")
+    __slots__ = ("protocol", "model", "kind", "sync", "last_used_ms", "tried", "tried_targets", "exclude", "size_units", "origin", "only_status", "hops")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[EnsureLoadedRequest.Kind]
@@ -61,7 +61,7 @@ class EnsureLoadedRequest(_message.Message):
     TRIED_TARGETS_FIELD_NUMBER: _ClassVar[int]
     EXCLUDE_FIELD_NUMBER: _ClassVar[int]
     SIZE_UNITS_FIELD_NUMBER: _ClassVar[int]
-    FROM_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
     ONLY_STATUS_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
     protocol: int
@@ -73,9 +73,10 @@ class EnsureLoadedRequest(_message.Message):
     tried_targets: _containers.RepeatedScalarFieldContainer[str]
     exclude: _containers.RepeatedScalarFieldContainer[str]
     size_units: int
+    origin: str
     only_status: bool
     hops: int
-    def __init__(self, protocol: _Optional[int] = ..., model: _Optional[str] = ..., kind: _Optional[_Union[EnsureLoadedRequest.Kind, str]] = ..., sync: bool = ..., last_used_ms: _Optional[int] = ..., tried: _Optional[_Iterable[_Union[Tried, _Mapping]]] = ..., tried_targets: _Optional[_Iterable[str]] = ..., exclude: _Optional[_Iterable[str]] = ..., size_units: _Optional[int] = ..., only_status: bool = ..., hops: _Optional[int] = ..., **kwargs) -> None: ...
+    def __init__(self, protocol: _Optional[int] = ..., model: _Optional[str] = ..., kind: _Optional[_Union[EnsureLoadedRequest.Kind, str]] = ..., sync: bool = ..., last_used_ms: _Optional[int] = ..., tried: _Optional[_Iterable[_Union[Tried, _Mapping]]] = ..., tried_targets: _Optional[_Iterable[str]] = ..., exclude: _Optional[_Iterable[str]] = ..., size_units: _Optional[int] = ..., origin: _Optional[str] = ..., only_status: bool = ..., hops: _Optional[int] = ...) -> None: ...
 
 class EnsureLoadedResponse(_message.Message):
     __slots__ = ("outcome", "verdict")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
-from meshcore.kv import Change, Committed, Conflict, Snapshot, Write
+from meshcore.kv import MOST_WRITES, Change, Committed, Conflict, Snapshot, Write
 
 TABLE_S: Final = 3.5
 """Within this long a read or a commit has an answer or fails; so does the opening of a watch."""
@@ -26,6 +26,13 @@ class StoreUnavailable(StoreError):
 
 class StoreRefused(StoreError):
     """The store answered, and will not: a permission, a size, its space. To try again is no use."""
+
+
+def checked_keys(keys: Sequence[str]) -> Sequence[str]:
+    """The keys of one read; ValueError unless they are 1 to MOST_WRITES."""
+    if not 1 <= len(keys) <= MOST_WRITES:
+        raise ValueError(f"a read names 1 to {MOST_WRITES} keys, not {len(keys)}")
+    return keys
 
 
 class Session:

@@ -1,0 +1,231 @@
+"""One instance's cache: its copies in the order of their last use, within the memory that the runtime has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meshcore.capacity import CacheParams, UnloadBuffer
+from meshcore.entry import Entry
+from meshcore.errors import FellThrough, NeverFits
+from meshcore.eviction import EvictOrder, IsRedundant, Plan, Planner, lru_order
+from meshcore.lru import Lru
+from meshcore.reasons import Candidate
+from meshcore.units import NEVER, UNIT_BYTES, age_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Evicted:
+    """A copy that made room; ``entry.weight`` is now what its unload will give back (0: there is nothing to unload)."""
+
+    entry: Entry
+    last_used: int
+    units: int
+    """What it took of the cache."""
+    score: tuple[int | str, ...]
+    spared: tuple[Candidate, ...]
+    """Others that were looked at for the same room, and why they stay."""
+
+
+class Cache:
+    """The copies here and what each takes; sizes in cache units, instants in epoch ms.
+
+    A load goes through ``insert`` (one unit), ``make_room`` (its predicted size), ``claim`` once ``is_claimable``, and
+    ``sized``; or ``fail``. ``remove`` and eviction take a copy out at once and leave ``entry.weight`` charged until
+    ``unloaded`` or ``unload_lost`` is told of it.
+    """
+
+    def __init__(self, params: CacheParams, evict_order: EvictOrder = lru_order) -> None:
+        self.params = params
+        self.entries: dict[str, Entry] = {}
+        """By model; changed by this class alone."""
+        self.lru = Lru()
+        """The models by last use; changed by this class alone."""
+        self.buffer = UnloadBuffer(params.capacity_units, params.reserve_units)
+        """The sums; changed by this class alone."""
+        self._planner = Planner(self.entries, self.lru, evict_order)
+
+    # -- what others see ---------------------------------------------------------------------------
+
+    @property
+    def capacity_units(self) -> int:
+        """What models may use: memory that is being given back is not advertised."""
+        return max(0, self.buffer.capacity - self.buffer.buffer)
+
+    @property
+    def used_units(self) -> int:
+        return self.buffer.resident
+
+    @property
+    def free_units(self) -> int:
+        return max(0, self.buffer.capacity - self.buffer.total)
+
+    @property
+    def is_full(self) -> bool:
+        return self.free_units < self.params.min_space_units
+
+    @property
+    def count(self) -> int:
+        """Copies, failed ones included."""
+        return len(self.entries)
+
+    @property
+    def oldest_ms(self) -> int:
+        """When the copy used least recently was used; NEVER: there is none.
+
+        Pinned copies do not count: a cache is as fresh as what a load would push out of it.
+        """
+        unpinned = (used for model, used in self.lru.ascending() if not self.entries[model].is_pinned)
+        return next(unpinned, NEVER)
+
+    def last_used(self, model: str) -> int:
+        """When the copy here was last used."""
+        return self.lru.last_used(model)
+
+    # -- use ---------------------------------------------------------------------------------------
+
+    def touch(self, model: str, at: int) -> None:
+        """The copy was used at ``at``; it may be gone by the time that is known."""
+        if model in self.entries:
+            self.lru.touch(model, at)
+
+    def used(self, model: str, at: int, in_flight: int) -> None:
+        """The copy was used at ``at`` and is answering ``in_flight`` requests; it may be gone by now."""
+        if model in self.entries:
+            self.lru.touch(model, at)
+            self.entries[model].in_flight = in_flight
+
+    def churn_refuses(self, now: int, last_used: int) -> bool:
+        """Whether a load of a model last used at ``last_used`` is refused because it would begin to thrash.
+
+        So it is when the cache is full and even its least recently used copy was used within ``min_churn_age_ms``. A
+        model used less recently than that copy is not refused, which would count as a failure: it falls through.
+        """
+        oldest = self.oldest_ms
+        if not self.is_full or oldest == NEVER or last_used < oldest:
+            return False
+        return age_ms(oldest, now) < self.params.min_churn_age_ms
+
+    def reprioritise(self, entry: Entry, priority: int, is_pinned: bool, now: int) -> list[Evicted]:
+        """The registration says otherwise; the copies that go because less is pinned than did not fit."""
+        self._planner.count(entry.priority, -1)
+        self._planner.count(priority, +1)
+        entry.priority, entry.is_pinned = priority, is_pinned
+        return self._shrink(now, None)
+
+    # -- loads -------------------------------------------------------------------------------------
+
+    def insert(self, entry: Entry, last_used: int, now: int, is_redundant: IsRedundant | None = None) -> list[Evicted]:
+        """Give a new copy one unit; raises FellThrough (nothing has changed) where it is needed least of all."""
+        if entry.model in self.entries:
+            raise ValueError(f"{entry.model} is in the cache already")
+        plan = self._room(entry, 1, last_used, now, is_redundant)
+        evicted = self._evict(plan)
+        entry.weight = 1
+        self.entries[entry.model] = entry
+        self.lru.insert(entry.model, last_used)
+        self._planner.count(entry.priority, +1)
+        self.buffer.grow(1)
+        return evicted
+
+    def make_room(
+        self, entry: Entry, to_units: int, now: int, is_redundant: IsRedundant | None = None
+    ) -> list[Evicted]:
+        """Give a copy that has claimed nothing ``to_units`` (never fewer than it has).
+
+        Raises NeverFits, or FellThrough where copies needed more would have to go; then nothing has changed.
+        """
+        most = self.buffer.capacity - self.buffer.reserve
+        if to_units > most:
+            raise NeverFits(
+                f"Predicted size of {to_units * UNIT_BYTES} bytes ({to_units} units) is larger than capacity"
+                f" ({most} units)"
+            )
+        growth = max(0, to_units - entry.weight)
+        evicted = self._evict(self._room(entry, growth, self.last_used(entry.model), now, is_redundant))
+        entry.weight += growth
+        self.buffer.grow(growth)
+        return evicted
+
+    def is_claimable(self, entry: Entry) -> bool:
+        """Whether the memory for the copy's place is there, so that its load may start."""
+        return self.buffer.can_claim(entry.weight)
+
+    def claim(self, entry: Entry) -> None:
+        """The copy's load starts; only where ``is_claimable``, lest the runtime run out of memory."""
+        if entry.is_claimed or not self.is_claimable(entry):
+            raise ValueError(f"{entry.model} must not claim {entry.weight} units now")
+        entry.is_claimed = True
+        self.buffer.claim(entry.weight)
+
+    def sized(self, entry: Entry, units: int, now: int, is_redundant: IsRedundant | None = None) -> list[Evicted]:
+        """A loaded copy turns out to take ``units``; those that go for it.
+
+        That is the copy itself where all others that could go are needed more.
+        """
+        change, last_used = max(1, units) - entry.weight, self.last_used(entry.model)
+        plan = self._plan(entry, change, last_used, now, is_redundant)
+        entry.weight += change
+        self.buffer.sized(change)
+        if not plan.is_enough and not entry.is_pinned:
+            plan.victims = [Candidate(entry.model, self._planner.key(entry, last_used, now))]
+        return self._evict(plan)
+
+    def fail(self, entry: Entry) -> int:
+        """The copy's load failed: it keeps one unit; the units that stay charged until ``unloaded``."""
+        to_unload = entry.weight if entry.is_claimed else 0
+        self.buffer.failed(entry.weight)
+        entry.weight, entry.is_claimed = 1, False
+        return to_unload
+
+    # -- removal -----------------------------------------------------------------------------------
+
+    def remove(self, entry: Entry) -> int:
+        """Take a copy out; its last use. ``entry.weight`` stays charged until ``unloaded``, 0 if nothing does."""
+        if self.entries.get(entry.model) is not entry:
+            raise ValueError(f"{entry.model} (gen {entry.gen}) is not in the cache")
+        del self.entries[entry.model]
+        self._planner.count(entry.priority, -1)
+        self.buffer.removed(entry.weight)
+        if not entry.is_claimed:
+            entry.weight = 0
+        return self.lru.remove(entry.model)
+
+    def unloaded(self, units: int) -> None:
+        """The runtime gave ``units`` back."""
+        self.buffer.unloaded(units)
+
+    def unload_lost(self, units: int, now: int, is_redundant: IsRedundant | None = None) -> list[Evicted]:
+        """The runtime will not give ``units`` back; the copies that go because there is less capacity."""
+        self.buffer.unload_lost(units)
+        return self._shrink(now, is_redundant)
+
+    def unload_regained(self, units: int) -> None:
+        """The runtime gave ``units`` back that counted as lost."""
+        self.buffer.unload_regained(units)
+
+    # -- eviction ----------------------------------------------------------------------------------
+
+    def _plan(self, entry: Entry, growth: int, last_used: int, now: int, is_redundant: IsRedundant | None) -> Plan:
+        """Who goes so that ``entry`` may grow: nobody who is needed more than it is, which a pinned one is most."""
+        most = None if entry.is_pinned else self._planner.key(entry, last_used, now)
+        return self._planner.plan(self.buffer.short_units(growth), now, entry.model, most, is_redundant)
+
+    def _room(self, entry: Entry, growth: int, last_used: int, now: int, is_redundant: IsRedundant | None) -> Plan:
+        plan = self._plan(entry, growth, last_used, now, is_redundant)
+        if plan.is_enough:
+            return plan
+        raise FellThrough(
+            f"{entry.model} does not fit: {plan.short_units} more units would have to come from models that are pinned,"
+            " of higher priority or used more recently"
+        )
+
+    def _shrink(self, now: int, is_redundant: IsRedundant | None) -> list[Evicted]:
+        return self._evict(self._planner.plan(self.buffer.short_units(0), now, "", None, is_redundant))
+
+    def _evict(self, plan: Plan) -> list[Evicted]:
+        evicted, spared = [], tuple(plan.spared)
+        for victim in plan.victims:
+            entry = self.entries[victim.id]
+            units, last_used = entry.weight, self.remove(entry)
+            evicted.append(Evicted(entry, last_used, units, victim.score, spared))
+        return evicted

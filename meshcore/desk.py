@@ -1,0 +1,227 @@
+"""What a request's flow may ask of its node, answered from the node's parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meshcore.asks import CopyInfo, Kind, Refused, Request, Status, StatusInfo, Verdict
+from meshcore.commands import Holder, Local, Route
+from meshcore.edits import Deregister
+from meshcore.entry import Entry, State
+from meshcore.errors import Code, Draining, LoadFailure, MeshError, NowhereToLoad
+from meshcore.events import Seen
+from meshcore.hot import Choice
+from meshcore.placement import Want
+from meshcore.reasons import Reason, Rejected, Rule
+from meshcore.records import ModelRecord
+from meshcore.units import age_ms, to_units
+
+if TYPE_CHECKING:
+    from meshcore.node import Node
+
+PRUNE_AGE_MS = 2_000
+"""A copy that is not where its record says is taken out of it once the record had this long to be true."""
+
+
+class FrontDesk:
+    """The counter between flows and the node: every call reads what is true now."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self.settings = node.settings
+        self.me = node.me
+
+    @property
+    def now(self) -> int:
+        return self._node.now
+
+    @property
+    def load_wait_ms(self) -> int:
+        """How long a request waits for a load here."""
+        return self.settings.wait_load_factor * self._node.cache.params.load_timeout_ms
+
+    # -- the registry --------------------------------------------------------------------------------
+
+    def record(self, model: str) -> ModelRecord | None:
+        """The model's registration as known here; raises BadRecord."""
+        return self._node.view.record(model)
+
+    def mod(self, model: str) -> int:
+        """The revision that the registration is known at; 0: absent."""
+        return self._node.view.mod(model)
+
+    def see(self, seen: Seen) -> None:
+        """A read or a write told what stands in the store."""
+        self._node.see(seen)
+
+    def explain(self, reason: Reason) -> Reason:
+        """Keep why something is done."""
+        return self._node.explain(reason)
+
+    # -- copies --------------------------------------------------------------------------------------
+
+    def entry(self, model: str) -> Entry | None:
+        """The copy here, in whatever state."""
+        return self._node.cache.entries.get(model)
+
+    def holders(self, model: str, record: ModelRecord) -> tuple[Holder, ...]:
+        """Live copies, the one here included."""
+        return self._node.routes.holders(model, record)
+
+    def choose_holder(self, request: Request, ready: tuple[Holder, ...]) -> str:
+        """One of ``ready`` (at least one), by the rule that the plane uses."""
+        node = self._node
+        entry = self.entry(request.model)
+        local = Local(entry.gen) if entry is not None and any(h.instance == self.me for h in ready) else None
+        route = Route(request.model, local, ready)
+        chosen = node.rules.balance(route, self.me, request.is_balanced, {}, self._is_ok, node.rng)
+        return self.me if isinstance(chosen, Choice) else chosen
+
+    def _is_ok(self, instance: str) -> bool:
+        return self._node.view.health.is_ok(instance, self.now)
+
+    def touch(self, model: str, last_used: int) -> None:
+        """The copy here counts as used at ``last_used``; 0: now."""
+        self._node.cache.touch(model, last_used or self.now)
+
+    def await_load(self, entry: Entry, is_inference: bool) -> None:
+        """A request is going to wait for this load."""
+        entry.is_awaited = True
+        if is_inference:
+            self._node.copies.queue.raise_class(entry)
+
+    def lost(self, model: str, gen: int) -> None:
+        """The runtime does not have the copy it should have."""
+        entry = self.entry(model)
+        if entry is not None and entry.gen == gen:
+            self._node.copies.remove(model, "the runtime does not have it any more")
+
+    # -- loading -------------------------------------------------------------------------------------
+
+    def gives_up(self, record: ModelRecord) -> MeshError | None:
+        """Why no further load of this model should be tried now: it failed, or was answered, often enough."""
+        recent_ms = self.settings.failure_expiry_ms // 2
+        recent = [f for f in record.failures.values() if age_ms(f.at, self.now) < recent_ms]
+        if len(recent) >= self.settings.max_load_failures:
+            return LoadFailure(max(recent, key=lambda failure: failure.at).text)
+        live = [i for i, load_ts in record.copies.items() if self._node.is_live(i, load_ts)]
+        if len(live) >= self.settings.max_load_locations:
+            return MeshError(f"failed to invoke in {len(live)} locations")
+        return None
+
+    def place(self, request: Request, record: ModelRecord) -> str | None:
+        """Where to load the model, held in reserve there; None: nowhere, with the last failure if there is one."""
+        node = self._node
+        exclude = dict.fromkeys(request.exclude, Rejected.EXCLUDED)
+        exclude |= {
+            instance: Rejected.FAILED
+            for instance, failure in record.failures.items()
+            if age_ms(failure.at, self.now) < self.settings.failure_expiry_ms
+        }
+        exclude |= {holder.instance: Rejected.HOLDS for holder in self.holders(request.model, record)}
+        exclude |= dict.fromkeys(request.targets, Rejected.TRIED)
+        node.view.see_self(node.own_record())
+        units = request.size_units or to_units(record.size_bytes)
+        last_used = max(request.last_used, record.last_used) if request.last_used else 0
+        want = Want(request.model, record.type, units, last_used, exclude, request.is_balanced)
+        target, why = node.rules.place(node.view, want, self.now, node.rng)
+        node.explain(why)
+        if target is not None and target != self.me:
+            node.view.reserve(target, units or node.cache.params.default_units, self.now)
+        return target
+
+    def no_place(self, record: ModelRecord) -> MeshError:
+        """What explains best that there is nowhere to load: the last failure on record, or that this instance is
+        going and nobody else is there."""
+        if record.failures:
+            return LoadFailure(max(record.failures.values(), key=lambda failure: failure.at).text)
+        if self._node.is_draining:
+            return Draining("this instance is going and there is no other")
+        return NowhereToLoad("Nowhere available to load")
+
+    def admit(self, request: Request, record: ModelRecord) -> Entry:
+        """Begin a load here; raises Draining, LoadFailure (churn, age, a failure here that still stands)."""
+        node = self._node
+        if node.is_draining:
+            raise Draining("this instance is going")
+        failed = self.entry(request.model)
+        if failed is not None and failed.state is State.FAILED:
+            node.copies.remove(request.model, "tried again after a failure")
+        return node.copies.admit(
+            request.model, record, record.copies, request.last_used, request.size_units, request.is_inference
+        )
+
+    def has_better_place(self, request: Request) -> bool:
+        """Whether to decline a load that another instance sent here, which it may do once: this instance has become
+        full since, and somebody it knows of is not (D-04)."""
+        node = self._node
+        if request.targets or not node.cache.is_full:
+            return False
+        best = next(node.view.order.walk(self.now), None)
+        return best is not None and best.id != self.me and not best.is_full
+
+    # -- other instances ---------------------------------------------------------------------------------
+
+    def refusal(self, verdict: Verdict, model: str, error: MeshError | None = None) -> Refused:
+        """This instance's verdict, with its record as it is now."""
+        entry = self.entry(model)
+        load_ts = entry.load_ts if entry is not None else 0
+        record = self._node.own_record().encode()
+        code, text = (error.code, error.text) if error else (Code.INTERNAL, "")
+        return Refused(verdict, self.me, load_ts, record, code, text)
+
+    def refused(self, request: Request, instance: str, refused: Refused) -> None:
+        """Learn from a peer's verdict; a load it did not take does not count against it any more."""
+        view = self._node.view
+        if request.kind is Kind.LOAD:
+            record = self._node.record_or_none(request.model)
+            units = request.size_units or (to_units(record.size_bytes) if record else 0)
+            view.release(instance, units or self._node.cache.params.default_units)
+        if refused.record:
+            view.see_told(instance, refused.record)
+
+    def not_here(self, model: str, instance: str, load_ts: int) -> None:
+        """A peer does not have the copy that its record names: take it out, unless it may only just have come."""
+        record = self._node.record_or_none(model)
+        if record is None or record.copies.get(instance) != load_ts or age_ms(load_ts, self.now) <= PRUNE_AGE_MS:
+            return
+        why = self.explain(Reason(Rule.PRUNE, model, instance, "said to be not there", self._node.view.revision))
+        self._node.edit(model, Deregister(instance, load_ts), why)
+
+    def sent(self, instance: str) -> None:
+        """A request goes to a peer: if that is a trial, it is the only one for now."""
+        if self._node.view.health.sent(instance, self.now):
+            self._node.peer_changed(instance)
+
+    def reached(self, instance: str) -> None:
+        """A peer answered."""
+        self._node.reached(instance)
+
+    def unreachable(self, instance: str) -> None:
+        """A peer did not: leave it alone for a while."""
+        if self._node.view.health.failed(instance, self.now):
+            self._node.peer_changed(instance)
+
+    # -- status --------------------------------------------------------------------------------------
+
+    def status(self, model: str, record: ModelRecord) -> StatusInfo:
+        """What the model is doing as far as this instance knows (docs/design.md, statuses).
+
+        Copies show as UNKNOWN and failures as LOADING_FAILED, newest first, as clients of ModelMesh know them.
+        """
+        holders = self.holders(model, record)
+        expiry_ms = self.settings.failure_expiry_ms
+        failures = sorted(
+            ((f.at, instance, f.text) for instance, f in record.failures.items() if age_ms(f.at, self.now) < expiry_ms),
+            reverse=True,
+        )
+        if any(holder.is_ready for holder in holders):
+            status = Status.LOADED
+        elif holders:
+            status = Status.LOADING
+        else:
+            status = Status.LOADING_FAILED if failures else Status.NOT_LOADED
+        copies = [CopyInfo(holder.instance, Status.UNKNOWN, holder.load_ts) for holder in holders]
+        copies += [CopyInfo(instance, Status.LOADING_FAILED, at) for at, instance, _ in failures]
+        copies.sort(key=lambda copy: (-copy.at, copy.instance))
+        return StatusInfo(status, tuple(text for _, _, text in failures), tuple(copies))

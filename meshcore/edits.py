@@ -1,0 +1,93 @@
+"""What an instance changes in a model's record: pure edits, applied again to whatever stands there.
+
+An edit says what should hold, not what to write, so a conflict costs a second application and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from meshcore.errors import CopyGone, MeshError, UnknownModel
+from meshcore.records import ModelRecord
+
+
+class Edit(Protocol):
+    """One change to a record that exists (an edit of an absent record is answered by ``if_absent``)."""
+
+    @property
+    def if_absent(self) -> MeshError | None:
+        """The edit's end when there is no record: an error, or None where that is as good as done."""
+
+    def apply(self, record: ModelRecord) -> ModelRecord | MeshError:
+        """The record as it should be (itself: nothing to do), or why the edit is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Name this instance's copy before it loads: the cluster-wide single flight of loads of one model.
+
+    Given up when a copy or a failure appeared that the request did not know of: it then chooses again.
+    """
+
+    instance: str
+    load_ts: int
+    last_used: int
+    known: Mapping[str, int]
+    """The copies that the request saw, live or not."""
+    is_live: Callable[[str, int], bool]
+
+    @property
+    def if_absent(self) -> MeshError | None:
+        return UnknownModel()
+
+    def apply(self, record: ModelRecord) -> ModelRecord | MeshError:
+        for instance, load_ts in record.copies.items():
+            is_news = self.known.get(instance) != load_ts and instance != self.instance
+            if is_news and self.is_live(instance, load_ts):
+                return CopyGone("another instance is loading the model")
+        fresh = record.without_failure(self.instance).with_copy(self.instance, self.load_ts)
+        return fresh.used_at(self.last_used)
+
+
+@dataclass(frozen=True, slots=True)
+class MarkReady:
+    """The copy answers requests."""
+
+    instance: str
+    load_ts: int
+    if_absent: MeshError | None = None
+
+    def apply(self, record: ModelRecord) -> ModelRecord | MeshError:
+        return record.with_copy(self.instance, self.load_ts).with_ready(self.instance, self.load_ts)
+
+
+@dataclass(frozen=True, slots=True)
+class MarkFailed:
+    """The load failed: others see why, and that this instance is no place for the model now."""
+
+    instance: str
+    load_ts: int
+    at: int
+    text: str
+    last_used: int
+    if_absent: MeshError | None = None
+
+    def apply(self, record: ModelRecord) -> ModelRecord | MeshError:
+        return record.with_failure(self.instance, self.at, self.text, self.load_ts).used_at(self.last_used)
+
+
+@dataclass(frozen=True, slots=True)
+class Deregister:
+    """The copy is not, or no longer, here (also used on somebody else's: a lost copy, D-01)."""
+
+    instance: str
+    load_ts: int
+    last_used: int = 0
+    if_absent: MeshError | None = None
+
+    def apply(self, record: ModelRecord) -> ModelRecord | MeshError:
+        if record.copies.get(self.instance) != self.load_ts:
+            return record
+        return record.without_copy(self.instance, self.load_ts).used_at(self.last_used)

@@ -1,0 +1,88 @@
+"""Which accepted load starts next, and how many run at once."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Callable
+
+from meshcore.entry import Entry, State
+from meshcore.units import NEVER
+
+Test = Callable[[Entry], bool]
+
+
+def _turn(entry: Entry) -> tuple[bool, int]:
+    return not entry.is_prioritised, entry.arrived
+
+
+class LoadQueue:
+    """Loads in the order of (class, arrival), inference before the rest (D-03), at most ``threads`` running.
+
+    The order is strict: while the first load waits for memory nothing behind it starts, however small. What it waits
+    for is on its way already, for its victims are being unloaded and later loads cannot take their memory; letting
+    small ones pass would keep taking it, and a large model would wait for ever. What the others lose is bounded by
+    the time that a load may wait for memory.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._queued: list[Entry] = []
+        self._running: set[Entry] = set()
+        self._arrivals = 0
+
+    @property
+    def in_progress(self) -> int:
+        """Loads accepted and not over."""
+        return len(self._queued) + len(self._running)
+
+    def add(self, entry: Entry) -> None:
+        """Queue a load behind those of its class."""
+        self._arrivals += 1
+        entry.arrived = self._arrivals
+        insort(self._queued, entry, key=_turn)
+
+    def raise_class(self, entry: Entry) -> None:
+        """An inference waits for this load now: it goes before all others that arrived later or wait for nobody."""
+        queued = self._take(entry)
+        entry.is_prioritised = True
+        if queued:
+            insort(self._queued, entry, key=_turn)
+
+    def discard(self, entry: Entry) -> None:
+        """The load is over, or nobody wants it any more; fine if it is not here."""
+        self._running.discard(entry)
+        self._take(entry)
+
+    def head(self, is_held: Test | None = None) -> Entry | None:
+        """Whose turn it is; None: nobody's, or all threads are busy.
+
+        An entry that ``is_held`` by something else than memory, its model's former copy still being unloaded, say,
+        is passed over and keeps its place.
+        """
+        if len(self._running) >= self._threads:
+            return None
+        return next((entry for entry in self._queued if is_held is None or not is_held(entry)), None)
+
+    def next_startable(self, can_start: Test, is_held: Test | None = None) -> Entry | None:
+        """The entry at the head, now running, if it ``can_start``."""
+        entry = self.head(is_held)
+        if entry is None or not can_start(entry):
+            return None
+        self._take(entry)
+        self._running.add(entry)
+        return entry
+
+    def waiting(self) -> list[Entry]:
+        """Those whose turn came and who wait for memory, in order."""
+        return [entry for entry in self._queued if entry.state is State.WAITING]
+
+    def waiting_since(self) -> int:
+        """When the first of ``waiting`` began to; NEVER: nobody waits."""
+        return min((entry.waiting_since for entry in self.waiting()), default=NEVER)
+
+    def _take(self, entry: Entry) -> bool:
+        at = bisect_left(self._queued, _turn(entry), key=_turn)
+        if self._queued[at : at + 1] != [entry]:
+            return False
+        del self._queued[at]
+        return True

@@ -1,0 +1,25 @@
+"""What an instance is from its start on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Me:
+    """One instance's identity: its id, when it started, and the addresses (host:port) it is reached at."""
+
+    instance: str
+    start_ms: int
+    address: str
+    """The mesh port, for other instances."""
+    grpc: str
+    """The external port, for clients."""
+    http: str = ""
+    location: str = ""
+    zone: str = ""
+    labels: tuple[str, ...] = ()
+    version: int = 0
+    build: str = ""
+    replica_set: str = ""
+    data_plane: str = "python"

@@ -1,0 +1,309 @@
+"""One instance's brain: events in, commands out, requests as flows; here is only who does what."""
+
+from __future__ import annotations
+
+from random import Random
+
+from meshcore import registration, routing
+from meshcore.asks import Asked, Done, Failed, Op, Outcome, Register, Request, Step, Unregister
+from meshcore.cache import Cache
+from meshcore.capacity import CacheParams
+from meshcore.commands import Begin, Command, Peer, Peers, Publish, Stop
+from meshcore.copies import Copies
+from meshcore.desk import FrontDesk
+from meshcore.edits import Deregister, Edit, MarkReady
+from meshcore.errors import BadRecord, MeshError
+from meshcore.events import (
+    CommitFailed,
+    Committed,
+    Conflicted,
+    DrainAsked,
+    Drained,
+    Event,
+    Idled,
+    InstancesSeen,
+    Loaded,
+    LoadFailed,
+    Measured,
+    Predicted,
+    Published,
+    PublishFailed,
+    Reached,
+    RegistrySeen,
+    Seen,
+    SessionRenewed,
+    Ticked,
+    Unloaded,
+    UnloadFailed,
+    Used,
+)
+from meshcore.me import Me
+from meshcore.publisher import Publisher
+from meshcore.reasons import Reason, ReasonLog, Rule
+from meshcore.records import InstanceRecord, ModelRecord
+from meshcore.routes import Routes
+from meshcore.routing import Flow
+from meshcore.rules import Rules
+from meshcore.settings import Settings
+from meshcore.view import ClusterView
+from meshcore.writer import Ended, Writer
+
+
+class Node:
+    """What one instance knows and wants (docs/design.md, one decision loop).
+
+    ``step`` and ``resume`` are the only ways in, one at a time, each with the instant ``now`` (epoch ms, never going
+    back). Whatever they want done comes back as commands. ``rng`` is the only chance there is.
+    """
+
+    def __init__(self, me: Me, settings: Settings, params: CacheParams, rules: Rules, rng: Random) -> None:
+        self.identity, self.settings, self.rules, self.rng = me, settings, rules, rng
+        self.now = me.start_ms
+        self.log = ReasonLog()
+        self.bad: dict[str, str] = {}
+        """Models whose record cannot be read, and what is wrong with it."""
+        self._commands: list[Command] = []
+        self.view = ClusterView(me.instance, me.start_ms, settings, params.min_churn_age_ms)
+        self.cache = Cache(params, rules.evict_order)
+        self.routes = Routes(self.view, self.cache.entries.get, self.emit)
+        self.writer = Writer(self.view, self.emit, self._model_seen, settings.store_retry_ms)
+        self.publisher = Publisher(me, settings, rng)
+        self.copies = Copies(self, self.cache)
+        self._desk = FrontDesk(self)
+        self._peers: dict[str, Peer] = {}
+        self._is_stopping = False
+
+    # -- the ways in ---------------------------------------------------------------------------------
+
+    def step(self, event: Event, now: int) -> list[Command]:
+        """Take in what happened; what is to be done now."""
+        self.now = now
+        self._take(event)
+        return self._drain()
+
+    def serve(self, asked: Asked) -> Flow:
+        """The flow of one request; ``resume(flow, None, now)`` takes its first step."""
+        match asked:
+            case Register():
+                return registration.register(self._desk, asked)
+            case Unregister():
+                return registration.unregister(self._desk, asked)
+            case Request(op=Op.STATUS):
+                return registration.status(self._desk, asked)
+            case Request(op=Op.ENSURE):
+                return registration.ensure(self._desk, asked)
+            case Request():
+                return routing.route(self._desk, asked)
+
+    def resume(self, flow: Flow, outcome: Outcome | None, now: int) -> tuple[Step | Done | Failed, list[Command]]:
+        """Take ``flow`` to its next step, or its end, with the outcome of the last one (None: begin)."""
+        self.now = now
+        step: Step | Done | Failed
+        try:
+            step = next(flow) if outcome is None else flow.send(outcome)
+        except StopIteration as end:
+            step = Done(end.value)
+        except MeshError as error:
+            step = Failed(error)
+        return step, self._drain()
+
+    def next_wake(self, now: int) -> int:
+        """The instant at which Ticked is due, NEVER if nothing waits for time."""
+        return min(
+            self.publisher.next_wake(), self.writer.next_wake(), self.copies.next_wake(), self.view.health.next_wake()
+        )
+
+    def _drain(self) -> list[Command]:
+        self._publish()
+        commands, self._commands = self._commands, []
+        return commands
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Used(usages):
+                for usage in usages:
+                    self.cache.used(usage.model, usage.last_used, usage.in_flight)
+            case Committed(ticket, mod):
+                self.writer.committed(ticket, mod)
+            case Conflicted(ticket, value, mod):
+                self.writer.conflicted(ticket, value, mod)
+            case CommitFailed(ticket, text):
+                self.writer.failed(ticket, text, self.now)
+            case RegistrySeen(revision, models, is_whole):
+                see = self.view.reset_models if is_whole else self.view.see_models
+                for model in see(revision, models):
+                    self._model_seen(model)
+            case InstancesSeen(revision, instances, is_whole):
+                see = self.view.reset_instances if is_whole else self.view.see_instances
+                for instance in see(revision, instances):
+                    self._instance_seen(instance)
+            case Predicted(model, gen, size_bytes):
+                self.copies.predicted(model, gen, size_bytes)
+            case Loaded(model, gen, size_bytes, max_concurrency):
+                self.copies.loaded(model, gen, size_bytes, max_concurrency)
+            case LoadFailed(model, gen, text):
+                self.copies.load_failed(model, gen, text)
+            case Measured(model, gen, size_bytes):
+                self.copies.measured(model, gen, size_bytes)
+            case Drained(model, gen):
+                self.copies.drained(model, gen)
+            case Unloaded(model, gen):
+                self.copies.unloaded(model, gen)
+            case UnloadFailed(model, gen, text):
+                self.copies.unload_failed(model, gen, text)
+            case Published(seq):
+                self.publisher.published(seq)
+            case PublishFailed(seq, _):
+                self.publisher.failed(seq, self.now)
+            case Reached(instance):
+                self.reached(instance)
+            case SessionRenewed():
+                self.publisher.ask_now(self.now)
+            case Ticked():
+                self._tick()
+            case DrainAsked():
+                self._drain_asked()
+            case Idled():
+                self._idled()
+
+    # -- what the parts need of the whole --------------------------------------------------------------
+
+    @property
+    def me(self) -> str:
+        return self.identity.instance
+
+    @property
+    def is_draining(self) -> bool:
+        return self.publisher.phase != "ready"
+
+    def emit(self, command: Command) -> None:
+        """Ask the driver for something."""
+        self._commands.append(command)
+
+    def explain(self, reason: Reason) -> Reason:
+        """Keep why something is done."""
+        return self.log.add(reason, self.now)
+
+    def edit(self, model: str, edit: Edit, why: Reason, ended: Ended | None = None) -> None:
+        """Change a model's record."""
+        self.writer.submit(model, edit, why, ended)
+
+    def is_live(self, instance: str, load_ts: int) -> bool:
+        """Whether a copy can still be where a record says."""
+        return self.view.is_live(instance, load_ts)
+
+    def changed(self, model: str) -> None:
+        """The copy here came or went."""
+        self.routes.update(model, self.record_or_none(model))
+
+    def accepted(self) -> None:
+        """This instance took a load on: those who choose where to load should hear of it."""
+        self.publisher.accepted += 1
+        self.publisher.ask(self.now, self.view.totals.instances)
+
+    def retry_elsewhere(self, model: str, last_used: int, why: Reason) -> None:
+        """A load failed here that no request waits for: somebody else may do better."""
+        self.emit(Begin(Request(model, Op.ENSURE, is_sync=False, last_used=last_used, exclude=(self.me,)), why))
+
+    def record_or_none(self, model: str) -> ModelRecord | None:
+        """The model's record; one that cannot be read is reported once and counts as none."""
+        try:
+            return self.view.record(model)
+        except BadRecord as unreadable:
+            self.bad[model] = unreadable.text
+            return None
+
+    def own_record(self) -> InstanceRecord:
+        """This instance's record as it is now."""
+        return self.publisher.record(self.cache, self.copies.queue.in_progress)
+
+    # -- what is seen ----------------------------------------------------------------------------------
+
+    def see(self, seen: Seen) -> None:
+        """A flow read or wrote a model's record."""
+        if self.view.see_model(seen.id, seen.value, seen.mod):
+            self._model_seen(seen.id)
+
+    def _model_seen(self, model: str) -> None:
+        """A model's record is another one: bring what is here into line with it."""
+        entry = self.cache.entries.get(model)
+        if entry is None and model not in self.routes and not self.view.names_copies(model):
+            return  # most models: registered, loaded nowhere
+        self.bad.pop(model, None)
+        record = self.record_or_none(model)
+        if record is not None:
+            self._heal(model, record)
+        elif entry is not None and model not in self.bad:
+            self.copies.remove(model, "unregistered")
+        self.routes.update(model, record)
+
+    def _heal(self, model: str, record: ModelRecord) -> None:
+        """The record and the cache disagree about the copy here: the cache is right (D-01)."""
+        entry, named = self.cache.entries.get(model), record.copies.get(self.me)
+        if named is not None and (entry is None or entry.load_ts != named):
+            why = self.explain(Reason(Rule.DEREGISTER, model, self.me, "registered here but not here"))
+            self.edit(model, Deregister(self.me, named), why)
+        elif named is None and entry is not None and entry.is_serving:
+            why = self.explain(Reason(Rule.READY, model, self.me, "here but not registered here"))
+            self.edit(model, MarkReady(self.me, entry.load_ts), why)
+
+    def _instance_seen(self, instance: str) -> None:
+        record = self.view.instance(instance)
+        self._peer(instance, record.address if record is not None else "")
+        for model in self.routes.naming(instance):
+            self.routes.update(model, self.record_or_none(model))
+
+    def reached(self, instance: str) -> None:
+        """A peer answered: it is as good as any."""
+        if self.view.health.succeeded(instance):
+            self.peer_changed(instance)
+
+    def peer_changed(self, instance: str) -> None:
+        """An instance became worth trying, or stopped being so."""
+        if known := self._peers.get(instance):
+            self._peer(instance, known.address)
+
+    def _peer(self, instance: str, address: str) -> None:
+        if instance == self.me:
+            return
+        health = self.view.health
+        is_ok, is_on_trial = health.is_ok(instance, self.now), health.is_on_trial(instance, self.now)
+        peer = Peer(instance, address, is_ok, is_on_trial)
+        known = self._peers.get(instance)
+        if address:
+            self._peers[instance] = peer
+        else:
+            self._peers.pop(instance, None)
+        if peer != known and (known is not None or address):
+            self.emit(Peers((peer,)))
+
+    # -- time and the end --------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self.writer.retry(self.now)
+        self.copies.tick()
+        for instance in self.view.health.recovered(self.now):
+            self.peer_changed(instance)
+
+    def _publish(self) -> None:
+        """Write this instance's record if it is time, and follow the end of a drain."""
+        if self._is_stopping and not len(self.writer):
+            self._is_stopping = False
+            self.emit(Stop())
+        if self.publisher.next_wake() > self.now:
+            return
+        value = self.own_record().encode()
+        seq = self.publisher.take(value, self.now)
+        if seq is not None:
+            why = Reason(Rule.PUBLISH, "", self.me, "due", self.view.revision)
+            self.emit(Publish(seq, value, self.explain(why)))
+
+    def _drain_asked(self) -> None:
+        self.publisher.phase = "draining"
+        self.publisher.ask_now(self.now)
+        self.copies.drop_pending("this instance is going")
+
+    def _idled(self) -> None:
+        self.publisher.phase = "stopping"
+        self.copies.deregister_all("this instance is going")
+        self._is_stopping = True

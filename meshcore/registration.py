@@ -1,0 +1,205 @@
+"""What a client asks of the registry: register, unregister, ensure loaded, status."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+
+from meshcore.asks import (
+    Clashed,
+    Forward,
+    Kept,
+    Kind,
+    Op,
+    Outcome,
+    Put,
+    Read,
+    Register,
+    Request,
+    Status,
+    StatusInfo,
+    Step,
+    StoreSilent,
+    Told,
+    Unregister,
+    Wrote,
+)
+from meshcore.errors import (
+    Code,
+    HasReferents,
+    InvalidRequest,
+    LoadFailure,
+    MeshError,
+    ModelExists,
+    Moved,
+    NowhereToLoad,
+    StoreAway,
+    UnknownModel,
+)
+from meshcore.events import Seen
+from meshcore.reasons import Reason, Rule
+from meshcore.records import ModelRecord
+from meshcore.routing import Desk, Flow, known_record, route
+
+_Info = Generator[Step, Outcome, StatusInfo]
+
+
+def register(desk: Desk, asked: Register) -> Flow:
+    """Create the registration or agree with the one that stands; then load it if asked to.
+
+    Raises InvalidRequest, ModelExists (another type, path or key), StoreAway. A load that fails is a status.
+    """
+    if not asked.model:
+        raise InvalidRequest("must provide non-empty modelId")
+    if not asked.type:
+        raise InvalidRequest("Must provide non-empty model type string")
+    last_used = registered_use(desk, asked)
+    is_new = is_changed = False
+    while True:
+        record = desk.record(asked.model)
+        if asked.expected is not None:
+            record = yield from _at(desk, asked.model, asked.expected)
+        wanted = _wanted(record, asked, last_used, desk.settings.touch_stored_ms)
+        is_new, is_changed = record is None, wanted != record
+        if not is_changed or asked.is_trial:
+            break
+        cause = "asked for" if is_new else "refreshed"
+        why = desk.explain(Reason(Rule.REGISTER, asked.model, desk.me, cause))
+        if (yield from _put(desk, asked.model, wanted, why)):
+            break
+    mod = desk.mod(asked.model)
+    if asked.should_load and not asked.is_trial:
+        request = Request(
+            asked.model, Op.ENSURE, is_sync=asked.is_sync, last_used=last_used, is_balanced=asked.is_balanced
+        )
+        info = yield from ensure(desk, request)
+    elif is_new:
+        info = StatusInfo(Status.NOT_LOADED)
+    else:
+        info = yield from status(desk, Request(asked.model, Op.STATUS))
+    return replace(info, is_new=is_new, is_changed=is_changed, mod=mod)
+
+
+def _at(desk: Desk, model: str, expected: int) -> Generator[Step, Outcome, ModelRecord | None]:
+    """The record as it stands in the store, if that is at revision ``expected``; raises Moved."""
+    yield from _read(desk, model)
+    if desk.mod(model) != expected:
+        raise Moved(f"the record of {model} is at revision {desk.mod(model)}, not {expected}")
+    return desk.record(model)
+
+
+def registered_use(desk: Desk, asked: Register) -> int:
+    """The instant that a registration counts as used at: as given but not later than now; else an hour (six,
+    if it is not to be loaded) ago, so that what nobody used yet pushes nothing out."""
+    if asked.last_used > 0:
+        return min(asked.last_used, desk.now)
+    return desk.now - (desk.settings.register_age_load_ms if asked.should_load else desk.settings.register_age_ms)
+
+
+def _wanted(record: ModelRecord | None, asked: Register, last_used: int, stale_ms: int) -> ModelRecord:
+    """The record as it should stand; raises ModelExists."""
+    if record is None:
+        fresh = ModelRecord(type=asked.type, path=asked.path, key=asked.key, last_used=last_used)
+        return _with(fresh, asked.kept or Kept())
+    if (record.type, record.path, record.key) != (asked.type, asked.path, asked.key):
+        raise ModelExists("Model already exists with different attribute values")
+    if asked.kept is not None:
+        record = _with(record, asked.kept)
+    if not asked.should_load and last_used > record.last_used + stale_ms:
+        record = record.used_at(last_used)
+    return record
+
+
+def _with(record: ModelRecord, kept: Kept) -> ModelRecord:
+    """``record`` with what the mesh keeps about the model; raises InvalidRequest."""
+    if not 0 <= kept.priority <= 9:
+        raise InvalidRequest(f"priority is {kept.priority}; allowed: 0 to 9")
+    if kept.max_copies and kept.min_copies > kept.max_copies:
+        raise InvalidRequest(f"min copies are {kept.min_copies}, more than max copies, {kept.max_copies}")
+    return replace(
+        record, size_bytes=kept.size_bytes, labels=dict(kept.labels), min_copies=kept.min_copies,
+        max_copies=kept.max_copies, is_pinned=kept.is_pinned, priority=kept.priority,
+    )  # fmt: skip
+
+
+def unregister(desk: Desk, asked: Unregister) -> Flow:
+    """Delete the registration; absent is as good. Raises InvalidRequest, HasReferents, StoreAway."""
+    if not asked.model:
+        raise InvalidRequest("must provide non-empty modelId")
+    while True:
+        seen = yield from _read(desk, asked.model)
+        if asked.expected not in (None, desk.mod(asked.model)):
+            raise Moved(f"the record of {asked.model} is at revision {desk.mod(asked.model)}, not {asked.expected}")
+        if seen.value is None:
+            return StatusInfo(Status.NOT_FOUND)
+        record = desk.record(asked.model)
+        if record is not None and record.references > 0:
+            raise HasReferents(f"Model {asked.model} has referents")
+        if asked.is_trial:
+            break
+        why = desk.explain(Reason(Rule.UNREGISTER, asked.model, desk.me, "asked for"))
+        if (yield from _put(desk, asked.model, None, why)):
+            break
+    return StatusInfo(Status.NOT_FOUND, is_changed=True)
+
+
+def ensure(desk: Desk, request: Request) -> _Info:
+    """See that a copy is loaded or loading. Raises UnknownModel, StoreAway; a load that fails is a status."""
+    if not request.model:
+        raise InvalidRequest("must provide non-empty modelId")
+    try:
+        answer = yield from route(desk, request)
+    except (LoadFailure, NowhereToLoad) as error:
+        if request.kind is not Kind.EXTERNAL:
+            raise
+        record = desk.record(request.model)
+        info = desk.status(request.model, record) if record else StatusInfo(Status.LOADING_FAILED)
+        return replace(info, status=Status.LOADING_FAILED, errors=info.errors or (error.text,))
+    assert isinstance(answer, StatusInfo)
+    return answer
+
+
+def status(desk: Desk, request: Request) -> _Info:
+    """What the model is doing, without a load or a touch; an absent model is a status, not an error."""
+    if not request.model:
+        raise InvalidRequest("must provide non-empty modelId")
+    try:
+        record = yield from known_record(desk, request.model)
+    except UnknownModel:
+        return StatusInfo(Status.NOT_FOUND)
+    info = desk.status(request.model, record)
+    if info.status is not Status.LOADING or request.kind is not Kind.EXTERNAL:
+        return info
+    # A copy's readiness reaches the record a little later than the copy: its own instance knows.
+    first = min(desk.holders(request.model, record), key=lambda holder: (holder.load_ts, holder.instance))
+    if first.instance == desk.me:
+        return info
+    outcome = yield Forward(first.instance, replace(request, kind=Kind.HIT, origin=desk.me, hops=request.hops + 1))
+    told = outcome.info if isinstance(outcome, Told) else info
+    return replace(info, status=Status.LOADED) if told.status is Status.LOADED else info
+
+
+def _read(desk: Desk, model: str) -> Generator[Step, Outcome, Seen]:
+    outcome = yield Read(model)
+    if isinstance(outcome, StoreSilent):
+        raise StoreAway(outcome.text)
+    assert isinstance(outcome, Seen)
+    desk.see(outcome)
+    return outcome
+
+
+def _put(desk: Desk, model: str, record: ModelRecord | None, why: Reason) -> Generator[Step, Outcome, bool]:
+    """Write against what this instance knows; False: somebody else wrote, which it now knows. Raises StoreAway."""
+    value = record.encode() if record else None
+    outcome = yield Put(model, desk.mod(model), value, why)
+    match outcome:
+        case Wrote(mod):
+            desk.see(Seen(model, value, mod))
+            return True
+        case Clashed(current, mod):
+            desk.see(Seen(model, current, mod))
+            return False
+        case StoreSilent(text):
+            raise StoreAway(text)
+        case _:
+            raise MeshError(f"unexpected answer of the store: {outcome}", Code.INTERNAL)

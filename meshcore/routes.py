@@ -1,0 +1,66 @@
+"""Where every model with a copy answers: the table that the plane serves from, kept up record by record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from meshcore.commands import Holder, Local, Route
+from meshcore.entry import Entry, State
+from meshcore.records import ModelRecord
+from meshcore.view import ClusterView
+
+
+class Routes:
+    """One Route per model that some record or this instance's cache names a copy of; ``emit`` takes what changed."""
+
+    def __init__(self, view: ClusterView, entry: Callable[[str], Entry | None], emit: Callable[[Route], None]) -> None:
+        self._view, self._entry, self._emit = view, entry, emit
+        self._routes: dict[str, Route] = {}
+        self._named: dict[str, tuple[str, ...]] = {}
+        self._naming: dict[str, dict[str, None]] = {}
+
+    def __contains__(self, model: str) -> bool:
+        return model in self._named
+
+    def naming(self, instance: str) -> list[str]:
+        """The models whose record names ``instance``, alive or not."""
+        return list(self._naming.get(instance, ()))
+
+    def holders(self, model: str, record: ModelRecord | None) -> tuple[Holder, ...]:
+        """Live copies by ascending instance id; the one here as the cache has it, whatever the record says of it."""
+        me = self._view.me
+        others = [holder for holder in self._view.holders(record) if holder.instance != me] if record else []
+        entry = self._entry(model)
+        if entry is not None and entry.state <= State.ACTIVE:
+            others.append(Holder(me, entry.load_ts, entry.is_serving))
+            others.sort(key=lambda holder: holder.instance)
+        return tuple(others)
+
+    def update(self, model: str, record: ModelRecord | None) -> None:
+        """``model``'s record, an instance it names, or the copy here changed."""
+        self._index(model, tuple(record.copies) if record else ())
+        entry = self._entry(model)
+        local = Local(entry.gen, entry.max_concurrency) if entry is not None and entry.is_serving else None
+        route = Route(model, local, self.holders(model, record))
+        known = self._routes.get(model)
+        if route.holders:
+            self._routes[model] = route
+        else:
+            self._routes.pop(model, None)
+        if known != route and (known is not None or route.holders):
+            self._emit(route)
+
+    def _index(self, model: str, named: tuple[str, ...]) -> None:
+        before = self._named.get(model, ())
+        if before == named:
+            return
+        for instance in before:
+            self._naming[instance].pop(model, None)
+            if not self._naming[instance]:
+                del self._naming[instance]
+        for instance in named:
+            self._naming.setdefault(instance, {})[model] = None
+        if named:
+            self._named[model] = named
+        else:
+            del self._named[model]

@@ -1,0 +1,358 @@
+"""One request's way: a copy that is ready, else one that loads, else a place to load it; then again, elsewhere.
+
+A flow holds only its request's locals. What it needs of the node it reads afresh after every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from meshcore.asks import (
+    Answered,
+    AwaitLoaded,
+    Forward,
+    Infer,
+    Kind,
+    Op,
+    Outcome,
+    Read,
+    Refused,
+    Request,
+    RuntimeFailed,
+    Settled,
+    Status,
+    StatusInfo,
+    Step,
+    StoreSilent,
+    TimedOut,
+    Told,
+    Unreachable,
+    Verdict,
+    VerdictError,
+)
+from meshcore.commands import Holder
+from meshcore.entry import Entry, State
+from meshcore.errors import (
+    ChurnRefused,
+    Code,
+    CopyGone,
+    Declined,
+    Draining,
+    LoadFailure,
+    MeshError,
+    NowhereToLoad,
+    RoundsExhausted,
+    StoreAway,
+    UnknownModel,
+)
+from meshcore.events import Seen
+from meshcore.reasons import Reason
+from meshcore.records import ModelRecord
+from meshcore.settings import Settings
+
+Answer = Answered | RuntimeFailed | StatusInfo
+Flow = Generator[Step, Outcome, Answer]
+_Leg = Generator[Step, Outcome, Answer | None]
+"""One round of a flow: its answer, or None to go round again."""
+
+EXHAUSTED_ROUNDS = "{} retry iterations exhausted"
+
+
+class Desk(Protocol):
+    """What a flow may ask of its node."""
+
+    settings: Settings
+    me: str
+
+    @property
+    def now(self) -> int: ...
+    @property
+    def load_wait_ms(self) -> int: ...
+    def record(self, model: str) -> ModelRecord | None: ...
+    def mod(self, model: str) -> int: ...
+    def see(self, seen: Seen) -> None: ...
+    def explain(self, reason: Reason) -> Reason: ...
+    def entry(self, model: str) -> Entry | None: ...
+    def holders(self, model: str, record: ModelRecord) -> tuple[Holder, ...]: ...
+    def choose_holder(self, request: Request, ready: tuple[Holder, ...]) -> str: ...
+    def place(self, request: Request, record: ModelRecord) -> str | None: ...
+    def no_place(self, record: ModelRecord) -> MeshError: ...
+    def has_better_place(self, request: Request) -> bool: ...
+    def admit(self, request: Request, record: ModelRecord) -> Entry: ...
+    def refusal(self, verdict: Verdict, model: str, error: MeshError | None = None) -> Refused: ...
+    def gives_up(self, record: ModelRecord) -> MeshError | None: ...
+    def status(self, model: str, record: ModelRecord) -> StatusInfo: ...
+    def touch(self, model: str, last_used: int) -> None: ...
+    def await_load(self, entry: Entry, is_inference: bool) -> None: ...
+    def lost(self, model: str, gen: int) -> None: ...
+    def not_here(self, model: str, instance: str, load_ts: int) -> None: ...
+    def refused(self, request: Request, instance: str, refused: Refused) -> None: ...
+    def sent(self, instance: str) -> None: ...
+    def reached(self, instance: str) -> None: ...
+    def unreachable(self, instance: str) -> None: ...
+
+
+@dataclass(slots=True)
+class _Trip:
+    """Where one request has been, and what it met there."""
+
+    tried: list[tuple[str, int]] = field(default_factory=list)
+    targets: list[str] = field(default_factory=list)
+    error: MeshError | None = None
+    """What to fail with if nothing better comes."""
+    exhausted: int = 0
+
+    def on(self, request: Request, kind: Kind, me: str) -> Request:
+        """The request as it goes on to another instance."""
+        targets = tuple(self.targets[:-1]) if kind is Kind.LOAD else tuple(self.targets)
+        return replace(
+            request, kind=kind, tried=tuple(self.tried), targets=targets, is_balanced=False, origin=me,
+            hops=request.hops + 1,
+        )  # fmt: skip
+
+
+def known_record(desk: Desk, model: str) -> Generator[Step, Outcome, ModelRecord]:
+    """The model's record, read from the store where this instance has not seen it; raises UnknownModel, StoreAway."""
+    record = desk.record(model)
+    if record is None:
+        outcome = yield Read(model)
+        if isinstance(outcome, StoreSilent):
+            raise StoreAway(outcome.text)
+        assert isinstance(outcome, Seen)
+        desk.see(outcome)
+        record = desk.record(model)
+    if record is None:
+        raise UnknownModel
+    return record
+
+
+def route(desk: Desk, request: Request) -> Flow:
+    """Bring ``request`` (INFER or ENSURE) to an answer; raises MeshError, towards another instance VerdictError."""
+    if request.kind is Kind.EXTERNAL:
+        return (yield from _rounds(desk, request))
+    try:
+        if request.kind is Kind.HIT:
+            return (yield from _hit(desk, request))
+        return (yield from _rounds(desk, request))
+    except VerdictError:
+        raise
+    except MeshError as error:
+        raise VerdictError(desk.refusal(_verdict(error), request.model, error)) from error
+
+
+def _verdict(error: MeshError) -> Verdict:
+    match error:
+        case UnknownModel():
+            return Verdict.UNKNOWN_MODEL
+        case ChurnRefused():
+            return Verdict.FULL
+        case Declined():
+            return Verdict.DECLINED
+        case Draining():
+            return Verdict.DRAINING
+        case CopyGone() | NowhereToLoad():
+            return Verdict.NOT_HERE
+        case _:
+            return Verdict.LOAD_FAILED
+
+
+def _hit(desk: Desk, request: Request) -> Flow:
+    """Answer from the copy here, which may still be loading, without the store or another instance."""
+    trip = _Trip()
+    answer = yield from _here(desk, request, trip)
+    if answer is None:
+        raise trip.error or CopyGone("not here")
+    return answer
+
+
+def _rounds(desk: Desk, request: Request) -> Flow:
+    trip = _Trip(list(request.tried), list(request.targets))
+    answer = _met(desk, request, trip) if request.met is not None else None
+    if answer is not None:
+        return answer
+    for _ in range(desk.settings.max_rounds):
+        record = yield from known_record(desk, request.model)
+        answer = yield from _round(desk, request, trip, record)
+        if answer is not None:
+            return answer
+    raise trip.error or RoundsExhausted(EXHAUSTED_ROUNDS.format(desk.settings.max_rounds))
+
+
+def _round(desk: Desk, request: Request, trip: _Trip, record: ModelRecord) -> _Leg:
+    holders = tuple(
+        holder
+        for holder in desk.holders(request.model, record)
+        if (holder.instance, holder.load_ts) not in trip.tried and holder.instance not in request.exclude
+    )
+    if holders and request.hops < desk.settings.max_hops:
+        holder = _holder(desk, request, holders)
+        trip.tried.append((holder.instance, holder.load_ts))
+        if holder.instance == desk.me:
+            return (yield from _here(desk, request, trip))
+        return (yield from _there(desk, request, trip, holder.instance, Kind.HIT))
+    if given_up := desk.gives_up(record):
+        raise trip.error or given_up
+    if request.kind is Kind.LOAD:
+        if desk.me in trip.targets:
+            raise trip.error or CopyGone("loaded and gone again")
+        if desk.has_better_place(request):
+            raise Declined("no room any more")
+        target: str | None = desk.me
+    else:
+        target = desk.place(replace(request, targets=tuple(trip.targets)), record)
+    if target is None:
+        raise trip.error or desk.no_place(record)
+    trip.targets.append(target)
+    if target != desk.me:
+        return (yield from _there(desk, request, trip, target, Kind.LOAD))
+    try:
+        entry = desk.admit(request, record)
+    except LoadFailure as error:
+        if request.kind is Kind.LOAD:
+            raise
+        trip.error = error
+        return None
+    trip.tried.append((desk.me, entry.load_ts))
+    return (yield from _here(desk, request, trip))
+
+
+def _holder(desk: Desk, request: Request, holders: tuple[Holder, ...]) -> Holder:
+    """A ready copy; if there is none, the one whose load began first."""
+    ready = tuple(holder for holder in holders if holder.is_ready)
+    if not ready:
+        return min(holders, key=lambda holder: (holder.load_ts, holder.instance))
+    chosen = desk.choose_holder(request, ready)
+    return next(holder for holder in ready if holder.instance == chosen)
+
+
+def _here(desk: Desk, request: Request, trip: _Trip) -> _Leg:
+    """Use the copy here, once it is loaded."""
+    entry = desk.entry(request.model)
+    if entry is None:
+        return None
+    gen = entry.gen
+    if request.op is Op.ENSURE:
+        desk.touch(request.model, request.last_used)
+    if entry.state is State.FAILED:
+        trip.error = LoadFailure(entry.failure)
+        return None
+    if not entry.is_serving:
+        if request.op is Op.ENSURE and not request.is_sync:
+            return _status(desk, request.model, Status.LOADING)
+        desk.await_load(entry, request.op is Op.INFER)
+        outcome = yield AwaitLoaded(request.model, gen, desk.load_wait_ms)
+        if isinstance(outcome, TimedOut):
+            trip.error = LoadFailure(f"model not loaded within {desk.load_wait_ms} ms", Code.DEADLINE_EXCEEDED)
+            return None
+        assert isinstance(outcome, Settled)
+        match outcome.error:
+            case None:
+                pass
+            case CopyGone():
+                return None
+            case LoadFailure() as error:
+                trip.error = error
+                return None
+            case error:
+                raise error
+    if request.op is Op.ENSURE:
+        return _status(desk, request.model, Status.LOADED)
+    outcome = yield Infer(request.model, gen)
+    return _called(desk, request, trip, gen, outcome)
+
+
+def _called(desk: Desk, request: Request, trip: _Trip, gen: int, outcome: Outcome) -> Answer | None:
+    """The copy here was called."""
+    if isinstance(outcome, RuntimeFailed) and has_lost_model(outcome):
+        desk.lost(request.model, gen)
+        return None
+    return _judged(desk, request, trip, outcome)
+
+
+def _there(desk: Desk, request: Request, trip: _Trip, instance: str, kind: Kind) -> _Leg:
+    """Let another instance use, or load, its copy."""
+    passed_on = trip.on(request, kind, desk.me)
+    desk.sent(instance)
+    outcome = yield Forward(instance, passed_on)
+    return _returned(desk, passed_on, trip, instance, outcome, request.kind)
+
+
+def _met(desk: Desk, request: Request, trip: _Trip) -> Answer | None:
+    """Take up what the plane met."""
+    met = request.met
+    assert met is not None
+    trip.tried.append((met.instance, met.load_ts))
+    if met.instance == desk.me:
+        return _called(desk, request, trip, met.gen, met.outcome)
+    passed_on = trip.on(request, Kind.HIT, desk.me)
+    return _returned(desk, passed_on, trip, met.instance, met.outcome, request.kind)
+
+
+def _returned(
+    desk: Desk, passed_on: Request, trip: _Trip, instance: str, outcome: Outcome, kind: Kind
+) -> Answer | None:
+    """A request passed on to another instance came back; ``kind`` is what it is here."""
+    if isinstance(outcome, Unreachable):
+        desk.unreachable(instance)
+        error = MeshError(f"{instance}: {outcome.text}", Code.UNAVAILABLE)
+        if not outcome.is_retryable:
+            raise error
+        trip.error = trip.error or error
+        return None
+    desk.reached(instance)
+    if not isinstance(outcome, Refused):
+        return _judged(desk, replace(passed_on, kind=kind), trip, outcome)
+    desk.refused(passed_on, instance, outcome)
+    match outcome.verdict:
+        case Verdict.NOT_HERE if passed_on.kind is Kind.HIT:
+            desk.not_here(passed_on.model, *trip.tried[-1])
+        case Verdict.LOAD_FAILED if outcome.code is Code.UNAVAILABLE:
+            raise StoreAway(outcome.text)
+        case Verdict.LOAD_FAILED:
+            trip.error = LoadFailure(outcome.text, outcome.code)
+        case Verdict.FULL:
+            trip.error = ChurnRefused(outcome.text)
+        case _:
+            pass  # chosen anew, with what the refusal taught
+    return None
+
+
+def _judged(desk: Desk, request: Request, trip: _Trip, outcome: Outcome) -> Answer | None:
+    """An answer for the client, or None where the request is better off elsewhere (docs/design.md, statuses)."""
+    match outcome:
+        case Told(info):
+            return info
+        case RuntimeFailed(code=Code.UNAVAILABLE, text=text) if request.kind is Kind.EXTERNAL:
+            trip.error = MeshError(f"ModelRuntime UNAVAILABLE: {text}")
+            return None
+        case RuntimeFailed(code=Code.RESOURCE_EXHAUSTED, text=text) if request.kind is Kind.EXTERNAL:
+            trip.exhausted += 1
+            trip.error = MeshError(text, Code.RESOURCE_EXHAUSTED)
+            return None if trip.exhausted < desk.settings.max_exhausted else outcome
+        case Answered() | RuntimeFailed():
+            return outcome
+        case _:
+            return None  # the copy left between the choice and the call
+
+
+def has_lost_model(failed: RuntimeFailed) -> bool:
+    """Whether the runtime says that it does not have a model it had loaded: in its own code or in the words of
+    Triton (UNAVAILABLE) or MLServer (INVALID_ARGUMENT)."""
+    words = failed.text.partition(f": {failed.code}: ")[2] or failed.text
+    match failed.code:
+        case Code.NOT_FOUND:
+            return True
+        case Code.UNAVAILABLE:
+            is_unknown = words.startswith("Request for unknown model")
+            return is_unknown and words.endswith((" is not found", " has no available versions"))
+        case Code.INVALID_ARGUMENT:
+            return words.startswith("Model ") and words.endswith(" not found")
+        case _:
+            return False
+
+
+def _status(desk: Desk, model: str, status: Status) -> StatusInfo:
+    record = desk.record(model)
+    return replace(desk.status(model, record), status=status) if record else StatusInfo(status)

@@ -1,0 +1,26 @@
+"""The rules that can be exchanged for others, as one bundle; an instance's default is ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+
+from meshcore import eviction, hot, placement
+from meshcore.commands import Route
+from meshcore.eviction import EvictOrder
+from meshcore.placement import Want
+from meshcore.reasons import Reason
+from meshcore.view import ClusterView
+
+Place = Callable[[ClusterView, Want, int, Random], tuple[str | None, Reason]]
+Balance = Callable[[Route, str, bool, Mapping[str, int], Callable[[str], bool], Random], hot.Choice | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Alternatives plug in here and nowhere else."""
+
+    place: Place = placement.choose
+    balance: Balance = hot.decide
+    evict_order: EvictOrder = eviction.lru_order

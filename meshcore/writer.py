@@ -1,0 +1,158 @@
+"""Edits of model records on their way to the store: one commit at a time per model, merged, repeated on conflict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from meshcore.commands import Commit
+from meshcore.edits import Accept, Edit
+from meshcore.errors import BadRecord, MeshError, StoreAway
+from meshcore.reasons import Reason
+from meshcore.records import ModelRecord
+from meshcore.units import NEVER
+
+Ended = Callable[[MeshError | None], None]
+"""Called once per edit: None when it stands in the store (or was true already), or why it was given up."""
+
+
+class Records(Protocol):
+    """The part of the cluster view that a writer needs."""
+
+    def record(self, model: str) -> ModelRecord | None: ...
+    def mod(self, model: str) -> int: ...
+    def see_model(self, model: str, value: bytes | None, mod: int) -> bool: ...
+
+
+@dataclass(slots=True)
+class _Queued:
+    edit: Edit
+    why: Reason
+    ended: Ended | None
+
+
+@dataclass(slots=True)
+class _Line:
+    """The edits of one model; the first ``under_way`` of them are in the commit with ``value``."""
+
+    queued: list[_Queued] = field(default_factory=list)
+    under_way: int = 0
+    value: bytes = b""
+
+
+class Writer:
+    """Turns edits into Commit commands for ``send``; a model waits in line only behind itself.
+
+    ``seen`` is called with a model whose record moved on through an answer to a commit.
+    """
+
+    def __init__(
+        self, records: Records, send: Callable[[Commit], None], seen: Callable[[str], None], retry_ms: int
+    ) -> None:
+        self._records, self._send, self._seen, self._retry_ms = records, send, seen, retry_ms
+        self._lines: dict[str, _Line] = {}
+        self._tickets: dict[int, str] = {}
+        self._parked: dict[str, None] = {}  # models whose write the store did not take
+        self._retry_at = NEVER
+        self._ticket = 0
+
+    def __len__(self) -> int:
+        """Models with an edit that has not ended."""
+        return len(self._lines)
+
+    def next_wake(self) -> int:
+        """The instant at which writes that the store did not take are tried again."""
+        return self._retry_at
+
+    def submit(self, model: str, edit: Edit, why: Reason, ended: Ended | None = None) -> None:
+        """Bring ``edit`` about; it joins the next commit of its model."""
+        line = self._lines.setdefault(model, _Line())
+        line.queued.append(_Queued(edit, why, ended))
+        if not line.under_way and model not in self._parked:
+            self._advance(model, line)
+
+    def committed(self, ticket: int, mod: int) -> None:
+        """The commit stands: its edits have ended."""
+        model, line = self._answered(ticket)
+        self._records.see_model(model, line.value, mod)
+        done, line.queued = line.queued[: line.under_way], line.queued[line.under_way :]
+        line.under_way = 0
+        self._seen(model)
+        for queued in done:
+            _end(queued, None)
+        self._advance(model, line)
+
+    def conflicted(self, ticket: int, value: bytes | None, mod: int) -> None:
+        """Somebody else wrote: the edits are applied to what stands there now."""
+        model, line = self._answered(ticket)
+        self._records.see_model(model, value, mod)
+        line.under_way = 0
+        self._seen(model)
+        self._advance(model, line)
+
+    def failed(self, ticket: int, text: str, now: int) -> None:
+        """The store did not take it: a load is given up, what only states a fact waits and is repeated."""
+        model, line = self._answered(ticket)
+        line.under_way = 0
+        given_up = [queued for queued in line.queued if isinstance(queued.edit, Accept)]
+        line.queued = [queued for queued in line.queued if not isinstance(queued.edit, Accept)]
+        self._parked[model] = None
+        self._retry_at = min(self._retry_at, now + self._retry_ms)
+        for queued in given_up:
+            _end(queued, StoreAway(text))
+        if not line.queued:
+            self._parked.pop(model)
+            self._lines.pop(model)
+
+    def retry(self, now: int) -> None:
+        """Try again what the store did not take, if it is time."""
+        if now < self._retry_at:
+            return
+        parked, self._parked, self._retry_at = self._parked, {}, NEVER
+        for model in parked:
+            self._advance(model, self._lines[model])
+
+    def _answered(self, ticket: int) -> tuple[str, _Line]:
+        model = self._tickets.pop(ticket)
+        return model, self._lines[model]
+
+    def _advance(self, model: str, line: _Line) -> None:
+        """Send the next commit of ``model``, or end what needs none."""
+        while line.queued and not line.under_way:
+            try:
+                record = self._records.record(model)
+            except BadRecord as unreadable:  # never overwritten
+                ended, line.queued = line.queued, []
+                for queued in ended:
+                    _end(queued, unreadable)
+                break
+            self._apply(model, line, record)
+        if not line.queued:
+            self._lines.pop(model, None)
+
+    def _apply(self, model: str, line: _Line, record: ModelRecord | None) -> None:
+        wanted, kept, ended = record, [], []
+        for queued in line.queued:
+            after = queued.edit.if_absent if wanted is None else queued.edit.apply(wanted)
+            if isinstance(after, ModelRecord):
+                wanted = after
+                kept.append(queued)
+            else:
+                ended.append((queued, after))
+        line.queued = kept
+        if wanted is record or wanted is None or record is None:  # nothing to write
+            ended += [(queued, None) for queued in kept]
+            line.queued = []
+        else:
+            line.value, line.under_way = wanted.encode(), len(kept)
+            self._ticket += 1
+            self._tickets[self._ticket] = model
+            self._send(Commit(self._ticket, model, self._records.mod(model), line.value, kept[0].why))
+        for queued, error in ended:
+            _end(queued, error)
+
+
+def _end(queued: _Queued, error: MeshError | None) -> None:
+    if queued.ended is not None:
+        queued.ended(error)

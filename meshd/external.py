@@ -1,0 +1,144 @@
+"""The ports that take inference calls: clients on the external one, other instances on the mesh port."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+
+from meshcore.asks import Answered, Done, Failed, Request, RuntimeFailed, VerdictError
+from meshcore.errors import MeshError
+from meshd.codes import TO_GRPC
+from meshd.metrics import Metrics
+from meshd.plane import internal
+from meshd.plane.metadata import Metadata, is_balanced, model_id
+from meshd.plane.python import Failure, PythonPlane, Reply, UnaryCall
+
+FORBIDDEN = "/mmesh.ModelRuntime/"
+"""The runtime's management is no business of clients."""
+
+_ANSWER: Metadata = ((internal.ANSWER, "1"),)
+_WAITED: Metadata = ((internal.WAITED, "1"),)
+
+Serve = Callable[[bytes, Any], Awaitable[bytes]]
+
+
+class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Takes every method that nobody else on the port serves as an inference call."""
+
+    def __init__(self, plane: PythonPlane, metrics: Metrics, now: Callable[[], float]) -> None:
+        self._plane, self._metrics, self._now = plane, metrics, now
+
+    def service(self, handler_call_details: Any) -> Any:
+        """grpc's question which handler serves a method."""
+        path: str = handler_call_details.method
+
+        async def serve(body: bytes, context: Any) -> bytes:
+            return await self._serve(path, body, context)
+
+        return grpc.unary_unary_rpc_method_handler(serve)
+
+    async def _serve(self, path: str, body: bytes, context: Any) -> bytes:
+        metadata = tuple(context.invocation_metadata() or ())
+        if path.startswith(FORBIDDEN):
+            method = path.removeprefix("/")
+            text = f"{method}: UNIMPLEMENTED: Method not found or not permitted: {method}"
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
+        began = self._now()
+        try:
+            model = model_id(metadata)
+        except MeshError as error:
+            await context.abort(TO_GRPC[error.code], error.text)
+        call = UnaryCall(self._plane, path, body, metadata, context.time_remaining())
+        end = await self._plane.serve(Request(model, is_balanced=is_balanced(metadata)), call)
+        self._count(path, end, call, (self._now() - began) * 1000, len(body))
+        return await answer(end, context)
+
+    def _count(self, path: str, end: Done | Failed, call: UnaryCall, ms: float, request_bytes: int) -> None:
+        counters = self._metrics.counters
+        counters.requests += 1
+        reply_bytes = None
+        match end:
+            case Done(Answered(Reply(body=body))):
+                reply_bytes = len(body)
+            case Failed():
+                counters.failures += 1
+        if call.has_waited:
+            counters.cold += 1
+        else:
+            counters.hits += 1
+        self._metrics.api_request(path, status_of(end).name, ms, request_bytes, reply_bytes)
+
+
+class MeshPort(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Takes inference calls that other instances of this service pass on, and from nobody else."""
+
+    def __init__(self, plane: PythonPlane) -> None:
+        self._plane = plane
+
+    def service(self, handler_call_details: Any) -> Any:
+        """grpc's question which handler serves a method."""
+        path: str = handler_call_details.method
+
+        async def serve(body: bytes, context: Any) -> bytes:
+            return await self._serve(path, body, context)
+
+        return grpc.unary_unary_rpc_method_handler(serve)
+
+    async def _serve(self, path: str, body: bytes, context: Any) -> bytes:
+        metadata = tuple(context.invocation_metadata() or ())
+        await check_peer(context, metadata, self._plane.key)
+        try:
+            request = internal.to_request(metadata)
+        except internal.NotAPeer as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        call = UnaryCall(self._plane, path, body, metadata, context.time_remaining())
+        end = await self._plane.serve(request, call)
+        return await answer(end, context, _ANSWER + _WAITED if call.has_waited else _ANSWER)
+
+
+async def check_peer(context: Any, metadata: Metadata, key: bytes) -> None:
+    """End a call that does not carry the cluster's key."""
+    if not internal.is_peer(metadata, key):
+        await context.abort(grpc.StatusCode.PERMISSION_DENIED, "this port is for instances of this mesh")
+
+
+def status_of(end: Done | Failed) -> grpc.StatusCode:
+    """The status that a request's end shows."""
+    match end:
+        case Failed(error):
+            return TO_GRPC[error.code]
+        case Done(RuntimeFailed(reply=Failure(status=status))):
+            return status
+        case Done(RuntimeFailed(code=code)):
+            return TO_GRPC[code]
+        case _:
+            return grpc.StatusCode.OK
+
+
+async def answer(end: Done | Failed, context: Any, mark: Metadata = ()) -> bytes:
+    """Send a request's end; what is not an answer aborts the call."""
+    match end:
+        case Done(Answered(Reply() as reply)):
+            if reply.initial:
+                await context.send_initial_metadata(reply.initial)
+            if reply.trailing or mark:
+                context.set_trailing_metadata(reply.trailing + mark)
+            return reply.body
+        case Done(RuntimeFailed(text=text, reply=Failure() as failure)):
+            if failure.initial:
+                await context.send_initial_metadata(failure.initial)
+            await _abort(context, failure.status, text, failure.trailing + mark)
+        case Failed(VerdictError() as told):
+            await _abort(context, grpc.StatusCode.UNAVAILABLE, told.text, internal.to_trailers(told.refused) + mark)
+        case Failed(error):
+            await _abort(context, TO_GRPC[error.code], error.text, mark)
+        case _:
+            await _abort(context, grpc.StatusCode.INTERNAL, f"no answer came of this: {end}", mark)
+
+
+async def _abort(context: Any, status: grpc.StatusCode, text: str, trailing: Metadata) -> NoReturn:
+    await context.abort(status, text, trailing)
+    raise AssertionError("abort returned")

@@ -1,0 +1,144 @@
+"""The records of one service in the store: where they lie, how they are read, written and followed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from random import Random
+
+from meshcore.asks import Clashed, StoreSilent, Wrote
+from meshcore.events import Event, InstancesSeen, RegistrySeen, Seen, SessionRenewed
+from meshcore.kv import ABSENT, ANY, DELETE, Change, Committed, Conflict, Pair, Snapshot, Write
+from meshd.store.base import Session, Store, StoreError
+from meshd.store.mirror import mirror
+
+READ_GAP_S = 0.005
+"""Reads of unknown models wait for each other this long at most, so that a flood of wrong ids is a trickle of reads."""
+
+READ_MOST = 100
+
+_log = logging.getLogger(__name__)
+
+
+class Keys:
+    """Where the records of one service lie (docs/design.md, store)."""
+
+    def __init__(self, root: str, prefix: str, service: str) -> None:
+        base = f"{root}/{prefix}/{service}"
+        self.registry = f"{base}/registry/"
+        self.instances = f"{base}/instances/"
+        self.vmodels = f"{base}/vmodels/"
+        self.config = f"{base}/config/"
+        self.cluster_key = f"{base}/meshd/key"
+
+
+class Records:
+    """Reads and writes of models and of this instance; what the store refuses or does not answer is an outcome."""
+
+    def __init__(self, store: Store, keys: Keys, instance: str) -> None:
+        self._store, self._keys, self._instance = store, keys, instance
+        self._asked: dict[str, asyncio.Future[Seen | StoreSilent]] = {}
+        self._reading: asyncio.Task[None] | None = None
+
+    async def write(self, model: str, expect: int, value: bytes | None) -> Wrote | Clashed | StoreSilent:
+        """Write one model's record while it stands at ``expect``; None deletes."""
+        key = self._keys.registry + model
+        try:
+            result = await self._store.commit(Write(key, expect, DELETE if value is None else value))
+            match result:
+                case Committed(revision):
+                    return Wrote(revision)
+                case Conflict((Pair(value=current, mod=mod),)):
+                    return Clashed(current, mod)
+            # Absent, but since when: only a read tells a revision at which it was.
+            snapshot = await self._store.read(key)
+        except StoreError as error:
+            return StoreSilent(str(error))
+        seen = _seen(model, key, snapshot)
+        return Clashed(seen.value, seen.mod)
+
+    async def read(self, model: str) -> Seen | StoreSilent:
+        """One model's record, linearisably; joins the reads that wait."""
+        asked = self._asked.get(model)
+        if asked is None:
+            asked = self._asked[model] = asyncio.get_running_loop().create_future()
+            if self._reading is None or self._reading.done():
+                self._reading = asyncio.create_task(self._read_all())
+        return await asyncio.shield(asked)
+
+    async def _read_all(self) -> None:
+        while self._asked:
+            await asyncio.sleep(READ_GAP_S)
+            batch = {model: self._asked.pop(model) for model in list(self._asked)[:READ_MOST]}
+            keys = {model: self._keys.registry + model for model in batch}
+            try:
+                snapshot = await self._store.read(*keys.values())
+            except StoreError as error:
+                for asked in batch.values():
+                    asked.set_result(StoreSilent(str(error)))
+                continue
+            for model, asked in batch.items():
+                asked.set_result(_seen(model, keys[model], snapshot))
+
+    async def publish(self, value: bytes) -> str:
+        """Write this instance's record under its lease; empty, or why not."""
+        try:
+            await self._store.commit(Write(self._keys.instances + self._instance, ANY, value, leased=True))
+        except StoreError as error:
+            return str(error)
+        return ""
+
+    async def withdraw(self) -> None:
+        """Delete this instance's record."""
+        await self._store.commit(Write(self._keys.instances + self._instance, ANY, DELETE))
+
+
+def _seen(model: str, key: str, snapshot: Snapshot) -> Seen:
+    pair = next((pair for pair in snapshot.pairs if pair.key == key), None)
+    return Seen(model, pair.value, pair.mod) if pair else Seen(model, None, snapshot.revision)
+
+
+async def follow(
+    store: Store, prefix: str, event: type[RegistrySeen] | type[InstancesSeen], feed: Callable[[Event], None],
+    is_known: asyncio.Event, rng: Random,
+) -> None:  # fmt: skip
+    """Keep the node told of everything under ``prefix``; ``is_known`` is set after the first snapshot."""
+    cut = len(prefix)
+
+    def on_snapshot(snapshot: Snapshot) -> None:
+        seen = tuple(Seen(pair.key[cut:], pair.value, pair.mod) for pair in snapshot.pairs)
+        feed(event(snapshot.revision, seen, is_whole=True))
+        is_known.set()
+
+    def on_change(change: Change) -> None:
+        seen = tuple(
+            Seen(pair.key[cut:], pair.value if isinstance(pair, Pair) else None, pair.mod) for pair in change.pairs
+        )
+        feed(event(change.revision, seen))
+
+    await mirror(
+        store, prefix, on_snapshot, on_change,
+        on_unavailable=lambda why: _log.warning("the store is away: %s", why),
+        on_available=lambda: _log.info("the store is back"),
+        rng=rng,
+    )  # fmt: skip
+
+
+async def follow_session(session: Session, feed: Callable[[Event], None]) -> None:
+    """Have the instance's record written again whenever its lease was lost and replaced."""
+    while True:
+        await session.lost.wait()
+        _log.warning("the lease of this instance is lost")
+        await session.resumed.wait()
+        _log.info("this instance has a new lease")
+        feed(SessionRenewed())
+
+
+async def cluster_key(store: Store, keys: Keys, fresh: bytes) -> bytes:
+    """The key that instances of this service know each other by: ``fresh``, unless there is one. Raises StoreError."""
+    while True:
+        snapshot = await store.read(keys.cluster_key)
+        if snapshot.pairs:
+            return snapshot.pairs[0].value
+        await store.commit(Write(keys.cluster_key, ABSENT, fresh))
