@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from meshcore.capacity import CacheParams
+from meshcore.entry import Entry
 from meshcore.records import InstanceRecord, ModelRecord
 
 NOW = 1_800_000_000_000
@@ -39,3 +41,25 @@ def instance(**fields: Any) -> InstanceRecord:
         "min_space_units": 100,
     }
     return InstanceRecord(**(usual | fields))
+
+
+def params(**fields: Any) -> CacheParams:
+    """A runtime with 100 units, 10 of them reserved for unloads, full at less than 20, two loads at once."""
+    usual: dict[str, Any] = {
+        "capacity_units": 100,
+        "reserve_units": 10,
+        "min_space_units": 20,
+        "default_units": 10,
+        "load_threads": 2,
+        "load_timeout_ms": 90_000,
+        "limits_concurrency": False,
+        "assume_loaded_ms": 30_000,
+        "min_churn_age_ms": 300_000,
+    }
+    return CacheParams(**(usual | fields))
+
+
+def entry(model: str, **fields: Any) -> Entry:
+    """A copy just admitted."""
+    usual: dict[str, Any] = {"gen": 1, "load_ts": NOW, "type": "onnx", "path": "", "key": ""}
+    return Entry(model, **(usual | fields))

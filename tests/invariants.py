@@ -1,0 +1,41 @@
+"""What must hold after every step, whatever the steps were."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+
+from meshcore.cache import Cache
+from meshcore.entry import State
+
+
+def check_cache(cache: Cache) -> None:
+    """The cache's sums agree with its copies, and no more memory is promised than there is."""
+    buffer, entries = cache.buffer, cache.entries
+    order = list(cache.lru.ascending())
+    assert sorted(model for model, _ in order) == sorted(entries), "every copy has one place in the order"
+    assert all(earlier <= later for (_, earlier), (_, later) in pairwise(order))
+    assert all(entry.model == model for model, entry in entries.items())
+    assert all(entry.weight >= 1 for entry in entries.values())
+    assert all(entry.state is not State.REMOVED for entry in entries.values())
+    priorities = Counter(entry.priority for entry in entries.values())
+    assert cache._planner._of_priority == priorities
+
+    resident = sum(entry.weight for entry in entries.values())
+    claimed = sum(entry.weight for entry in entries.values() if entry.is_claimed)
+    assert buffer.resident == resident
+    unloading = buffer.unloading + (resident - claimed) + buffer.deficit
+    assert unloading >= 0, "what is being unloaded, without what is borrowed and owed"
+    assert buffer.deficit >= 0
+    assert claimed + unloading <= buffer.capacity + buffer.deficit, "memory in use"
+
+    expected = buffer.reserve if buffer.unloading <= buffer.reserve else min(buffer.unloading, buffer.capacity)
+    assert buffer.buffer == expected
+    assert buffer.total == resident + buffer.buffer
+    only_pinned_left = all(entry.is_pinned for entry in entries.values())
+    assert buffer.total <= buffer.capacity or only_pinned_left, "the cache is over its capacity"
+
+    assert cache.capacity_units == max(0, buffer.capacity - buffer.buffer)
+    assert cache.used_units == resident
+    assert cache.free_units == max(0, cache.capacity_units - cache.used_units)
+    assert cache.count == len(entries)
