@@ -53,7 +53,7 @@ def parse_registrations(text: str, source: str) -> list[Registration]:
     registrations: list[Registration] = []
     errors: list[str] = []
     given: dict[str, str] = {}
-    for place, document in _documents(text, source):
+    for place, document in _documents(text.removeprefix("\ufeff"), source):
         try:
             registration = _registration(document)
             if registration.name in given:
@@ -102,7 +102,7 @@ def _json_values(text: str, source: str) -> Iterator[Any]:
     at = 0
     number = 1
     while True:
-        while at < len(text) and (text[at].isspace() or text[at] == "\ufeff"):
+        while at < len(text) and text[at].isspace():
             at += 1
         if at == len(text):
             return

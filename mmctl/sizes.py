@@ -12,7 +12,7 @@ _UNITS: dict[str, int] = {"": 1, "b": 1} | {
     for power, prefix in enumerate("kmgtp", start=1)
     for suffix, base in (("ib", 1024), ("i", 1024), ("b", 1000), ("", 1000))
 }
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE | re.ASCII)
 
 
 def parse_size(text: str | int) -> int:
@@ -37,8 +37,8 @@ def human_size(size_bytes: int) -> str:
         if amount < 1023.5 or unit == "PiB":
             break
         amount /= 1024
-    digits = 0 if unit == "B" or amount >= 9.95 or amount == int(amount) else 1
-    return f"{amount:.{digits}f} {unit}"
+    digits = 0 if amount >= 9.95 else 1
+    return f"{f'{amount:.{digits}f}'.removesuffix('.0')} {unit}"
 
 
 def human_age(then_ms: int, now_ms: int) -> str:

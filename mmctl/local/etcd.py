@@ -80,6 +80,8 @@ def arguments(binary: str, data: Path, client_port: int, peer_port: int) -> tupl
         f"--listen-peer-urls={peer}",
         f"--initial-advertise-peer-urls={peer}",
         f"--initial-cluster=mmctl={peer}",
+        "--heartbeat-interval=50",
+        "--election-timeout=500",  # alone, it elects itself after this
         "--auto-compaction-mode=periodic",
         f"--auto-compaction-retention={_KEEP_HISTORY}",
         f"--quota-backend-bytes={_QUOTA_BYTES}",

@@ -1,0 +1,128 @@
+"""Registrations from files: every form that is taken, and every mistake named with its place."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmctl.documents import MOST_ERRORS, parse_registrations, read_registrations
+from mmctl.errors import Usage
+from mmctl.values import Registration
+
+A = Registration("a", "onnx", "a.onnx")
+B = Registration("b", "onnx", "b.onnx", size_bytes=2**20)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("m.yaml", "name: a\ntype: onnx\npath: a.onnx\n---\nname: b\ntype: onnx\npath: b.onnx\nsize: 1MiB\n"),
+        ("m.yml", "- {name: a, type: onnx, path: a.onnx}\n- {name: b, type: onnx, path: b.onnx, size: 1048576}\n"),
+        (
+            "m.json",
+            '[{"name":"a","type":"onnx","path":"a.onnx"},{"name":"b","type":"onnx","path":"b.onnx","size":"1MiB"}]',
+        ),
+        (
+            "m.jsonl",
+            '{"name":"a","type":"onnx","path":"a.onnx"}\n{"name":"b","type":"onnx","path":"b.onnx","size":"1MiB"}\n',
+        ),
+        (
+            "stdin",
+            '\ufeff{"name":"a","type":"onnx","path":"a.onnx"}{"name":"b","type":"onnx","path":"b.onnx","size":"1MiB"}',
+        ),
+        ("stdin", "{name: a, type: onnx, path: a.onnx}\n---\n{name: b, type: onnx, path: b.onnx, size: 1Mi}"),
+        (
+            "models",
+            "---\n---\nname: a\ntype: onnx\npath: a.onnx\n---\n- name: b\n  type: onnx\n  path: b.onnx\n  size: 1MiB\n",
+        ),
+    ],
+    ids=["yaml documents", "yaml list", "json list", "json lines", "json one after the other", "flow yaml", "mixed"],
+)
+def test_documents_lists_and_lines_say_the_same(source: str, text: str) -> None:
+    assert parse_registrations(text, source) == [A, B]
+
+
+def test_every_field_is_taken() -> None:
+    text = json.dumps(
+        {"name": "n", "type": "t", "path": "p", "key": "k", "size": 5, "labels": {"team": "x"}, "load": True}
+    )
+    assert parse_registrations(text, "x.json") == [Registration("n", "t", "p", "k", 5, {"team": "x"}, True)]
+
+
+def test_names_may_hold_anything_that_is_text() -> None:
+    (one,) = parse_registrations('{"name": "fraud/名前 \\n x", "type": "t"}', "x.json")
+    assert one.name == "fraud/名前 \n x"
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("name: a\ntype: t\npth: x\n", "document 1: unknown field 'pth'; did you mean 'path'?"),
+        ("id: a\ntype: t\n", "document 1: unknown field 'id'; did you mean 'name'?"),
+        ("name: a\ntype: t\nflavour: x\n", "unknown field 'flavour'; known: name, type, path, key, size, labels, load"),
+        ("name: a\n", "document 1: field 'type' is missing or empty"),
+        ("type: t\nname: ''\n", "document 1: field 'name' is missing or empty"),
+        ("name: 007\ntype: t\n", "field 'name' is text, not the number 7; put quotes around it"),
+        ("name: yes\ntype: t\n", "field 'name' is text, not the truth value true; put quotes around it"),
+        ("name: [a]\ntype: t\n", "field 'name' is text, not a list"),
+        ("name: a\ntype: t\nsize: big\n", "field 'size': 'big' is not a size"),
+        ("name: a\ntype: t\nsize: -1\n", "field 'size' is a size as 50MiB or a number of bytes, not the number -1"),
+        ("name: a\ntype: t\nload: 'yes'\n", "field 'load' is true or false, not the text 'yes'"),
+        ("name: a\ntype: t\nlabels: x\n", "field 'labels' is an object of texts, not the text 'x'"),
+        ("name: a\ntype: t\nlabels: {x: 1}\n", "field 'labels.x' is text, not the number 1"),
+        ("name: a\nname: b\ntype: t\n", "document 1: not YAML at line 1 column 1: field 'name' is there twice"),
+        ("name: a\ntype: t\n---\njust text\n", "document 2: a model is an object with name and type, not the text"),
+        (
+            "- name: a\n  type: t\n- 5\n",
+            "document 1, item 2: a model is an object with name and type, not the number 5",
+        ),
+        ("name: a\ntype: t\n---\nname: a\ntype: u\n", "document 2: name 'a' was given before, in document 1"),
+        ("name: a\ntype: t\n---\nname: [\n", "document 2: not YAML at line"),
+        ("", "no registrations in it"),
+        ("---\n", "no registrations in it"),
+    ],
+)
+def test_mistake_is_named_with_its_document_and_field(text: str, error: str) -> None:
+    with pytest.raises(Usage) as raised:
+        parse_registrations(text, "m.yaml")
+    assert str(raised.value).startswith("m.yaml: ")
+    assert error in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ('{"name": "a", "type": "t"}\n{"name": ', "document 2: not JSON at line 2 column 10"),
+        ('{"name": "a", "name": "b", "type": "t"}', "document 1: field 'name' is there twice"),
+        ('{"name": "\\ud800", "type": "t"}', "field 'name' holds half a character"),
+    ],
+)
+def test_mistake_in_json_is_named_with_its_place(text: str, error: str) -> None:
+    with pytest.raises(Usage, match=error):
+        parse_registrations(text, "m.json")
+
+
+def test_all_mistakes_are_told_at_once_and_nothing_is_returned() -> None:
+    text = "\n---\n".join(f"name: m{number}\nkind: t" for number in range(MOST_ERRORS + 5))
+    with pytest.raises(Usage) as raised:
+        parse_registrations(text, "m.yaml")
+    lines = str(raised.value).splitlines()
+    assert len(lines) == MOST_ERRORS + 1
+    assert lines[-1] == "m.yaml: 5 more mistakes"
+
+
+def test_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Usage, match=r"nowhere\.yaml: No such file"):
+        read_registrations(str(tmp_path / "nowhere.yaml"))
+    (tmp_path / "latin.yaml").write_bytes(b"name: \xe4")
+    with pytest.raises(Usage, match="not UTF-8"):
+        read_registrations(str(tmp_path / "latin.yaml"))
+
+
+def test_dash_is_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("name: a\ntype: onnx\npath: a.onnx\n"))
+    assert read_registrations("-") == [A]

@@ -1,0 +1,165 @@
+"""The five forms of output, compared with files under golden/ (UPDATE_GOLDEN=1 writes them anew)."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mmctl import views
+from mmctl.output import Form, show_list, show_one
+from mmctl.values import Copy, Failure, Instance, Loaded, Model, Registered, Status, Unregistered
+
+GOLDEN = Path(__file__).parent / "golden"
+NOW_MS = 1_800_000_000_000
+
+MODELS = [
+    Model(
+        "digits/mlp",
+        "onnx",
+        Status.LOADED,
+        path="digits/mlp.onnx",
+        size_bytes=3 * 2**19,
+        labels={"team": "vision", "tier": "gold"},
+        copies=(Copy("mesh-1", NOW_MS - 42_000, Status.LOADED), Copy("mesh-0", NOW_MS - 300_000, Status.LOADING)),
+        last_used_ms=NOW_MS - 5_000,
+        revision=17,
+    ),
+    Model(
+        "broken",
+        "onnx",
+        Status.LOADING_FAILED,
+        path="../up",
+        key='{"bucket":"b"}',
+        failures=(
+            Failure("mesh-2", NOW_MS - 60_000, "INVALID_ARGUMENT: '../up' is outside the model root"),
+            Failure("mesh-0", NOW_MS - 120_000, "INVALID_ARGUMENT: '../up' is outside the model root"),
+        ),
+        last_used_ms=NOW_MS - 7_200_000,
+        references=2,
+        auto_delete=True,
+        revision=9,
+        unsatisfied=("2 copies at least, but 1 instance takes its type",),
+    ),
+    Model("名前 [bold]\n\x1b[31m", "fake", Status.NOT_LOADED, revision=3),
+]
+INSTANCES = [
+    Instance(
+        "mesh-0",
+        phase="ready",
+        grpc="127.0.0.1:8033",
+        address="127.0.0.1:8080",
+        http="127.0.0.1:2112",
+        version="0.1.0",
+        data_plane="python",
+        location="rack-1",
+        zone="z1",
+        labels=("cpu", "gpu"),
+        start_ms=NOW_MS - 3_600_000 * 50,
+        lru_ms=NOW_MS - 600_000,
+        models=1234,
+        capacity_bytes=512 * 2**20,
+        used_bytes=500 * 2**20,
+        load_threads=8,
+        loads_in_progress=2,
+        rpm=60_000,
+    ),
+    Instance("abcdef-12345", is_java=True, capacity_bytes=2**30, start_ms=NOW_MS - 90_000),
+]
+
+
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views.time, "time", lambda: NOW_MS / 1000)
+
+
+def compare(name: str, capsys: pytest.CaptureFixture[str]) -> str:
+    shown = capsys.readouterr()
+    assert not shown.err
+    file = GOLDEN / name
+    if os.environ.get("UPDATE_GOLDEN") == "1":
+        file.write_text(shown.out, encoding="utf-8")
+    assert shown.out == file.read_text(encoding="utf-8")
+    return shown.out
+
+
+@pytest.mark.parametrize("form", list(Form))
+def test_list_of_models(form: Form, capsys: pytest.CaptureFixture[str]) -> None:
+    show_list(views.MODELS, MODELS, form)
+    compare(f"list.{form}", capsys)
+
+
+@pytest.mark.parametrize("form", list(Form))
+def test_list_of_instances(form: Form, capsys: pytest.CaptureFixture[str]) -> None:
+    show_list(views.INSTANCES, INSTANCES, form)
+    compare(f"instances.{form}", capsys)
+
+
+@pytest.mark.parametrize("form", list(Form))
+def test_one_model(form: Form, capsys: pytest.CaptureFixture[str]) -> None:
+    show_one(views.MODELS, MODELS[1], form, views.describe_model)
+    compare(f"get.{form}", capsys)
+
+
+def test_loaded_model_for_a_person(capsys: pytest.CaptureFixture[str]) -> None:
+    show_one(views.MODELS, MODELS[0], Form.TABLE, views.describe_model)
+    compare("get-loaded.table", capsys)
+
+
+@pytest.mark.parametrize("form", [Form.TABLE, Form.JSON])
+def test_results_of_register(form: Form, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "Model already exists with different attribute values"
+    results = [
+        Registered("a", created=True, changed=True),
+        Registered("b", changed=True, status=Status.LOADED),
+        Registered("c", status=Status.LOADING),
+        Registered("d", code="ALREADY_EXISTS", error=text),
+    ]
+    show_list(views.REGISTERED, results, form)
+    compare(f"register.{form}", capsys)
+
+
+@pytest.mark.parametrize("form", [Form.TABLE, Form.JSON])
+def test_results_of_unregister(form: Form, capsys: pytest.CaptureFixture[str]) -> None:
+    results = [
+        Unregistered("a", existed=True),
+        Unregistered("b"),
+        Unregistered("c", True, "FAILED_PRECONDITION", "Model c has referents"),
+    ]
+    show_list(views.UNREGISTERED, results, form)
+    compare(f"unregister.{form}", capsys)
+
+
+@pytest.mark.parametrize("form", [Form.TABLE, Form.JSON])
+def test_results_of_load(form: Form, capsys: pytest.CaptureFixture[str]) -> None:
+    outcomes = [
+        Loaded("a", Status.LOADED, ("mesh-0",)),
+        Loaded("b", Status.LOADING_FAILED, errors=("INTERNAL: no such file", "INTERNAL: no such file")),
+    ]
+    show_list(views.LOADED, outcomes, form)
+    compare(f"load.{form}", capsys)
+
+
+def test_json_and_yaml_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    show_list(views.MODELS, MODELS, Form.JSON)
+    as_json = json.loads(capsys.readouterr().out)
+    show_list(views.MODELS, MODELS, Form.YAML)
+    assert yaml.safe_load(capsys.readouterr().out) == as_json
+    assert [entry["id"] for entry in as_json] == [model.name for model in MODELS]
+
+
+def test_nothing_is_an_empty_list_for_programs_and_a_sentence_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    show_list(views.MODELS, [], Form.JSON)
+    assert capsys.readouterr() == ("[]\n", "")
+    show_list(views.MODELS, [], Form.TABLE)
+    assert capsys.readouterr() == ("", "no models\n")
+
+
+def test_no_line_of_a_table_ends_in_blanks_or_holds_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    show_list(views.MODELS, MODELS, Form.WIDE)
+    for line in capsys.readouterr().out.splitlines():
+        assert line == line.rstrip()
+        assert line.isprintable()
