@@ -98,11 +98,11 @@ def test_all_mistakes_are_named_at_once() -> None:
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ScenarioError, match="nowhere.yaml: there is no such file"):
+    with pytest.raises(ScenarioError, match=r"nowhere\.yaml: there is no such file"):
         read_scenario(tmp_path / "nowhere.yaml")
 
 
 def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ScenarioError, match="a.yaml: cannot be read"):
+    with pytest.raises(ScenarioError, match=r"a\.yaml: cannot be read"):
         read_scenario(tmp_path / "a.yaml")
