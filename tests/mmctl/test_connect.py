@@ -81,7 +81,7 @@ def test_data_directory_that_is_named_is_meant_and_nothing_else(
     endpoint = local_mesh(tmp_path / "mine")
     assert resolve(Target(data_dir=tmp_path / "mine")).endpoints == (endpoint,)
     local_mesh(tmp_path / "stale", is_up=False)
-    with pytest.raises(Unavailable, match="no mesh is up in .*stale: start it with `mmctl up --data-dir"):
+    with pytest.raises(Unavailable, match=r"no mesh is up in .*stale: start it with `mmctl up --data-dir"):
         resolve(Target(data_dir=tmp_path / "stale"))
 
 
@@ -99,7 +99,8 @@ def test_nothing_to_go_by_says_what_to_do() -> None:
 def test_context_is_meant_last_and_can_be_chosen(tmp_path: Path) -> None:
     contexts(
         tmp_path,
-        "current: prod\ncontexts:\n  prod: {endpoint: [a:1, b:2]}\n  etcd: {kv_store: 'etcd:e:2379', service: mesh, prefix: mm}\n",
+        "current: prod\ncontexts:\n  prod: {endpoint: [a:1, b:2]}\n"
+        "  etcd: {kv_store: 'etcd:e:2379', service: mesh, prefix: mm}\n",
     )
     assert resolve(Target()).endpoints == ("a:1", "b:2")
     assert resolve(Target(context="etcd")) == Target(kv_store="etcd:e:2379", service="mesh", prefix="mm")
