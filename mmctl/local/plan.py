@@ -88,7 +88,9 @@ def make(wish: Wish, home: Home, binary: etcd.Binary, before: State | None, vers
     for instance in instances:
         spi = port[f"{instance} runtime"]
         services.append(
-            Service(f"{instance}-runtime", RUNTIME, instance, _runtime_command(wish, home, spi), {}, {"spi": spi})
+            Service(
+                f"{instance}-runtime", RUNTIME, instance, _runtime_command(wish, home, instance, spi), {}, {"spi": spi}
+            )
         )
     for instance in instances:
         own = {kind: port[f"{instance} {kind}"] for kind in ("grpc", "mesh", "probe", "metrics")}
@@ -116,8 +118,10 @@ def _wiring(instance: str, own: Mapping[str, int], kv_store: str, spi: int) -> d
     }
 
 
-def _runtime_command(wish: Wish, home: Home, port: int) -> tuple[str, ...]:
+def _runtime_command(wish: Wish, home: Home, instance: str, port: int) -> tuple[str, ...]:
     command = [sys.executable, "-m", f"runtimes.{wish.runtime}", "--port", str(port), "--capacity", wish.capacity]
+    if wish.runtime == "fake":
+        command += ["--instance", instance]
     if wish.runtime == "onnx":
         command += ["--model-root", str((wish.model_dir or home.models).expanduser().absolute())]
     return (*command, *wish.runtime_args)

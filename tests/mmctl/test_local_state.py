@@ -17,7 +17,7 @@ from mmctl.local.etcd import Binary
 from mmctl.local.home import Home
 from mmctl.local.plan import Wish
 from mmctl.local.process import Process
-from mmctl.local.state import ETCD, FORMAT, MESHD, RUNTIME, State
+from mmctl.local.state import ETCD, FORMAT, MESHD, RUNTIME, WHAT, State
 
 BINARY = Binary("/usr/bin/etcd", (3, 4, 0), "")
 
@@ -61,10 +61,10 @@ def test_place_that_holds_other_things_is_refused_and_left_alone(tmp_path: Path)
         ("[]", "is not mmctl's"),
         ('{"format": 1}', "is not mmctl's"),
         (
-            json.dumps({"what": "mmctl data", "format": FORMAT + 1, "version": "9.9"}),
+            json.dumps({"what": WHAT, "format": FORMAT + 1, "version": "9.9"}),
             r"written by a newer mmctl \(9.9\)",
         ),
-        (json.dumps({"what": "mmctl data", "format": FORMAT}), "is damaged"),
+        (json.dumps({"what": WHAT, "format": FORMAT}), "is damaged"),
     ],
 )
 def test_state_that_cannot_be_used_is_refused_in_a_sentence(text: str, error: str, tmp_path: Path) -> None:
@@ -102,7 +102,8 @@ def test_mesh_is_one_etcd_and_a_runtime_and_a_meshd_for_each_instance(tmp_path: 
     assert len(set(all_ports)) == len(all_ports) == 2 + 5 * 2
     runtime, mesh = state.get("mesh-1-runtime"), state.get("mesh-1")
     spi = str(runtime.ports["spi"])
-    assert runtime.command[1:] == ("-m", "runtimes.fake", "--port", spi, "--capacity", "64MiB", "--seed", "7")
+    words = f"-m runtimes.fake --port {spi} --capacity 64MiB --instance mesh-1 --seed 7"
+    assert " ".join(runtime.command[1:]) == words
     assert mesh.env == {
         "MM_SERVICE_NAME": "mesh",
         "KV_STORE": f"etcd:http://127.0.0.1:{state.get('etcd').ports['client']}",
@@ -135,7 +136,7 @@ def test_port_in_use_under_a_base_port_is_named(tmp_path: Path) -> None:
         port = server.getsockname()[1]
         with pytest.raises(Failed, match=rf"port {port} \(etcd client\) is in use; choose another --base-port"):
             planned(Home(tmp_path), base_port=port)
-    with pytest.raises(Failed, match="port 65536 .* is beyond 65535"):
+    with pytest.raises(Failed, match=r"port 65536 .* is beyond 65535"):
         ports.assign(["a"], {}, 65_536)
 
 

@@ -15,7 +15,7 @@ import pytest
 from mmctl.local.process import Process, describe_exit, exit_status, is_running, last_lines, spawn, started_at, stop
 
 PAUSE = "import signal; print('here', flush=True); signal.pause()"
-STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True)\nwhile True: signal.pause()"
+STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {PAUSE}"
 
 
 @pytest.fixture
