@@ -72,11 +72,11 @@ def test_any_method_sends_the_request_back_and_says_who_answered() -> None:
         await client.load("é\n")
         call = client.call("/some.Service/Method", b"\x00body", "m")
         assert await call == b"\x00body"
-        headers = dict(await call.initial_metadata())
+        headers = dict(list(await call.initial_metadata()))
         assert (headers["fake-model"], headers["fake-model-bin"], headers["fake-instance"]) == ("m", b"m", "fake-1")
         call = client.call("/some.Service/Method", b"", "é\n")
         await call
-        headers = dict(await call.initial_metadata())
+        headers = dict(list(await call.initial_metadata()))
         assert headers["fake-model-bin"].decode() == "é\n"
         assert "fake-model" not in headers
 
