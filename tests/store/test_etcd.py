@@ -1,0 +1,240 @@
+"""What only a real etcd can show: lost answers, failover, frozen servers, users, TLS, limits."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import aclosing
+from random import Random
+
+import grpc
+import pytest
+
+from meshcore.kv import ABSENT, ANY, Committed, Compacted, Conflict, Write
+from meshd.store import etcd_channel
+from meshd.store.base import StoreRefused, StoreUnavailable
+from meshd.store.etcd import EtcdStore
+from meshd.store.etcd_channel import Endpoint, EtcdConfig, EtcdRefused
+from protos import etcd_pb2, etcd_pb2_grpc
+from tests.etcd import EtcdServer, free_port
+from tests.store.line import line_to
+from tests.store.places import EtcdPlace, client, etcd_client, run, told
+
+pytestmark = pytest.mark.etcd
+
+
+@pytest.fixture
+def place(server: EtcdServer) -> EtcdPlace:
+    return EtcdPlace(server)
+
+
+def test_commit_whose_answer_was_lost_is_found_done(server: EtcdServer, place: EtcdPlace) -> None:
+    """Asked again, etcd says conflict and shows the very value that was to be written: success."""
+
+    async def test() -> None:
+        async with client(place) as witness, line_to(server.address) as line:
+            store = etcd_client(line.address)
+            after = (await store.read(place.prefix)).revision
+            line.is_mute = True
+            single = asyncio.create_task(store.commit(Write(place.prefix + "a", ABSENT, b"mine")))
+            several = asyncio.create_task(
+                store.commit(Write(place.prefix + "b", ABSENT, b"mine"), Write(place.prefix + "c", ABSENT, b"mine"))
+            )
+            done = {change.pairs[0].key: change.revision for change in await told(witness, place.prefix, after, 2)}
+            await line.cut()
+            await line.heal()
+            assert await single == Committed(done[place.prefix + "a"])
+            assert await several == Committed(done[place.prefix + "b"])
+            await store.close()
+
+    run(test())
+
+
+def test_commit_whose_answer_was_lost_shows_what_others_wrote_since(server: EtcdServer, place: EtcdPlace) -> None:
+    async def test() -> None:
+        async with client(place) as witness, line_to(server.address) as line:
+            store = etcd_client(line.address)
+            after = (await store.read(place.prefix)).revision
+            line.is_mute = True
+            commit = asyncio.create_task(store.commit(Write(place.prefix, ABSENT, b"mine")))
+            (change,) = await told(witness, place.prefix, after, 1)
+            await witness.commit(Write(place.prefix, change.revision, b"theirs"))
+            await line.cut()
+            await line.heal()
+            assert await commit == Conflict((await witness.read(place.prefix)).pairs)
+            await store.close()
+
+    run(test())
+
+
+def test_merged_commits_are_one_transaction(place: EtcdPlace) -> None:
+    async def test() -> None:
+        async with client(place) as store:
+            await asyncio.gather(*(store.commit(Write(f"{place.prefix}{n}", ABSENT, b"1")) for n in range(100)))
+            assert len({pair.mod for pair in (await store.snapshot(place.prefix)).pairs}) == 1
+
+    run(test())
+
+
+def test_value_beyond_etcds_limit_is_refused_and_fails_no_other(place: EtcdPlace) -> None:
+    async def test() -> None:
+        async with client(place) as store:
+            results = await asyncio.gather(
+                store.commit(Write(place.prefix + "a", ABSENT, b"1")),
+                store.commit(Write(place.prefix + "b", ABSENT, b"x" * 3_000_000)),
+                store.commit(Write(place.prefix + "c", ABSENT, b"x" * 400_000)),
+                store.commit(Write(place.prefix + "d", ABSENT, b"x" * 400_000)),
+                return_exceptions=True,
+            )
+            assert [type(result) for result in results] == [Committed, EtcdRefused, Committed, Committed]
+            with pytest.raises(StoreRefused, match="larger than max"):
+                await store.commit(Write(place.prefix + "b", ABSENT, b"x" * 3_000_000))
+
+    run(test())
+
+
+def test_pages_shrink_until_a_message_holds_them(place: EtcdPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = tuple((name, 1 << 20 if name.endswith("receive_message_length") else n) for name, n in etcd_channel.OPTIONS)
+    monkeypatch.setattr(etcd_channel, "OPTIONS", small)
+
+    async def test() -> None:
+        async with client(place) as store:
+            for n in range(8):
+                await store.commit(Write(f"{place.prefix}{n}", ABSENT, b"x" * 400_000))
+            assert len((await store.snapshot(place.prefix)).pairs) == 8
+
+    run(test())
+
+
+def test_endpoint_that_is_down_is_passed_over(server: EtcdServer, place: EtcdPlace) -> None:
+    async def test() -> None:
+        store = etcd_client(f"127.0.0.1:{free_port()}", server.address)
+        assert isinstance(await store.commit(Write(place.prefix, ABSENT, b"1")), Committed)
+        async with aclosing(store.changes(place.prefix, 1)) as batches:
+            await anext(batches)
+        await store.close()
+
+    run(test())
+
+
+def test_endpoint_that_never_answers_is_passed_over(server: EtcdServer, place: EtcdPlace) -> None:
+    async def test() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            store = etcd_client(f"127.0.0.1:{silent.getsockname()[1]}", server.address)
+            assert isinstance(await store.commit(Write(place.prefix, ABSENT, b"1")), Committed)
+            await store.close()
+
+    run(test())
+
+
+def test_unreachable_etcd_is_named(server: EtcdServer) -> None:
+    async def test() -> None:
+        addresses = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+        store = etcd_client(*addresses)
+        with pytest.raises(StoreUnavailable, match=f"{addresses[0]}, {addresses[1]} within 0.5 s"):
+            await store.check(0.5)
+        await store.close()
+
+    run(test())
+
+
+def test_frozen_etcd_is_unavailable_and_nothing_is_missed_when_it_goes_on(server: EtcdServer, place: EtcdPlace) -> None:
+    async def test() -> None:
+        async with client(place) as store, store.session(1) as session:
+            after = (await store.read(place.prefix)).revision
+            following = asyncio.create_task(told(store, place.prefix, after, 2))
+            await store.commit(Write(place.prefix + "a", ABSENT, b"1"))
+            server.freeze()
+            commit = asyncio.create_task(store.commit(Write(place.prefix + "b", ABSENT, b"1")))
+            await session.lost.wait()
+            with pytest.raises(StoreUnavailable):
+                await commit
+            server.thaw()
+            await session.resumed.wait()
+            assert await store.commit(Write(place.prefix + "b", ABSENT, b"2")) in (
+                Conflict((await store.read(place.prefix + "b")).pairs),
+                Committed((await store.read(place.prefix + "b")).pairs[0].mod),
+            )
+            changes = await following
+            assert [pair.key for change in changes for pair in change.pairs] == [place.prefix + "a", place.prefix + "b"]
+
+    run(test())
+
+
+def test_store_put_back_to_an_earlier_state_is_noticed(own_server: EtcdServer) -> None:
+    async def test() -> None:
+        store = etcd_client(own_server.address)
+        for _ in range(3):
+            done = await store.commit(Write("a", ANY, b"1"))
+        assert isinstance(done, Committed)
+        following = asyncio.create_task(told(store, "a", done.revision, 1))
+        await asyncio.to_thread(own_server.kill)
+        own_server.wipe()
+        await asyncio.to_thread(own_server.start)
+        with pytest.raises(Compacted):
+            await following
+        await store.close()
+
+    run(test())
+
+
+async def enable_users(address: str) -> None:
+    """A user root, and a user mesh that may use the keys under mesh/."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        auth = etcd_pb2_grpc.AuthStub(channel)
+        for name in ("root", "mesh"):
+            await auth.UserAdd(etcd_pb2.AuthUserAddRequest(name=name, password=f"{name}'s"))
+            await auth.RoleAdd(etcd_pb2.AuthRoleAddRequest(name=name))
+            await auth.UserGrantRole(etcd_pb2.AuthUserGrantRoleRequest(user=name, role=name))
+        permission = etcd_pb2.Permission(permType=etcd_pb2.Permission.READWRITE, key=b"mesh/", range_end=b"mesh0")
+        await auth.RoleGrantPermission(etcd_pb2.AuthRoleGrantPermissionRequest(name="mesh", perm=permission))
+        await auth.AuthEnable(etcd_pb2.AuthEnableRequest())
+
+
+def test_user_is_let_in_with_a_token_that_is_renewed(own_server: EtcdServer) -> None:
+    """etcd forgets its tokens when it restarts, and says of a watch with such a token that it has no permission."""
+
+    async def test() -> None:
+        config = EtcdConfig((Endpoint(own_server.address),), "mesh", "mesh's")
+        store = EtcdStore(config, "mesh", Random(1))
+        await store.check(10)
+        assert isinstance(await store.commit(Write("mesh/0", ANY, b"before there are users")), Committed)
+        await enable_users(own_server.address)
+        await store.check(10)
+        done = await store.commit(Write("mesh/a", ANY, b"1"))
+        assert isinstance(done, Committed)
+        async with store.session(1) as session:
+            await store.commit(Write("mesh/leased", ANY, b"1", leased=True))
+            await asyncio.to_thread(own_server.kill)
+            await session.lost.wait()
+            await asyncio.to_thread(own_server.start)
+            async with aclosing(store.changes("mesh/", done.revision)) as batches:
+                await anext(batches)
+            await session.resumed.wait()
+            await store.commit(Write("mesh/leased", ANY, b"2", leased=True))
+        assert [pair.key for pair in (await store.snapshot("mesh/")).pairs] == ["mesh/0", "mesh/a"]
+        mine, not_mine = await asyncio.gather(
+            store.commit(Write("mesh/b", ANY, b"1")),
+            store.commit(Write("elsewhere", ANY, b"1")),
+            return_exceptions=True,
+        )
+        assert isinstance(mine, Committed)
+        assert isinstance(not_mine, StoreRefused)
+        assert "permission denied" in str(not_mine)
+        with pytest.raises(StoreRefused, match="permission denied"):
+            await store.snapshot("elsewhere")
+        with pytest.raises(StoreRefused, match="permission denied"):
+            await anext(store.changes("elsewhere", done.revision))
+        await store.close()
+
+        stranger = EtcdStore(EtcdConfig((Endpoint(own_server.address),), "mesh", "wrong"), "mesh", Random(1))
+        with pytest.raises(StoreRefused, match="authentication failed"):
+            await stranger.check(10)
+        await stranger.close()
+
+        nobody = etcd_client(own_server.address)
+        with pytest.raises(StoreRefused, match="user name is empty"):
+            await nobody.read("mesh/a")
+        await nobody.close()
+
+    run(test())
