@@ -81,8 +81,7 @@ def open_store(config: StoreConfig, rng: Random, hub: MemoryHub | None = None) -
 
 
 def _is_path(rest: str) -> bool:
-    outside_schemes = rest.partition(";")[0].replace("://", "")
-    return "/" in outside_schemes or outside_schemes.endswith(".json") or isfile(rest)
+    return rest.startswith(("/", ".")) or rest.endswith(".json") or isfile(rest)
 
 
 def _of_text(rest: str) -> StoreConfig:
