@@ -26,6 +26,10 @@ class Mirror:
     def __contains__(self, key: str) -> bool:
         return key in self._held
 
+    def items(self) -> list[tuple[str, bytes, int]]:
+        """Every (key, value, revision), ascending by key."""
+        return sorted((key, value, mod) for key, (value, mod) in self._held.items())
+
     def value(self, key: str) -> bytes | None:
         """What ``key`` holds."""
         held = self._held.get(key)

@@ -69,7 +69,7 @@ class Node:
         self.writer = Writer(self.view, self.emit, self._model_seen, settings.store_retry_ms)
         self.publisher = Publisher(me, settings, rng)
         self.copies = Copies(self, self.cache)
-        self._desk = FrontDesk(self)
+        self.desk = FrontDesk(self)
         self._peers: dict[str, Peer] = {}
         self._is_stopping = False
 
@@ -85,15 +85,15 @@ class Node:
         """The flow of one request; ``resume(flow, None, now)`` takes its first step."""
         match asked:
             case Register():
-                return registration.register(self._desk, asked)
+                return registration.register(self.desk, asked)
             case Unregister():
-                return registration.unregister(self._desk, asked)
+                return registration.unregister(self.desk, asked)
             case Request(op=Op.STATUS):
-                return registration.status(self._desk, asked)
+                return registration.status(self.desk, asked)
             case Request(op=Op.ENSURE):
-                return registration.ensure(self._desk, asked)
+                return registration.ensure(self.desk, asked)
             case Request():
-                return routing.route(self._desk, asked)
+                return routing.route(self.desk, asked)
 
     def resume(self, flow: Flow, outcome: Outcome | None, now: int) -> tuple[Step | Done | Failed, list[Command]]:
         """Take ``flow`` to its next step, or its end, with the outcome of the last one (None: begin)."""

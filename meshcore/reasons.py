@@ -117,5 +117,5 @@ class ReasonLog:
 
     def since(self, seq: int) -> Iterator[Reason]:
         """Reasons numbered above ``seq`` that are still kept, oldest first."""
-        skip = max(0, seq - (self._seq - len(self._ring)))
-        return islice(self._ring, skip, None)
+        newest = list(islice(reversed(self._ring), max(0, self._seq - seq)))
+        return reversed(newest)

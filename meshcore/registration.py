@@ -156,7 +156,18 @@ def ensure(desk: Desk, request: Request) -> _Info:
         info = desk.status(request.model, record) if record else StatusInfo(Status.LOADING_FAILED)
         return replace(info, status=Status.LOADING_FAILED, errors=info.errors or (error.text,))
     assert isinstance(answer, StatusInfo)
-    return answer
+    return _with_known_copies(desk, request, answer)
+
+
+def _with_known_copies(desk: Desk, request: Request, told: StatusInfo) -> StatusInfo:
+    """A peer tells of its own copy; the client also hears of those that this instance knows of."""
+    record = desk.record(request.model)
+    if request.kind is not Kind.EXTERNAL or record is None:
+        return told
+    known = desk.status(request.model, record)
+    copies = {copy.instance: copy for copy in (*known.copies, *told.copies)}
+    ordered = sorted(copies.values(), key=lambda copy: (-copy.at, copy.instance))
+    return replace(told, errors=told.errors or known.errors, copies=tuple(ordered))
 
 
 def status(desk: Desk, request: Request) -> _Info:

@@ -89,6 +89,10 @@ class ClusterView:
         self._decoded[model] = record
         return record
 
+    def models(self) -> list[tuple[str, bytes, int]]:
+        """All registrations as they are known now: (id, value, revision), ascending by id."""
+        return self._models.items()
+
     def names_copies(self, model: str) -> bool:
         """Whether the registration of ``model`` may name a copy, told without reading it: most name none."""
         value = self._models.value(model)
@@ -158,6 +162,10 @@ class ClusterView:
     def instances(self) -> Iterator[tuple[str, InstanceRecord]]:
         """All instances whose record can be read, ascending by id."""
         return ((instance, self._instances[instance]) for instance in self._ids)
+
+    def instance_mod(self, instance: str) -> int:
+        """The revision that wrote the record of ``instance``; 0: none known."""
+        return self._stored.mod(instance)
 
     @property
     def totals(self) -> Totals:

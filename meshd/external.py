@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
@@ -19,6 +20,8 @@ from meshd.plane.python import Failure, PythonPlane, Reply, UnaryCall
 FORBIDDEN = "/mmesh.ModelRuntime/"
 """The runtime's management is no business of clients."""
 
+_log = logging.getLogger(__name__)
+
 _ANSWER: Metadata = ((internal.ANSWER, "1"),)
 _WAITED: Metadata = ((internal.WAITED, "1"),)
 
@@ -28,8 +31,9 @@ Serve = Callable[[bytes, Any], Awaitable[bytes]]
 class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Takes every method that nobody else on the port serves as an inference call."""
 
-    def __init__(self, plane: PythonPlane, metrics: Metrics, now: Callable[[], float]) -> None:
+    def __init__(self, plane: PythonPlane, metrics: Metrics, now: Callable[[], float], logs_each_request: bool) -> None:
         self._plane, self._metrics, self._now = plane, metrics, now
+        self._logs_each_request = logs_each_request
 
     def service(self, handler_call_details: Any) -> Any:
         """grpc's question which handler serves a method."""
@@ -51,6 +55,8 @@ class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
             model = model_id(metadata)
         except MeshError as error:
             await context.abort(TO_GRPC[error.code], error.text)
+        if self._logs_each_request:
+            _log.info("invoking model runtime: %s of %s", path, model)
         call = UnaryCall(self._plane, path, body, metadata, context.time_remaining())
         end = await self._plane.serve(Request(model, is_balanced=is_balanced(metadata)), call)
         self._count(path, end, call, (self._now() - began) * 1000, len(body))

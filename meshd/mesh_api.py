@@ -43,7 +43,11 @@ class MeshApi(stubs.MeshServicer):  # type: ignore[misc]
         match end:
             case Done(StatusInfo() as info):
                 status = info.status.value
-                return wire.EnsureLoadedResponse(outcome=wire.Outcome(status=status, errors=info.errors))
+                entry = self._node.cache.entries.get(asked.model)
+                outcome = wire.Outcome(
+                    status=status, errors=info.errors, instance=self._node.me, load_ts=entry.load_ts if entry else 0
+                )
+                return wire.EnsureLoadedResponse(outcome=outcome)
             case Failed(VerdictError() as told):
                 return wire.EnsureLoadedResponse(verdict=internal.to_verdict(told.refused))
             case Failed(error):

@@ -8,6 +8,7 @@ import grpc
 import grpc.aio
 
 from meshcore.asks import (
+    CopyInfo,
     Forward,
     Infer,
     Kind,
@@ -67,7 +68,9 @@ class PeerCall:
             return Unreachable(error.details() or error.code().name)
         if reply.WhichOneof("answer") == "verdict":
             return internal.from_verdict(reply.verdict)
-        return Told(StatusInfo(Status(meshd_pb2.Model.Status.Name(reply.outcome.status)), tuple(reply.outcome.errors)))
+        told = reply.outcome
+        copies = (CopyInfo(told.instance, Status.UNKNOWN, told.load_ts),) if told.load_ts else ()
+        return Told(StatusInfo(Status(meshd_pb2.Model.Status.Name(told.status)), tuple(told.errors), copies))
 
 
 def to_wire(request: Request) -> wire.EnsureLoadedRequest:

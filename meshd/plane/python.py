@@ -31,6 +31,7 @@ from meshcore.asks import (
 from meshcore.commands import Peer, Peers, Route
 from meshcore.events import Event, Reached, Usage
 from meshd.codes import from_grpc
+from meshd.metrics import Metrics
 from meshd.plane import internal
 from meshd.plane.copies import LocalCopies
 from meshd.plane.metadata import Metadata, for_client, for_peer, for_runtime
@@ -78,7 +79,7 @@ class PythonPlane:
     """Serves by the table that the node keeps up; ``rng`` only chooses between ready copies."""
 
     def __init__(
-        self, me: str, key: bytes, runtime: Serving, now: Callable[[], int], rng: Random, max_message_bytes: int
+        self, me: str, key: bytes, runtime: Serving, now: Callable[[], int], rng: Random, metrics: Metrics
     ) -> None:
         self.me, self.key, self.runtime = me, key, runtime
         self.copies = LocalCopies(now)
@@ -88,7 +89,7 @@ class PythonPlane:
         self._channels: dict[str, Any] = {}  # by address, for as long as an instance has it
         self._outstanding: dict[str, int] = {}
         self._options = (
-            ("grpc.max_receive_message_length", max_message_bytes),
+            ("grpc.max_receive_message_length", -1),
             ("grpc.max_send_message_length", -1),
             ("grpc.enable_http_proxy", 0),
             ("grpc.max_metadata_size", 64 << 10),
@@ -97,7 +98,9 @@ class PythonPlane:
         )
         self._closing: set[asyncio.Task[None]] = set()
         self._core: Core | None = None
+        self.metrics = metrics
         self.open_calls = 0
+        self.calls_begun = 0
 
     def serve_for(self, core: Core) -> None:
         """Ask ``core`` about everything that the table does not say."""
@@ -157,6 +160,7 @@ class PythonPlane:
         """One request from its arrival to its end."""
         assert self._core is not None
         self.open_calls += 1
+        self.calls_begun += 1
         try:
             route = self._routes.get(request.model)
             if route is None:
@@ -243,15 +247,18 @@ class UnaryCall:
         if copy is None:
             return Refused(Verdict.NOT_HERE, plane.me)
         plane.sent(plane.me)
+        began, code = self._loop.time(), "OK"
         try:
             metadata = for_runtime(self._metadata, step.model)
             answer = await plane.runtime.call(self._path, self._body, metadata, self._left_s())
             return Answered(Reply(answer.body, for_client(answer.initial), for_client(answer.trailing)))
         except grpc.aio.AioRpcError as error:
+            code = error.code().name
             return self._failed(error)
         finally:
             plane.returned(plane.me)
             plane.copies.end(copy)
+            plane.metrics.invoke_model(self._path, code, (self._loop.time() - began) * 1000, step.model)
 
     async def forward(self, step: Forward) -> Outcome:
         """Pass the call on to another instance."""
@@ -261,6 +268,7 @@ class UnaryCall:
             return Unreachable("not known any more")
         metadata = for_peer(self._metadata) + internal.to_metadata(step.request, plane.key)
         plane.sent(step.instance)
+        plane.metrics.counters.forwarded += 1
         try:
             call = channel.unary_unary(self._path)(self._body, timeout=self._left_s(), metadata=metadata)
             body = await call

@@ -1,0 +1,269 @@
+"""One instance as a process: everything is made here, in the order it starts, and ended in the reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Coroutine
+from random import Random
+from typing import Any
+
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from meshcore.events import DrainAsked, Idled, InstancesSeen, RegistrySeen
+from meshcore.me import Me
+from meshcore.node import Node
+from meshcore.rules import Rules
+from meshd import web
+from meshd.api import Management, ModelMeshApi
+from meshd.clock import Clock
+from meshd.config import Config
+from meshd.driver import Driver
+from meshd.external import InferencePort, MeshPort
+from meshd.mesh_api import MeshApi
+from meshd.metrics import Metrics
+from meshd.plane.peer_calls import PeerCall
+from meshd.plane.python import PythonPlane
+from meshd.records import Keys, Records, cluster_key, follow, follow_session
+from meshd.reflect import reflect
+from meshd.selfsigned import server_context
+from meshd.servers import bound_server
+from meshd.spi import RuntimeClient
+from meshd.store.base import Session, Store, StoreError
+from meshd.store.connect import open_store, parse_kv_store
+from meshd.v1 import MeshV1
+from meshd.witness import Witness
+from protos import meshd_internal_pb2_grpc, meshd_pb2_grpc
+
+STORE_LIMIT_S = 4.0
+SESSION_TTL_S = 20
+NOT_READY_S = 2.0
+"""Whoever balances over the ready instances needs this long to hear that this one is not."""
+IDLE_S = 0.2
+"""With no call open for this long an instance that is not ready counts as idle."""
+DEREGISTER_S = 5.0
+LAST_CALLS_S = 1.0
+PEER_TRY_S = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+class StartError(Exception):
+    """Why this process cannot start, in one sentence."""
+
+
+class App:
+    """One instance. ``stop`` set from outside ends it in order."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self.stop = asyncio.Event()
+        self._missing = ["startup"]
+        self._stopped = asyncio.Event()  # the last thing to be set: containers beside this one wait for it
+        self._deregistered = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._background: set[asyncio.Task[Any]] = set()
+
+    async def run(self) -> None:
+        """Start, serve until ``stop``, end. Raises StartError, ListenError, RuntimeUnusable, StoreError."""
+        async with contextlib.AsyncExitStack() as ending:
+            ending.callback(self._stopped.set)
+            await self._serve(ending)
+
+    async def _serve(self, ending: contextlib.AsyncExitStack) -> None:
+        config, clock, rng = self._config, Clock(), Random(secrets.randbits(64))
+        metrics = Metrics(config.metrics.has_full_names, config.metrics.is_per_model)
+        await self._open_probes(ending)
+        store_config = parse_kv_store(config.kv_store)
+        for warning in store_config.warnings:
+            _log.warning(warning)
+        store = open_store(store_config, rng)
+        ending.push_async_callback(store.close)
+        await store.check(STORE_LIMIT_S)
+        keys = Keys(store_config.root_prefix, config.kv_prefix, config.service_name)
+        await self._check_alone(store, keys)
+        runtime = RuntimeClient(
+            config.runtime_targets, config.serving_target, max_message_bytes=config.max_message_bytes,
+            min_churn_age_ms=config.min_churn_age_ms,
+        )  # fmt: skip
+        ending.push_async_callback(runtime.close)
+        info = await self._unless_stopped(runtime.start())
+        key = await cluster_key(store, keys, secrets.token_bytes(32))
+        session = await ending.enter_async_context(store.session(SESSION_TTL_S))
+
+        bind = config.bind
+        mesh_server, mesh_port = bound_server("MM_MESH_PORT", bind, config.mesh_port, -1)
+        server, port = bound_server("MM_SVC_GRPC_PORT", bind, config.external_port, config.max_message_bytes)
+        me = self._me(clock.now(), mesh_port, port)
+        node = Node(me, config.settings(), info.params, Rules(), Random(rng.getrandbits(64)))
+        plane = PythonPlane(me.instance, key, runtime, clock.now, Random(rng.getrandbits(64)), metrics)
+        ending.push_async_callback(plane.close)
+        records = Records(store, keys, me.instance)
+        witness = Witness(node, metrics)
+        driver = Driver(
+            node, clock.now, runtime, records, plane, lambda: PeerCall(plane),
+            observe=lambda _: witness.catch_up(), on_stop=self._deregistered.set,
+        )  # fmt: skip
+        plane.serve_for(driver)
+        ending.push_async_callback(driver.close)
+        await self._follow(ending, store, keys, session, driver, rng)
+
+        management = Management(driver, plane)
+        meshd_internal_pb2_grpc.add_MeshServicer_to_server(MeshApi(node, management, key), mesh_server)
+        mesh_server.add_generic_rpc_handlers((MeshPort(plane),))
+        meshd_pb2_grpc.add_MeshServicer_to_server(MeshV1(node, management, config, store_config), server)
+        healthy = await self._add_health(server)
+        inference = InferencePort(plane, metrics, time.monotonic, config.logs_each_request)
+        server.add_generic_rpc_handlers((ModelMeshApi(management), inference))
+        await mesh_server.start()
+        ending.push_async_callback(mesh_server.stop, LAST_CALLS_S)
+        await server.start()
+        ending.push_async_callback(server.stop, LAST_CALLS_S)
+        await self._open_metrics(ending, witness, metrics)
+        self._missing.clear()
+        _log.info("%s is ready on port %d, for other instances on %d", me.instance, port, mesh_port)
+        await self._stop_or_failure()
+        await healthy.enter_graceful_shutdown()
+        await self._drain(driver, plane)
+        with contextlib.suppress(StoreError):
+            await records.withdraw()
+
+    # -- starting --------------------------------------------------------------------------------------
+
+    def _me(self, start_ms: int, mesh_port: int, port: int) -> Me:
+        config = self._config
+        host = f"[{config.address}]" if ":" in config.address else config.address
+        return Me(
+            config.instance_id, start_ms, f"{host}:{mesh_port}", f"{host}:{port}",
+            http=f"{host}:{config.metrics.port}" if config.metrics.is_on else "",
+            location=config.location or config.address, zone=config.zone, labels=config.labels,
+            version=config.version, build=config.service_version, replica_set=config.instance_id[:6],
+        )  # fmt: skip
+
+    async def _check_alone(self, store: Store, keys: Keys) -> None:
+        """Refuse an instance id that another process answers under."""
+        found = await store.read(keys.instances + self._config.instance_id)
+        if not found.pairs:
+            return
+        from meshcore.records import InstanceRecord  # only here: everything else reads records through the view
+
+        address = InstanceRecord.decode(found.pairs[0].value, found.pairs[0].key).address
+        with contextlib.suppress(OSError, TimeoutError, ValueError):
+            host, _, port = address.rpartition(":")
+            async with asyncio.timeout(PEER_TRY_S):
+                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+            writer.close()
+            raise StartError(
+                f"another process answers as instance {self._config.instance_id} at {address}; "
+                "stop it, or set MM_INSTANCE_ID to another name"
+            )
+
+    async def _follow(
+        self, ending: contextlib.AsyncExitStack, store: Store, keys: Keys, session: Session, driver: Driver, rng: Random
+    ) -> None:
+        """Have the node told of the store, and wait until it knows all that stands there now."""
+        instances, models = asyncio.Event(), asyncio.Event()
+        self._watch(follow(store, keys.instances, InstancesSeen, driver.feed, instances, rng))
+        self._watch(follow(store, keys.registry, RegistrySeen, driver.feed, models, rng))
+        self._watch(follow_session(session, driver.feed))
+        ending.push_async_callback(self._end_background)
+        await self._unless_stopped(instances.wait())
+        await self._unless_stopped(models.wait())
+
+    async def _add_health(self, server: Any) -> Any:
+        healthy = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+        await healthy.set("", health_pb2.HealthCheckResponse.SERVING)
+        reflect(server)
+        return healthy
+
+    async def _open_probes(self, ending: contextlib.AsyncExitStack) -> None:
+        config = self._config
+        if config.probe_port is not None:
+            app = web.probes(lambda: self._missing, lambda: self._failure is None)
+            listener = await web.listen(app, "MM_PROBE_PORT", config.bind, config.probe_port)
+            ending.push_async_callback(listener.close)
+        if config.prestop_port is not None:
+            app = web.prestop(self._stopped, web.prestop_limit_s(config.shutdown_timeout_ms))
+            listener = await web.listen(app, "MM_PRESTOP_WAIT_PORT", config.bind, config.prestop_port)
+            ending.push_async_callback(listener.close)
+        ending.callback(self._stopped.set)
+
+    async def _open_metrics(self, ending: contextlib.AsyncExitStack, witness: Witness, metrics: Metrics) -> None:
+        config = self._config
+        if not config.metrics.is_on:
+            return
+
+        def exposition(names: Any) -> bytes:
+            witness.scrape()
+            return metrics.exposition(names)
+
+        tls = server_context(config.address) if config.metrics.scheme == "https" else None
+        listener = await web.listen(web.metrics(exposition), "MM_METRICS", config.bind, config.metrics.port, tls)
+        ending.push_async_callback(listener.close)
+
+    # -- ending ----------------------------------------------------------------------------------------
+
+    async def _drain(self, driver: Driver, plane: PythonPlane) -> None:
+        """Not ready, no new loads, finish what is in flight, deregister (docs/operations.md, shutdown)."""
+        self._missing.append("this instance is going")
+        driver.feed(DrainAsked())
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        budget_s = max(NOT_READY_S, self._config.shutdown_timeout_ms / 1000 - DEREGISTER_S)
+        await asyncio.sleep(NOT_READY_S)
+        while loop.time() - began < budget_s:
+            before = plane.calls_begun
+            await asyncio.sleep(IDLE_S)
+            if not plane.open_calls and plane.calls_begun == before:
+                break
+        else:
+            _log.warning("%d calls are still open after %g s", plane.open_calls, budget_s)
+        driver.feed(Idled())
+        try:
+            async with asyncio.timeout(DEREGISTER_S):
+                await self._deregistered.wait()
+        except TimeoutError:
+            _log.warning("not all copies could be taken out of their records in %g s", DEREGISTER_S)
+
+    async def _end_background(self) -> None:
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    # -- tasks -----------------------------------------------------------------------------------------
+
+    def _watch(self, forever: Coroutine[Any, Any, None]) -> None:
+        """Run something that must not end; if it does, so does this process."""
+        task = asyncio.get_running_loop().create_task(forever)
+        self._background.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = error
+            self.stop.set()
+
+    async def _stop_or_failure(self) -> None:
+        await self.stop.wait()
+        if self._failure is not None:
+            _log.error("this instance cannot go on", exc_info=self._failure)
+
+    async def _unless_stopped(self, wanted: Coroutine[Any, Any, Any]) -> Any:
+        """The result of ``wanted``, unless this process is to stop first. Raises StartError."""
+        stop, task = asyncio.ensure_future(self.stop.wait()), asyncio.ensure_future(wanted)
+        try:
+            await asyncio.wait((stop, task), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise StartError("stopped before it was ready") from self._failure
+            return task.result()
+        finally:
+            stop.cancel()
+            task.cancel()
+
+    def fail(self) -> BaseException | None:
+        """What made it end, if it did not end by request."""
+        return self._failure

@@ -1,0 +1,146 @@
+"""The API of this project's own: meshd.v1, as far as it is built; the rest answers UNIMPLEMENTED."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+
+from meshcore.asks import Asked, Done, Failed, Kept, Op, Register, Request, Status, StatusInfo, Unregister
+from meshcore.errors import BadRecord, InvalidRequest, MeshError
+from meshcore.node import Node
+from meshd.api import Management
+from meshd.codes import TO_GRPC, TO_NUMBER
+from meshd.config import Config
+from meshd.listing import ListGone, Listing
+from meshd.messages import instance_message, model_message
+from meshd.store.connect import StoreConfig
+from protos import meshd_pb2 as wire
+from protos import meshd_pb2_grpc as stubs
+
+METHODS = ("Info", "Register", "Unregister", "GetModel", "ListModels", "ListInstances")
+
+AT_ONCE = 128
+"""Requests of one stream that are worked on together: as many as go into one commit of the store."""
+
+
+class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
+    """Answers for the whole mesh from what this instance knows."""
+
+    def __init__(self, node: Node, management: Management, config: Config, store: StoreConfig) -> None:
+        self._node, self._management, self._config, self._store = node, management, config, store
+        self._listing = Listing(node)
+
+    async def Info(self, request: Any, context: Any) -> Any:
+        """Who answers."""
+        me = self._node.identity
+        return wire.InfoResponse(
+            version=me.build, instance=me.instance, service=self._config.service_name, data_plane=me.data_plane,
+            start_ms=me.start_ms, store="memory" if self._store.etcd is None else "etcd", store_available=True,
+            revision=self._node.view.revision, phase=self._node.publisher.phase, methods=METHODS,
+        )  # fmt: skip
+
+    async def Register(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        """Register each model of the stream."""
+        async for result in self._each(requests, self._register):
+            yield result
+
+    async def _register(self, index: int, request: Any) -> Any:
+        spec = request.model
+        kept = Kept(
+            spec.size_bytes, dict(spec.labels), spec.min_copies, spec.max_copies, spec.pinned,
+            spec.priority if spec.HasField("priority") else 5,
+        )  # fmt: skip
+        asked = Register(
+            spec.name, spec.type, spec.path, spec.key, kept, should_load=request.load, last_used=request.last_used_ms,
+            expected=request.expected_revision if request.HasField("expected_revision") else None,
+            is_trial=request.dry_run,
+        )  # fmt: skip
+        outcome = await self._info(asked)
+        if isinstance(outcome, MeshError):
+            return wire.RegisterResult(name=spec.name, code=TO_NUMBER[outcome.code], text=outcome.text, index=index)
+        return wire.RegisterResult(
+            name=spec.name, created=outcome.is_new, changed=outcome.is_changed, status=outcome.status.value,
+            revision=outcome.mod, index=index,
+        )  # fmt: skip
+
+    async def Unregister(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        """Unregister each model of the stream."""
+        async for result in self._each(requests, self._unregister):
+            yield result
+
+    async def _unregister(self, index: int, request: Any) -> Any:
+        expected = request.expected_revision if request.HasField("expected_revision") else None
+        outcome = await self._info(Unregister(request.name, expected, request.dry_run))
+        if isinstance(outcome, MeshError):
+            return wire.UnregisterResult(
+                name=request.name, code=TO_NUMBER[outcome.code], text=outcome.text, index=index
+            )
+        return wire.UnregisterResult(name=request.name, existed=outcome.is_changed, index=index)
+
+    async def _each(self, requests: AsyncIterator[Any], work: Callable[[int, Any], Any]) -> AsyncIterator[Any]:
+        """The results in the order of the requests, up to AT_ONCE of them under way."""
+        under_way: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue(AT_ONCE)
+
+        async def read() -> None:
+            index = 0
+            async for request in requests:
+                await under_way.put(asyncio.create_task(work(index, request)))
+                index += 1
+            await under_way.put(None)
+
+        reading = asyncio.create_task(read())
+        try:
+            while (task := await under_way.get()) is not None:
+                yield await task
+            await reading
+        finally:
+            reading.cancel()
+
+    async def GetModel(self, request: Any, context: Any) -> Any:
+        """One model, or NOT_FOUND."""
+        outcome = await self._info(Request(request.name, Op.STATUS))
+        if isinstance(outcome, BadRecord):
+            return model_message(request.name, None, self._node.view.mod(request.name), None, outcome.text)
+        if isinstance(outcome, MeshError):
+            await context.abort(TO_GRPC[outcome.code], outcome.text)
+            raise AssertionError("abort returned")
+        record = self._node.view.record(request.name)
+        if outcome.status is Status.NOT_FOUND or record is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no model {request.name!r} is registered")
+        return model_message(request.name, record, self._node.view.mod(request.name), outcome, "")
+
+    async def ListModels(self, request: Any, context: Any) -> Any:
+        """One page of the registry."""
+        if request.page_size < 0:
+            await context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT, f"page_size is {request.page_size}; allowed: 0 and more"
+            )
+        try:
+            page = self._listing.page(request.filter, request.page_size, request.page_token)
+        except ListGone:
+            await context.abort(
+                grpc.StatusCode.OUT_OF_RANGE, "this list is not kept any more; begin again without a token"
+            )
+        return wire.ListModelsResponse(
+            models=page.models, next_page_token=page.next_token, revision=page.revision, total=page.total
+        )
+
+    async def ListInstances(self, request: Any, context: Any) -> Any:
+        """Every instance whose record can be read."""
+        view = self._node.view
+        view.see_self(self._node.own_record())
+        instances = [instance_message(name, record, view.instance_mod(name)) for name, record in view.instances()]
+        return wire.ListInstancesResponse(instances=instances, revision=view.revision)
+
+    async def _info(self, asked: Asked) -> StatusInfo | MeshError:
+        end = await self._management.run(asked)
+        match end:
+            case Done(StatusInfo() as info):
+                return info
+            case Failed(error):
+                return error
+            case _:
+                return InvalidRequest(f"no status came of this: {end}")
