@@ -27,7 +27,7 @@ class MemoryHub:
 
     def now(self) -> int:
         """The same instant as ``kv`` counts it, in milliseconds."""
-        return int(self.time() * 1000)
+        return round(self.time() * 1000)
 
     def tell(self) -> None:
         """Something has changed: let every watch look."""

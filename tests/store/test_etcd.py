@@ -10,7 +10,7 @@ from random import Random
 import grpc
 import pytest
 
-from meshcore.kv import ABSENT, ANY, Committed, Compacted, Conflict, Write
+from meshcore.kv import ABSENT, ANY, DELETE, KEEP, Committed, Compacted, Conflict, Write
 from meshd.store import etcd_channel
 from meshd.store.base import StoreRefused, StoreUnavailable
 from meshd.store.etcd import EtcdStore
@@ -29,22 +29,33 @@ def place(server: EtcdServer) -> EtcdPlace:
 
 
 def test_commit_whose_answer_was_lost_is_found_done(server: EtcdServer, place: EtcdPlace) -> None:
-    """Asked again, etcd says conflict and shows the very value that was to be written: success."""
+    """Asked again, etcd says conflict and shows what was to be: success."""
 
     async def test() -> None:
         async with client(place) as witness, line_to(server.address) as line:
             store = etcd_client(line.address)
-            after = (await store.read(place.prefix)).revision
-            line.is_mute = True
-            single = asyncio.create_task(store.commit(Write(place.prefix + "a", ABSENT, b"mine")))
-            several = asyncio.create_task(
-                store.commit(Write(place.prefix + "b", ABSENT, b"mine"), Write(place.prefix + "c", ABSENT, b"mine"))
-            )
-            done = {change.pairs[0].key: change.revision for change in await told(witness, place.prefix, after, 2)}
-            await line.cut()
-            await line.heal()
-            assert await single == Committed(done[place.prefix + "a"])
-            assert await several == Committed(done[place.prefix + "b"])
+            old, a, b, c, leased = (place.prefix + name for name in ("old", "a", "b", "c", "leased"))
+            created = await witness.commit(Write(old, ABSENT, b"old"))
+            assert isinstance(created, Committed)
+            async with store.session(20):
+                line.is_mute = True
+                commits = [
+                    asyncio.create_task(store.commit(*writes))
+                    for writes in (
+                        [Write(a, ABSENT, b"mine")],
+                        [Write(old, created.revision, DELETE)],
+                        [Write(b, ABSENT, b"mine"), Write(c, ABSENT, KEEP)],
+                        [Write(leased, ABSENT, b"mine", leased=True)],
+                    )
+                ]
+                changes = await told(witness, place.prefix, created.revision, 2)
+                done = {pair.key: pair.mod for change in changes for pair in change.pairs}
+                assert sorted(done) == [a, b, leased, old]
+                await line.cut()
+                await line.heal()
+                assert await commits[0] == await commits[3] == Committed(done[a])
+                assert isinstance(await commits[1], Committed)
+                assert await commits[2] == Committed(done[b])
             await store.close()
 
     run(test())
