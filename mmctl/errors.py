@@ -38,7 +38,7 @@ class Unavailable(CommandError):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint that names the known word most like ``word``, or lists what is known."""
-    choices = list(known)
+    choices = [str(choice) for choice in known]
     close = difflib.get_close_matches(word.lower(), choices, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"

@@ -111,8 +111,8 @@ def show_one(view: View[T], item: T, form: Form, describe: Callable[[T], None] |
 
 
 def show_json(value: Any) -> None:
-    """One value, indented."""
-    _write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    """One value, for programs and for people."""
+    _write(_indented(value, "") + "\n")
 
 
 def show_value(value: Any, form: Form) -> None:
@@ -197,6 +197,23 @@ def _json_array(values: Iterable[dict[str, Any]]) -> None:
     for line in lines:
         _write(",\n" + line)
     _write("\n]\n")
+
+
+def _indented(value: Any, margin: str) -> str:
+    """JSON with a field on each line; a list of plain values, which may be a long one of numbers, stays on one."""
+    inner = margin + "  "
+    match value:
+        case dict() if value:
+            items = [
+                f"{inner}{json.dumps(name, ensure_ascii=False)}: {_indented(item, inner)}"
+                for name, item in value.items()
+            ]
+            return "{\n" + ",\n".join(items) + f"\n{margin}}}"
+        case list() if any(isinstance(item, dict | list) for item in value):
+            items = [inner + _indented(item, inner) for item in value]
+            return "[\n" + ",\n".join(items) + f"\n{margin}]"
+        case _:
+            return json.dumps(value, ensure_ascii=False)
 
 
 def _yaml(value: Any) -> str:

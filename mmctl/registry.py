@@ -10,6 +10,7 @@ from dataclasses import replace
 from random import Random
 from typing import TypeVar
 
+from meshcore.asks import Kept
 from meshcore.errors import BadRecord
 from meshcore.kv import ABSENT, DELETE, MOST_WRITES, Conflict, Pair, Write
 from meshcore.records import InstanceRecord, ModelRecord
@@ -132,7 +133,7 @@ class RegistryCluster:
             if wanted is None:
                 text = "Model already exists with different attribute values"
                 return Registered(asked.name, code="ALREADY_EXISTS", error=text)
-            if wanted is record or dry_run:
+            if wanted == record or dry_run:
                 break
             write = Write(self._key(asked.name), pair.mod if pair else ABSENT, wanted.encode())
             try:
@@ -145,7 +146,7 @@ class RegistryCluster:
         result = Registered(
             asked.name,
             created=record is None,
-            changed=wanted is not record,
+            changed=wanted != record,
             status=_status(wanted, _live(wanted, instances), now),
         )
         return await self._with_load(result) if asked.load and not dry_run else result
@@ -221,24 +222,28 @@ def _store_code(error: StoreError) -> str:
 
 
 def _wanted(record: ModelRecord | None, asked: Registration, now: int) -> ModelRecord | None:
-    """The record as it should stand after the registration; None: another one stands there already."""
-    age = _SETTINGS.register_age_load_ms if asked.load else _SETTINGS.register_age_ms
+    """The record as it should stand after the registration; None: another one stands there already.
+
+    As through an instance: what a registration leaves out is back to its default, and a model that nobody used lately
+    counts as used again.
+    """
+    last_used = now - (_SETTINGS.register_age_load_ms if asked.load else _SETTINGS.register_age_ms)
     if record is None:
-        return ModelRecord(
-            type=asked.type,
-            path=asked.path,
-            key=asked.key,
-            last_used=now - age,
-            size_bytes=asked.size_bytes,
-            labels=dict(asked.labels),
-        )
-    if (record.type, record.path, record.key) != (asked.type, asked.path, asked.key):
+        record = ModelRecord(type=asked.type, path=asked.path, key=asked.key, last_used=last_used)
+    elif (record.type, record.path, record.key) != (asked.type, asked.path, asked.key):
         return None
-    size_bytes = asked.size_bytes or record.size_bytes
-    labels = dict(asked.labels) or record.labels
-    if (size_bytes, labels) != (record.size_bytes, record.labels):
-        record = replace(record, size_bytes=size_bytes, labels=labels)
-    return record
+    elif not asked.load and last_used > record.last_used + _SETTINGS.touch_stored_ms:
+        record = record.used_at(last_used)
+    kept = Kept(asked.size_bytes, dict(asked.labels))
+    return replace(
+        record,
+        size_bytes=kept.size_bytes,
+        labels=kept.labels,
+        min_copies=kept.min_copies,
+        max_copies=kept.max_copies,
+        is_pinned=kept.is_pinned,
+        priority=kept.priority,
+    )
 
 
 def _live(record: ModelRecord, instances: dict[str, InstanceRecord]) -> list[Copy]:
@@ -251,19 +256,16 @@ def _live(record: ModelRecord, instances: dict[str, InstanceRecord]) -> list[Cop
     return sorted(copies, key=lambda copy: (-copy.load_ts_ms, copy.instance))
 
 
-def _failures(record: ModelRecord, now: int) -> list[Failure]:
-    failures = [
-        Failure(name, failure.at, failure.text)
-        for name, failure in record.failures.items()
-        if age_ms(failure.at, now) < _SETTINGS.failure_expiry_ms
-    ]
+def _failures(record: ModelRecord) -> list[Failure]:
+    failures = [Failure(name, failure.at, failure.text) for name, failure in record.failures.items()]
     return sorted(failures, key=lambda failure: (-failure.at_ms, failure.instance))
 
 
 def _status(record: ModelRecord, copies: list[Copy], now: int) -> Status:
     if copies:
         return Status.LOADED if any(copy.state is Status.LOADED for copy in copies) else Status.LOADING
-    return Status.LOADING_FAILED if _failures(record, now) else Status.NOT_LOADED
+    is_failing = any(age_ms(failure.at, now) < _SETTINGS.failure_expiry_ms for failure in record.failures.values())
+    return Status.LOADING_FAILED if is_failing else Status.NOT_LOADED
 
 
 def _model(name: str, pair: Pair, instances: dict[str, InstanceRecord]) -> Model:
@@ -282,7 +284,7 @@ def _model(name: str, pair: Pair, instances: dict[str, InstanceRecord]) -> Model
         labels=dict(sorted(record.labels.items())),
         status=_status(record, copies, now),
         copies=tuple(copies),
-        failures=tuple(_failures(record, now)),
+        failures=tuple(_failures(record)),
         last_used_ms=record.last_used,
         references=record.references,
         auto_delete=record.auto_delete,

@@ -86,7 +86,8 @@ def _describe(health: Health, form: Form) -> None:
         ("memory", f"{human_size(health.used_bytes)} of {human_size(health.capacity_bytes)}{share}"),
     ]
     if info.instance:
-        fields.insert(1, ("answered by", f"{info.instance} ({info.version}, data plane {info.data_plane})"))
+        about = ", ".join(filter(None, (info.version, f"data plane {info.data_plane}")))
+        fields.insert(1, ("answered by", f"{info.instance} ({about})"))
     if info.leader:
         fields.append(("leader", info.leader))
     show_fields(fields)

