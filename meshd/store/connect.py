@@ -59,8 +59,8 @@ def parse_kv_store(value: str) -> StoreConfig:
     Raises:
         StoreConfigError: what is wrong, where, and what is allowed.
     """
-    kind, colon, rest = value.strip().partition(":")
-    match kind.lower() if colon else "":
+    kind, _, rest = value.strip().partition(":")
+    match kind.lower():
         case "etcd" if rest:
             return _of_file(Path(rest)) if _is_path(rest) else _of_text(rest)
         case "memory" if not rest:
