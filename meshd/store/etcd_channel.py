@@ -23,7 +23,8 @@ OPTIONS: Final = (
     ("grpc.max_receive_message_length", 128 << 20),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 8_000),
-    ("grpc.keepalive_permit_without_calls", 1),
+    # Not without calls: etcd ends idle connections that ping (too_many_pings). A watch is a call.
+    ("grpc.keepalive_permit_without_calls", 0),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 6_000),  # how long one attempt to connect may take, in spite of its name

@@ -354,6 +354,19 @@ def test_lost_session_is_told_before_the_lease_ends_and_resumed_with_a_new_one(p
     run(test())
 
 
+def test_lease_that_was_dropped_is_missed_at_its_next_renewal(place: Place) -> None:
+    async def test() -> None:
+        async with client(place) as store, store.session(1) as session:
+            first = session.id
+            await place.drop_lease(first)
+            await session.lost.wait()
+            await session.resumed.wait()
+            assert session.id != first
+            await place.drop_lease(session.id)  # and the end of the session finds none to revoke
+
+    run(test())
+
+
 def test_write_on_a_lease_that_is_gone_tells_the_session(place: Place) -> None:
     async def test() -> None:
         async with client(place) as store, store.session(20) as session:
