@@ -25,6 +25,7 @@ from meshd.driver import Driver
 from meshd.external import InferencePort, MeshPort
 from meshd.mesh_api import MeshApi
 from meshd.metrics import Metrics
+from meshd.plane.methods import Methods
 from meshd.plane.peer_calls import PeerCall
 from meshd.plane.python import PythonPlane
 from meshd.records import Keys, Records, cluster_key, follow, follow_session
@@ -99,7 +100,8 @@ class App:
         server, port = bound_server("MM_SVC_GRPC_PORT", bind, config.external_port, config.max_message_bytes)
         me = self._me(clock.now(), mesh_port, port)
         node = Node(me, config.settings(), info.params, Rules(), Random(rng.getrandbits(64)))
-        plane = PythonPlane(me.instance, key, runtime, clock.now, Random(rng.getrandbits(64)), metrics)
+        methods = Methods(info.method_infos, info.allow_any_method)
+        plane = PythonPlane(me.instance, key, runtime, methods, clock.now, Random(rng.getrandbits(64)), metrics)
         ending.push_async_callback(plane.close)
         records = Records(store, keys, me.instance)
         witness = Witness(node, metrics)

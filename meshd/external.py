@@ -46,7 +46,7 @@ class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     async def _serve(self, path: str, body: bytes, context: Any) -> bytes:
         metadata = tuple(context.invocation_metadata() or ())
-        if path.startswith(FORBIDDEN):
+        if path.startswith(FORBIDDEN) or not self._plane.methods.is_permitted(path):
             method = path.removeprefix("/")
             text = f"{method}: UNIMPLEMENTED: Method not found or not permitted: {method}"
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, text)

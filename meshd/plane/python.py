@@ -29,12 +29,15 @@ from meshcore.asks import (
     Verdict,
 )
 from meshcore.commands import Peer, Peers, Route
+from meshcore.errors import Code
 from meshcore.events import Event, Reached, Usage
 from meshd.codes import from_grpc
 from meshd.metrics import Metrics
 from meshd.plane import internal
 from meshd.plane.copies import LocalCopies
 from meshd.plane.metadata import Metadata, for_client, for_peer, for_runtime
+from meshd.plane.methods import Methods
+from meshd.plane.splice import Malformed, inject
 from meshd.spi import RuntimeReply
 
 CHANNEL_ERRORS = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
@@ -79,9 +82,16 @@ class PythonPlane:
     """Serves by the table that the node keeps up; ``rng`` only chooses between ready copies."""
 
     def __init__(
-        self, me: str, key: bytes, runtime: Serving, now: Callable[[], int], rng: Random, metrics: Metrics
+        self,
+        me: str,
+        key: bytes,
+        runtime: Serving,
+        methods: Methods,
+        now: Callable[[], int],
+        rng: Random,
+        metrics: Metrics,
     ) -> None:
-        self.me, self.key, self.runtime = me, key, runtime
+        self.me, self.key, self.runtime, self.methods = me, key, runtime, methods
         self.copies = LocalCopies(now)
         self._rng = rng
         self._routes: dict[str, Route] = {}
@@ -250,11 +260,17 @@ class UnaryCall:
         began, code = self._loop.time(), "OK"
         try:
             metadata = for_runtime(self._metadata, step.model)
-            answer = await plane.runtime.call(self._path, self._body, metadata, self._left_s())
+            path = plane.methods.injection_path(self._path)
+            body = inject(self._body, path, step.model.encode()) if path else self._body
+            answer = await plane.runtime.call(self._path, body, metadata, self._left_s())
             return Answered(Reply(answer.body, for_client(answer.initial), for_client(answer.trailing)))
         except grpc.aio.AioRpcError as error:
             code = error.code().name
             return self._failed(error)
+        except Malformed as error:
+            code = "UNKNOWN"
+            failure = Failure(grpc.StatusCode.UNKNOWN, (), ())
+            return RuntimeFailed(Code.UNKNOWN, f"{self._path.removeprefix('/')}: UNKNOWN: {error}", failure)
         finally:
             plane.returned(plane.me)
             plane.copies.end(copy)
