@@ -40,7 +40,7 @@ from meshd.witness import Witness
 from protos import meshd_internal_pb2_grpc, meshd_pb2_grpc
 
 STORE_LIMIT_S = 4.0
-SESSION_TTL_S = 20
+SESSION_TTL_S = 25
 NOT_READY_S = 2.0
 """Whoever balances over the ready instances needs this long to hear that this one is not."""
 IDLE_S = 0.2

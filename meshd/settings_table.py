@@ -66,7 +66,7 @@ SETTINGS = (
             unset=MetricsConfig()),
     Setting("MM_BIND", "bind", matching(r"[^\s/\[\]]+", "an address or a host name"), "",
             "address that the ports are opened on; unset: all"),
-    Setting("KV_STORE", "kv_store", matching(r"etcd:\S+|memory:?", "etcd:<file>, etcd:<endpoint>,… or memory"),
+    Setting("KV_STORE", "kv_store", matching(r"etcd:\S+|memory:?", "etcd:<file>, etcd:<endpoints> or memory"),
             None, "where the registry is kept; memory: in this process, for trial", secret=USERINFO),
     Setting("MM_KVSTORE_PREFIX", "kv_prefix", matching(r"[^/\s]+", "a name without / and blanks"), "tas-runtime",
             "second level of the keys in the store"),

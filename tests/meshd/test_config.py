@@ -100,7 +100,7 @@ def test_all_wrong_settings_are_reported_at_once_a_line_each() -> None:
     assert str(caught.value).splitlines() == [
         "MM_SERVICE_NAME is not set, and there is no default; allowed: a name without / and blanks",
         "MM_MESH_PORT=99999 is not allowed; allowed: a whole number from 0 to 65535",
-        "KV_STORE=etcd: is not allowed; allowed: etcd:<file>, etcd:<endpoint>[,<endpoint>] or memory",
+        "KV_STORE=etcd: is not allowed; allowed: etcd:<file>, etcd:<endpoints> or memory",
         "MM_LOG_LEVEL=loud is not allowed; allowed: debug or info or warning or error",
     ]
 
