@@ -1,0 +1,103 @@
+"""CPU per request through an instance, beside the same call straight to the runtime: `python -m bench.plane`.
+
+One instance and one runtime as processes; unary calls of 100 bytes, 16 at a time, to a model that is loaded here.
+CPU is what the operating system charged to the process in question, so a busy machine changes little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import grpc.aio
+
+from protos import model_mesh_pb2 as mmesh
+from protos import model_mesh_pb2_grpc as mmesh_grpc
+from tests.etcd import free_port
+
+BODY = b"x" * 100
+AT_ONCE = 16
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * TICK_S
+
+
+async def drive(port: int, metadata: tuple[tuple[str, str], ...], count: int, pid: int) -> float:
+    """CPU microseconds of ``pid`` per call to ``port``."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        method, places = channel.unary_unary("/bench.Echo/Call"), asyncio.Semaphore(AT_ONCE)
+
+        async def call() -> None:
+            async with places:
+                await method(BODY, metadata=metadata, timeout=10)
+
+        await asyncio.gather(*(call() for _ in range(AT_ONCE)))
+        before = cpu_s(pid)
+        await asyncio.gather(*(call() for _ in range(count)))
+        return (cpu_s(pid) - before) / count * 1e6
+
+
+async def measure(count: int, ports: dict[str, int], meshd: int, runtime: int) -> None:
+    """Load the model, then call it both ways."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{ports['grpc']}") as channel:
+        info = mmesh.ModelInfo(type="fake", path="fake:?size=1MiB")
+        asked = mmesh.RegisterModelRequest(modelId="bench", modelInfo=info, loadNow=True, sync=True)
+        await mmesh_grpc.ModelMeshStub(channel).registerModel(asked)
+    header = (("mm-model-id", "bench"),)
+    straight = await drive(ports["runtime"], header, count, runtime)
+    through = await drive(ports["grpc"], header, count, meshd)
+    print(f"runtime, called straight   {straight:7.0f} us CPU per call")
+    print(f"meshd, a copy here         {through:7.0f} us CPU per call")
+
+
+def main() -> None:
+    """Start both processes, measure, stop them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=5_000)
+    count = parser.parse_args().calls
+    ports = {name: free_port() for name in ("runtime", "grpc", "probe")}
+    environment = {
+        **os.environ, "MM_SERVICE_NAME": "bench", "KV_STORE": "memory", "MM_BIND": "127.0.0.1", "MM_MESH_PORT": "0",
+        "MM_SVC_GRPC_PORT": str(ports["grpc"]), "MM_PROBE_PORT": str(ports["probe"]), "MM_PRESTOP_WAIT_PORT": "NONE",
+        "MM_METRICS": "disabled", "INTERNAL_GRPC_PORT": str(ports["runtime"]), "MM_LOG_LEVEL": "warning",
+    }  # fmt: skip
+    fake = [sys.executable, "-m", "runtimes.fake", "--port", str(ports["runtime"]), "--capacity", "512MiB"]
+    with (
+        subprocess.Popen(fake, stderr=subprocess.DEVNULL) as runtime,
+        subprocess.Popen([sys.executable, "-m", "meshd"], env=environment) as meshd,
+    ):
+        try:
+            wait_until_ready(ports["probe"])
+            asyncio.run(measure(count, ports, meshd.pid, runtime.pid))
+        finally:
+            meshd.terminate()
+            meshd.wait()
+            runtime.terminate()
+
+
+def wait_until_ready(port: int) -> None:
+    """Wait, a minute at most, until the instance says that it is ready."""
+    give_up_at = time.monotonic() + 60
+    while True:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=1)
+            return
+        except (urllib.error.URLError, OSError):
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()
