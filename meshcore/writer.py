@@ -102,8 +102,8 @@ class Writer:
         for queued in given_up:
             _end(queued, StoreAway(text))
         if not line.queued:
-            self._parked.pop(model)
-            self._lines.pop(model)
+            del self._parked[model]
+            self._drop(model, line)
 
     def retry(self, now: int) -> None:
         """Try again what the store did not take, if it is time."""
@@ -111,7 +111,8 @@ class Writer:
             return
         parked, self._parked, self._retry_at = self._parked, {}, NEVER
         for model in parked:
-            self._advance(model, self._lines[model])
+            if line := self._lines.get(model):  # an edit that ended just now may have brought it on already
+                self._advance(model, line)
 
     def _answered(self, ticket: int) -> tuple[str, _Line]:
         model = self._tickets.pop(ticket)
@@ -129,7 +130,12 @@ class Writer:
                 break
             self._apply(model, line, record)
         if not line.queued:
-            self._lines.pop(model, None)
+            self._drop(model, line)
+
+    def _drop(self, model: str, line: _Line) -> None:
+        """Forget an empty line; who was told of an ended edit may have begun another meanwhile."""
+        if self._lines.get(model) is line:
+            del self._lines[model]
 
     def _apply(self, model: str, line: _Line, record: ModelRecord | None) -> None:
         wanted, kept, ended = record, [], []
@@ -141,7 +147,7 @@ class Writer:
             else:
                 ended.append((queued, after))
         line.queued = kept
-        if wanted is record or wanted is None or record is None:  # nothing to write
+        if wanted is None or wanted == record:  # nothing to write
             ended += [(queued, None) for queued in kept]
             line.queued = []
         else:
