@@ -84,7 +84,9 @@ class Copies:
             model, self._gen, max(now, stale + 1), record.type, record.path, record.key,
             priority=record.priority, is_pinned=record.is_pinned, is_prioritised=is_inference, known=known,
         )  # fmt: skip
-        self._evict(self.cache.insert(entry, used_at, now), f"room for {model}")
+        if evicted := self.cache.insert(entry, used_at, now):
+            self._evict(evicted, f"room for {model}")
+            self.pump()
         size_units = size_units or to_units(record.size_bytes)
         if size_units:
             self._offer(entry, size_units)
@@ -198,6 +200,7 @@ class Copies:
         entry.to(State.FAILED)
         entry.failure, entry.failed_at = text, around.now
         to_unload = self.cache.fail(entry)
+        around.changed(model)
         why = around.explain(Reason(Rule.FAIL, model, around.me, text))
         if was_tried:
             self._leaving[model] = _Leaving(entry.gen, to_unload, why)
@@ -214,10 +217,12 @@ class Copies:
     def remove(self, model: str, cause: str) -> None:
         """Let the copy here go for another cause than room; none here is fine."""
         if entry := self.cache.entries.get(model):
-            why = self._around.explain(Reason(Rule.REMOVE, model, self._around.me, cause))
-            last_used = self.cache.remove(entry)
-            self._leave(entry, last_used, why)
+            self._remove(entry, cause)
             self.pump()
+
+    def _remove(self, entry: Entry, cause: str) -> None:
+        why = self._around.explain(Reason(Rule.REMOVE, entry.model, self._around.me, cause))
+        self._leave(entry, self.cache.remove(entry), why)
 
     def _evict(self, evicted: list[Evicted], cause: str) -> None:
         around = self._around
@@ -241,17 +246,18 @@ class Copies:
             return
         self.queue.discard(entry)
         self._leaving[model] = _Leaving(entry.gen, entry.weight, why, is_loading=state is State.LOADING)
+        around.changed(model)
         if state is State.LOADING:
             around.emit(CancelLoad(model, entry.gen))
             around.emit(Settle(model, entry.gen, CopyGone(why.cause)))
         else:
-            around.changed(model)
             around.emit(Withdraw(model, entry.gen, around.settings.drain_copy_ms))
 
     def _release(self, entry: Entry, error: MeshError) -> None:
         """End an entry that never reached the runtime."""
         self.queue.discard(entry)
         entry.to(State.REMOVED)
+        self._around.changed(entry.model)
         self._around.emit(Settle(entry.model, entry.gen, error))
 
     def _load_ended(self, model: str, gen: int) -> None:
@@ -295,18 +301,19 @@ class Copies:
     def drop_pending(self, cause: str) -> None:
         """Give up the loads that have not reached the runtime: who waits for one goes elsewhere."""
         for entry in [entry for entry in self.cache.entries.values() if entry.is_pending]:
-            self.remove(entry.model, cause)
+            self._remove(entry, cause)
 
     def deregister_all(self, cause: str) -> None:
         """Take every copy out of its record and out of the table; the process ends, so nothing is unloaded."""
         around = self._around
         for entry in list(self.cache.entries.values()):
             why = around.explain(Reason(Rule.DRAIN, entry.model, around.me, cause))
-            last_used = self.cache.remove(entry)
-            around.edit(entry.model, Deregister(around.me, entry.load_ts, last_used), why)
+            around.edit(entry.model, Deregister(around.me, entry.load_ts, self.cache.remove(entry)), why)
+            self.queue.discard(entry)
             around.changed(entry.model)
-            if not entry.is_serving:
+            if entry.state < State.SIZING:
                 around.emit(Settle(entry.model, entry.gen, CopyGone(cause)))
+            entry.to(State.REMOVED)
 
     def _current(self, model: str, gen: int) -> Entry | None:
         """The copy that an answer is about; None: it is no longer here."""
@@ -327,6 +334,8 @@ class Copies:
             if leaving.retry_at <= now:
                 leaving.retry_at = NEVER
                 self._around.emit(Unload(model, leaving.gen, leaving.why))
-        for entry in self.queue.waiting():
-            if now - entry.waiting_since >= self._around.settings.space_wait_ms:
-                self.remove(entry.model, "no memory came free in time")
+        late = [e for e in self.queue.waiting() if now - e.waiting_since >= self._around.settings.space_wait_ms]
+        for entry in late:
+            self._remove(entry, "no memory came free in time")
+        if late:
+            self.pump()

@@ -28,7 +28,7 @@ class Edit(Protocol):
 class Accept:
     """Name this instance's copy before it loads: the cluster-wide single flight of loads of one model.
 
-    Given up when a copy or a failure appeared that the request did not know of: it then chooses again.
+    Given up when a live copy appeared that the request did not know of: it then chooses again.
     """
 
     instance: str

@@ -12,6 +12,7 @@ from meshcore.commands import Begin, Command, Peer, Peers, Publish, Stop
 from meshcore.copies import Copies
 from meshcore.desk import FrontDesk
 from meshcore.edits import Deregister, Edit, MarkReady
+from meshcore.entry import Entry, State
 from meshcore.errors import BadRecord, MeshError
 from meshcore.events import (
     CommitFailed,
@@ -40,7 +41,7 @@ from meshcore.events import (
 from meshcore.me import Me
 from meshcore.publisher import Publisher
 from meshcore.reasons import Reason, ReasonLog, Rule
-from meshcore.records import InstanceRecord, ModelRecord
+from meshcore.records import InstanceRecord, ModelRecord, Phase
 from meshcore.routes import Routes
 from meshcore.routing import Flow
 from meshcore.rules import Rules
@@ -130,6 +131,9 @@ class Node:
             case CommitFailed(ticket, text):
                 self.writer.failed(ticket, text, self.now)
             case RegistrySeen(revision, models, is_whole):
+                for gone in models:  # first, lest a registration made anew at once keep the copy of the former
+                    if gone.value is None:
+                        self.see(gone)
                 see = self.view.reset_models if is_whole else self.view.see_models
                 for model in see(revision, models):
                     self._model_seen(model)
@@ -226,15 +230,15 @@ class Node:
 
     def _model_seen(self, model: str) -> None:
         """A model's record is another one: bring what is here into line with it."""
+        self.bad.pop(model, None)
         entry = self.cache.entries.get(model)
         if entry is None and model not in self.routes and not self.view.names_copies(model):
             return  # most models: registered, loaded nowhere
-        self.bad.pop(model, None)
         record = self.record_or_none(model)
-        if record is not None:
+        if record is not None and (entry is None or _is_of(entry, record)):
             self._heal(model, record)
         elif entry is not None and model not in self.bad:
-            self.copies.remove(model, "unregistered")
+            self.copies.remove(model, "registered as another" if record is not None else "unregistered")
         self.routes.update(model, record)
 
     def _heal(self, model: str, record: ModelRecord) -> None:
@@ -246,6 +250,8 @@ class Node:
         elif named is None and entry is not None and entry.is_serving:
             why = self.explain(Reason(Rule.READY, model, self.me, "here but not registered here"))
             self.edit(model, MarkReady(self.me, entry.load_ts), why)
+        elif named is None and entry is not None and entry.state is State.FAILED and self.me not in record.failures:
+            self.copies.remove(model, "its failure is no longer on record")
 
     def _instance_seen(self, instance: str) -> None:
         record = self.view.instance(instance)
@@ -290,6 +296,7 @@ class Node:
         if self._is_stopping and not len(self.writer):
             self._is_stopping = False
             self.emit(Stop())
+            return
         if self.publisher.next_wake() > self.now:
             return
         value = self.own_record().encode()
@@ -299,11 +306,20 @@ class Node:
             self.emit(Publish(seq, value, self.explain(why)))
 
     def _drain_asked(self) -> None:
+        if self.is_draining:
+            return
         self.publisher.phase = "draining"
         self.publisher.ask_now(self.now)
         self.copies.drop_pending("this instance is going")
 
     def _idled(self) -> None:
+        if self.publisher.phase == Phase.STOPPING:
+            return
         self.publisher.phase = "stopping"
         self.copies.deregister_all("this instance is going")
         self._is_stopping = True
+
+
+def _is_of(entry: Entry, record: ModelRecord) -> bool:
+    """Whether a copy is what the registration says, which may have been made anew under the same id."""
+    return (entry.type, entry.path, entry.key) == (record.type, record.path, record.key)
