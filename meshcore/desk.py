@@ -43,8 +43,12 @@ class FrontDesk:
     # -- the registry --------------------------------------------------------------------------------
 
     def record(self, model: str) -> ModelRecord | None:
-        """The model's registration as known here; raises BadRecord."""
-        return self._node.view.record(model)
+        """The model's registration as known here, a failure here that is on its way there included; raises
+        BadRecord."""
+        record, entry = self._node.view.record(model), self.entry(model)
+        if record is None or entry is None or entry.state is not State.FAILED or self.me in record.failures:
+            return record
+        return record.with_failure(self.me, entry.failed_at, entry.failure, entry.load_ts)
 
     def mod(self, model: str) -> int:
         """The revision that the registration is known at; 0: absent."""
@@ -98,13 +102,14 @@ class FrontDesk:
 
     # -- loading -------------------------------------------------------------------------------------
 
-    def gives_up(self, record: ModelRecord) -> MeshError | None:
+    def gives_up(self, request: Request, record: ModelRecord) -> MeshError | None:
         """Why no further load of this model should be tried now: it failed, or was answered, often enough."""
         recent_ms = self.settings.failure_expiry_ms // 2
         recent = [f for f in record.failures.values() if age_ms(f.at, self.now) < recent_ms]
         if len(recent) >= self.settings.max_load_failures:
             return LoadFailure(max(recent, key=lambda failure: failure.at).text)
-        live = [i for i, load_ts in record.copies.items() if self._node.is_live(i, load_ts)]
+        elsewhere = ((i, load_ts) for i, load_ts in record.copies.items() if i not in request.exclude)
+        live = [i for i, load_ts in elsewhere if self._node.is_live(i, load_ts)]
         if len(live) >= self.settings.max_load_locations:
             return MeshError(f"failed to invoke in {len(live)} locations")
         return None
@@ -140,13 +145,15 @@ class FrontDesk:
         return NowhereToLoad("Nowhere available to load")
 
     def admit(self, request: Request, record: ModelRecord) -> Entry:
-        """Begin a load here; raises Draining, LoadFailure (churn, age, a failure here that still stands)."""
+        """Begin a load where there is no copy but perhaps a failed one; raises Draining, LoadFailure (churn, age, a
+        failure here that still stands)."""
         node = self._node
         if node.is_draining:
             raise Draining("this instance is going")
-        failed = self.entry(request.model)
-        if failed is not None and failed.state is State.FAILED:
-            node.copies.remove(request.model, "tried again after a failure")
+        failure = record.failures.get(self.me)
+        if failure is not None and age_ms(failure.at, self.now) < self.settings.failure_expiry_ms:
+            raise LoadFailure(failure.text)
+        node.copies.remove(request.model, "tried again after a failure")
         return node.copies.admit(
             request.model, record, record.copies, request.last_used, request.size_units, request.is_inference
         )
@@ -157,6 +164,7 @@ class FrontDesk:
         node = self._node
         if request.targets or not node.cache.is_full:
             return False
+        node.view.see_self(node.own_record())
         best = next(node.view.order.walk(self.now), None)
         return best is not None and best.id != self.me and not best.is_full
 

@@ -6,7 +6,7 @@ A flow holds only its request's locals. What it needs of the node it reads afres
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Protocol
 
 from meshcore.asks import (
@@ -40,6 +40,7 @@ from meshcore.errors import (
     CopyGone,
     Declined,
     Draining,
+    FellThrough,
     LoadFailure,
     MeshError,
     NowhereToLoad,
@@ -51,6 +52,7 @@ from meshcore.events import Seen
 from meshcore.reasons import Reason
 from meshcore.records import ModelRecord
 from meshcore.settings import Settings
+from meshcore.trip import Trip
 
 Answer = Answered | RuntimeFailed | StatusInfo
 Flow = Generator[Step, Outcome, Answer]
@@ -82,7 +84,7 @@ class Desk(Protocol):
     def has_better_place(self, request: Request) -> bool: ...
     def admit(self, request: Request, record: ModelRecord) -> Entry: ...
     def refusal(self, verdict: Verdict, model: str, error: MeshError | None = None) -> Refused: ...
-    def gives_up(self, record: ModelRecord) -> MeshError | None: ...
+    def gives_up(self, request: Request, record: ModelRecord) -> MeshError | None: ...
     def status(self, model: str, record: ModelRecord) -> StatusInfo: ...
     def touch(self, model: str, last_used: int) -> None: ...
     def await_load(self, entry: Entry, is_inference: bool) -> None: ...
@@ -92,25 +94,6 @@ class Desk(Protocol):
     def sent(self, instance: str) -> None: ...
     def reached(self, instance: str) -> None: ...
     def unreachable(self, instance: str) -> None: ...
-
-
-@dataclass(slots=True)
-class _Trip:
-    """Where one request has been, and what it met there."""
-
-    tried: list[tuple[str, int]] = field(default_factory=list)
-    targets: list[str] = field(default_factory=list)
-    error: MeshError | None = None
-    """What to fail with if nothing better comes."""
-    exhausted: int = 0
-
-    def on(self, request: Request, kind: Kind, me: str) -> Request:
-        """The request as it goes on to another instance."""
-        targets = tuple(self.targets[:-1]) if kind is Kind.LOAD else tuple(self.targets)
-        return replace(
-            request, kind=kind, tried=tuple(self.tried), targets=targets, is_balanced=False, origin=me,
-            hops=request.hops + 1,
-        )  # fmt: skip
 
 
 def known_record(desk: Desk, model: str) -> Generator[Step, Outcome, ModelRecord]:
@@ -146,7 +129,7 @@ def _verdict(error: MeshError) -> Verdict:
     match error:
         case UnknownModel():
             return Verdict.UNKNOWN_MODEL
-        case ChurnRefused():
+        case ChurnRefused() | FellThrough():
             return Verdict.FULL
         case Declined():
             return Verdict.DECLINED
@@ -160,7 +143,7 @@ def _verdict(error: MeshError) -> Verdict:
 
 def _hit(desk: Desk, request: Request) -> Flow:
     """Answer from the copy here, which may still be loading, without the store or another instance."""
-    trip = _Trip()
+    trip = Trip()
     answer = yield from _here(desk, request, trip)
     if answer is None:
         raise trip.error or CopyGone("not here")
@@ -168,7 +151,7 @@ def _hit(desk: Desk, request: Request) -> Flow:
 
 
 def _rounds(desk: Desk, request: Request) -> Flow:
-    trip = _Trip(list(request.tried), list(request.targets))
+    trip = Trip(list(request.tried), list(request.targets))
     answer = _met(desk, request, trip) if request.met is not None else None
     if answer is not None:
         return answer
@@ -180,35 +163,29 @@ def _rounds(desk: Desk, request: Request) -> Flow:
     raise trip.error or RoundsExhausted(EXHAUSTED_ROUNDS.format(desk.settings.max_rounds))
 
 
-def _round(desk: Desk, request: Request, trip: _Trip, record: ModelRecord) -> _Leg:
+def _round(desk: Desk, request: Request, trip: Trip, record: ModelRecord) -> _Leg:
+    known, record = record, trip.merged(record)
     holders = tuple(
         holder
         for holder in desk.holders(request.model, record)
-        if (holder.instance, holder.load_ts) not in trip.tried and holder.instance not in request.exclude
+        if (holder.instance, holder.load_ts) not in trip.tried
+        and holder.instance not in request.exclude
+        and (holder.instance == desk.me or request.hops < desk.settings.max_hops)
     )
-    if holders and request.hops < desk.settings.max_hops:
+    if holders:
         holder = _holder(desk, request, holders)
         trip.tried.append((holder.instance, holder.load_ts))
         if holder.instance == desk.me:
             return (yield from _here(desk, request, trip))
         return (yield from _there(desk, request, trip, holder.instance, Kind.HIT))
-    if given_up := desk.gives_up(record):
+    if given_up := desk.gives_up(request, record):
         raise trip.error or given_up
-    if request.kind is Kind.LOAD:
-        if desk.me in trip.targets:
-            raise trip.error or CopyGone("loaded and gone again")
-        if desk.has_better_place(request):
-            raise Declined("no room any more")
-        target: str | None = desk.me
-    else:
-        target = desk.place(replace(request, targets=tuple(trip.targets)), record)
-    if target is None:
-        raise trip.error or desk.no_place(record)
+    target = _target(desk, request, trip, record)
     trip.targets.append(target)
     if target != desk.me:
         return (yield from _there(desk, request, trip, target, Kind.LOAD))
     try:
-        entry = desk.admit(request, record)
+        entry = desk.admit(request, known)
     except LoadFailure as error:
         if request.kind is Kind.LOAD:
             raise
@@ -216,6 +193,23 @@ def _round(desk: Desk, request: Request, trip: _Trip, record: ModelRecord) -> _L
         return None
     trip.tried.append((desk.me, entry.load_ts))
     return (yield from _here(desk, request, trip))
+
+
+def _target(desk: Desk, request: Request, trip: Trip, record: ModelRecord) -> str:
+    """Where the model is to be loaded now; raises what the request ends with if that is nowhere."""
+    if request.kind is not Kind.LOAD:
+        target = desk.place(replace(request, targets=tuple(trip.targets)), record)
+        if target is None and trip.forgives():
+            target = desk.place(replace(request, targets=tuple(trip.targets)), record)
+        if target is None:
+            raise trip.error or desk.no_place(record)
+        return target
+    entry = desk.entry(request.model)
+    if desk.me in trip.targets or (entry is not None and entry.state is not State.FAILED):
+        raise trip.error or CopyGone("loaded here, and gone again or out of use")
+    if desk.has_better_place(request):
+        raise Declined("no room any more")
+    return desk.me
 
 
 def _holder(desk: Desk, request: Request, holders: tuple[Holder, ...]) -> Holder:
@@ -227,16 +221,17 @@ def _holder(desk: Desk, request: Request, holders: tuple[Holder, ...]) -> Holder
     return next(holder for holder in ready if holder.instance == chosen)
 
 
-def _here(desk: Desk, request: Request, trip: _Trip) -> _Leg:
+def _here(desk: Desk, request: Request, trip: Trip) -> _Leg:
     """Use the copy here, once it is loaded."""
     entry = desk.entry(request.model)
     if entry is None:
+        trip.gone.append(desk.me)
         return None
     gen = entry.gen
     if request.op is Op.ENSURE:
         desk.touch(request.model, request.last_used)
     if entry.state is State.FAILED:
-        trip.error = LoadFailure(entry.failure)
+        trip.failed(desk.me, LoadFailure(entry.failure), entry.failed_at)
         return None
     if not entry.is_serving:
         if request.op is Op.ENSURE and not request.is_sync:
@@ -251,6 +246,7 @@ def _here(desk: Desk, request: Request, trip: _Trip) -> _Leg:
             case None:
                 pass
             case CopyGone():
+                trip.gone.append(desk.me)
                 return None
             case LoadFailure() as error:
                 trip.error = error
@@ -263,15 +259,19 @@ def _here(desk: Desk, request: Request, trip: _Trip) -> _Leg:
     return _called(desk, request, trip, gen, outcome)
 
 
-def _called(desk: Desk, request: Request, trip: _Trip, gen: int, outcome: Outcome) -> Answer | None:
+def _called(desk: Desk, request: Request, trip: Trip, gen: int, outcome: Outcome) -> Answer | None:
     """The copy here was called."""
     if isinstance(outcome, RuntimeFailed) and has_lost_model(outcome):
         desk.lost(request.model, gen)
+        trip.gone.append(desk.me)
+        return None
+    if isinstance(outcome, Refused):  # it left between the choice and the call
+        trip.gone.append(desk.me)
         return None
     return _judged(desk, request, trip, outcome)
 
 
-def _there(desk: Desk, request: Request, trip: _Trip, instance: str, kind: Kind) -> _Leg:
+def _there(desk: Desk, request: Request, trip: Trip, instance: str, kind: Kind) -> _Leg:
     """Let another instance use, or load, its copy."""
     passed_on = trip.on(request, kind, desk.me)
     desk.sent(instance)
@@ -279,7 +279,7 @@ def _there(desk: Desk, request: Request, trip: _Trip, instance: str, kind: Kind)
     return _returned(desk, passed_on, trip, instance, outcome, request.kind)
 
 
-def _met(desk: Desk, request: Request, trip: _Trip) -> Answer | None:
+def _met(desk: Desk, request: Request, trip: Trip) -> Answer | None:
     """Take up what the plane met."""
     met = request.met
     assert met is not None
@@ -290,9 +290,7 @@ def _met(desk: Desk, request: Request, trip: _Trip) -> Answer | None:
     return _returned(desk, passed_on, trip, met.instance, met.outcome, request.kind)
 
 
-def _returned(
-    desk: Desk, passed_on: Request, trip: _Trip, instance: str, outcome: Outcome, kind: Kind
-) -> Answer | None:
+def _returned(desk: Desk, passed_on: Request, trip: Trip, instance: str, outcome: Outcome, kind: Kind) -> Answer | None:
     """A request passed on to another instance came back; ``kind`` is what it is here."""
     if isinstance(outcome, Unreachable):
         desk.unreachable(instance)
@@ -308,10 +306,14 @@ def _returned(
     match outcome.verdict:
         case Verdict.NOT_HERE if passed_on.kind is Kind.HIT:
             desk.not_here(passed_on.model, *trip.tried[-1])
+        case Verdict.NOT_HERE:
+            trip.gone.append(instance)
+        case Verdict.UNKNOWN_MODEL:
+            raise UnknownModel
         case Verdict.LOAD_FAILED if outcome.code is Code.UNAVAILABLE:
             raise StoreAway(outcome.text)
         case Verdict.LOAD_FAILED:
-            trip.error = LoadFailure(outcome.text, outcome.code)
+            trip.failed(instance, LoadFailure(outcome.text, outcome.code), desk.now)
         case Verdict.FULL:
             trip.error = ChurnRefused(outcome.text)
         case _:
@@ -319,7 +321,7 @@ def _returned(
     return None
 
 
-def _judged(desk: Desk, request: Request, trip: _Trip, outcome: Outcome) -> Answer | None:
+def _judged(desk: Desk, request: Request, trip: Trip, outcome: Outcome) -> Answer | None:
     """An answer for the client, or None where the request is better off elsewhere (docs/design.md, statuses)."""
     match outcome:
         case Told(info):
@@ -331,10 +333,8 @@ def _judged(desk: Desk, request: Request, trip: _Trip, outcome: Outcome) -> Answ
             trip.exhausted += 1
             trip.error = MeshError(text, Code.RESOURCE_EXHAUSTED)
             return None if trip.exhausted < desk.settings.max_exhausted else outcome
-        case Answered() | RuntimeFailed():
-            return outcome
-        case _:
-            return None  # the copy left between the choice and the call
+    assert isinstance(outcome, Answered | RuntimeFailed)
+    return outcome
 
 
 def has_lost_model(failed: RuntimeFailed) -> bool:
