@@ -21,25 +21,23 @@ from meshcore.asks import (
     Step,
     StoreSilent,
     Told,
+    Unreachable,
     Unregister,
     Wrote,
 )
 from meshcore.errors import (
-    Code,
     HasReferents,
     InvalidRequest,
     LoadFailure,
-    MeshError,
     ModelExists,
     Moved,
     NowhereToLoad,
     StoreAway,
-    UnknownModel,
 )
 from meshcore.events import Seen
 from meshcore.reasons import Reason, Rule
 from meshcore.records import ModelRecord
-from meshcore.routing import Desk, Flow, known_record, route
+from meshcore.routing import Desk, Flow, route
 
 _Info = Generator[Step, Outcome, StatusInfo]
 
@@ -150,11 +148,10 @@ def ensure(desk: Desk, request: Request) -> _Info:
     try:
         answer = yield from route(desk, request)
     except (LoadFailure, NowhereToLoad) as error:
-        if request.kind is not Kind.EXTERNAL:
-            raise
         record = desk.record(request.model)
         info = desk.status(request.model, record) if record else StatusInfo(Status.LOADING_FAILED)
-        return replace(info, status=Status.LOADING_FAILED, errors=info.errors or (error.text,))
+        errors = info.errors if error.text in info.errors else (error.text, *info.errors)
+        return replace(info, status=Status.LOADING_FAILED, errors=errors)
     assert isinstance(answer, StatusInfo)
     return _with_known_copies(desk, request, answer)
 
@@ -174,9 +171,11 @@ def status(desk: Desk, request: Request) -> _Info:
     """What the model is doing, without a load or a touch; an absent model is a status, not an error."""
     if not request.model:
         raise InvalidRequest("must provide non-empty modelId")
-    try:
-        record = yield from known_record(desk, request.model)
-    except UnknownModel:
+    record = desk.record(request.model)
+    if record is None and request.kind is Kind.EXTERNAL:  # a peer knows what it knows
+        yield from _read(desk, request.model)
+        record = desk.record(request.model)
+    if record is None:
         return StatusInfo(Status.NOT_FOUND)
     info = desk.status(request.model, record)
     if info.status is not Status.LOADING or request.kind is not Kind.EXTERNAL:
@@ -185,9 +184,14 @@ def status(desk: Desk, request: Request) -> _Info:
     first = min(desk.holders(request.model, record), key=lambda holder: (holder.load_ts, holder.instance))
     if first.instance == desk.me:
         return info
+    desk.sent(first.instance)
     outcome = yield Forward(first.instance, replace(request, kind=Kind.HIT, origin=desk.me, hops=request.hops + 1))
-    told = outcome.info if isinstance(outcome, Told) else info
-    return replace(info, status=Status.LOADED) if told.status is Status.LOADED else info
+    if isinstance(outcome, Unreachable):
+        desk.unreachable(first.instance)
+        return info
+    desk.reached(first.instance)
+    is_loaded = isinstance(outcome, Told) and outcome.info.status is Status.LOADED
+    return replace(info, status=Status.LOADED) if is_loaded else info
 
 
 def _read(desk: Desk, model: str) -> Generator[Step, Outcome, Seen]:
@@ -203,14 +207,8 @@ def _put(desk: Desk, model: str, record: ModelRecord | None, why: Reason) -> Gen
     """Write against what this instance knows; False: somebody else wrote, which it now knows. Raises StoreAway."""
     value = record.encode() if record else None
     outcome = yield Put(model, desk.mod(model), value, why)
-    match outcome:
-        case Wrote(mod):
-            desk.see(Seen(model, value, mod))
-            return True
-        case Clashed(current, mod):
-            desk.see(Seen(model, current, mod))
-            return False
-        case StoreSilent(text):
-            raise StoreAway(text)
-        case _:
-            raise MeshError(f"unexpected answer of the store: {outcome}", Code.INTERNAL)
+    if isinstance(outcome, StoreSilent):
+        raise StoreAway(outcome.text)
+    assert isinstance(outcome, Wrote | Clashed)
+    desk.see(Seen(model, value if isinstance(outcome, Wrote) else outcome.value, outcome.mod))
+    return isinstance(outcome, Wrote)
