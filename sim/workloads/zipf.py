@@ -20,6 +20,7 @@ class Zipf(BaseModel):
     """Poisson arrivals; the k-th most popular model is asked for in proportion to k to the power of -alpha.
 
     Which model is how popular is drawn from the seed. ``requests`` ends the traffic before its time.
+    A client goes away when it has waited ``patience_ms`` for a copy that is ready.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -28,6 +29,7 @@ class Zipf(BaseModel):
     requests_per_s: float = Field(gt=0, le=1_000_000)
     alpha: float = Field(default=0.99, ge=0, le=5)
     requests: int | None = Field(default=None, ge=1)
+    patience_ms: int | None = Field(default=None, ge=1)
 
     def arrivals(self, seed: int, models: int, duration_ms: float) -> Iterator[Block]:
         """Blocks of arrivals before ``duration_ms``; instants are whole microseconds.

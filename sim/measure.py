@@ -1,0 +1,133 @@
+"""What a run showed: requests and their latency by cause, and what the instances did; the warm-up is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+import numpy as np
+
+from meshcore.asks import Answered, Done, Failed, RuntimeFailed
+from meshcore.commands import Command, Load, Unload
+from meshcore.reasons import Rule
+from sim.trip import Trip
+
+LEFT = "CLIENT_LEFT"
+"""What a request counts as whose client went away; the others that fail count under their status."""
+
+
+class Cause(StrEnum):
+    """Why an answer took as long as it did. The first two are hits: no wait for a load."""
+
+    LOCAL = "local"  # a ready copy on the instance that the request came to
+    FORWARDED = "forwarded"  # a ready copy on another
+    COLD = "cold"  # it waited for a load
+
+
+class Histogram:
+    """Durations in buckets of which each is 1.1 % wider than the one before."""
+
+    BUCKETS_PER_DOUBLING = 64
+    LEAST_MS = 1e-3
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(0, dtype=np.int64)
+        self._fresh: list[float] = []
+        self.add: Callable[[float], None] = self._fresh.append
+        """Take in a duration in milliseconds."""
+        self.max_ms = 0.0
+
+    def flush(self) -> None:
+        """Sort what is fresh into its buckets; to be called now and then."""
+        if not self._fresh:
+            return
+        durations = np.maximum(np.array(self._fresh), self.LEAST_MS)
+        self._fresh.clear()
+        self.max_ms = max(self.max_ms, float(durations.max()))
+        buckets = np.floor(np.log2(durations / self.LEAST_MS) * self.BUCKETS_PER_DOUBLING).astype(np.int64)
+        counts = np.bincount(buckets, minlength=len(self._counts))
+        counts[: len(self._counts)] += self._counts
+        self._counts = counts
+
+    @property
+    def count(self) -> int:
+        self.flush()
+        return int(self._counts.sum())
+
+    def quantile_ms(self, part: float) -> float:
+        """The duration that ``part`` of all are not above, to about half a percent; 0 for none."""
+        count = self.count
+        if not count:
+            return 0.0
+        rank = max(1, int(np.ceil(part * count)))
+        bucket = int(np.searchsorted(np.cumsum(self._counts), rank))
+        middle = self.LEAST_MS * 2.0 ** ((bucket + 0.5) / self.BUCKETS_PER_DOUBLING)
+        return min(float(middle), self.max_ms)
+
+
+class Tally:
+    """One instance's counts."""
+
+    def __init__(self) -> None:
+        self.answered = self.hits = self.loads = self.load_failures = self.evictions = 0
+
+
+class Measure:
+    """Counts what arrives, or is decided, from ``from_ms`` on; ``clock`` tells milliseconds from the start."""
+
+    def __init__(self, instances: tuple[str, ...], from_ms: float, clock: Callable[[], float]) -> None:
+        self._from_ms, self._clock = from_ms, clock
+        self.latency = {cause: Histogram() for cause in Cause}
+        self.tallies = {instance: Tally() for instance in instances}
+        self.failed: dict[str, int] = {}
+        self.warm = 0
+        """Requests that cost no simpy event, the warm-up's too."""
+
+    def answered(self, instance: str, arrival: float, end: float, is_forwarded: bool) -> None:
+        """A copy that was ready answered."""
+        self.warm += 1
+        if arrival >= self._from_ms:
+            self._answer(instance, Cause.FORWARDED if is_forwarded else Cause.LOCAL, end - arrival)
+
+    def ended(self, instance: str, arrival: float, end: float, trip: Trip, how: Done | Failed) -> None:
+        """A request that the core was asked about is over."""
+        if arrival < self._from_ms:
+            return
+        match how:
+            case Done(Answered()):
+                warm = Cause.FORWARDED if trip.is_forwarded else Cause.LOCAL
+                self._answer(instance, Cause.COLD if trip.has_waited else warm, end - arrival)
+            case Done(RuntimeFailed(code)):
+                self._fail(code)
+            case Failed(error):
+                self._fail(error.code)
+
+    def left(self, instance: str, arrival: float) -> None:
+        """A client went away."""
+        if arrival >= self._from_ms:
+            self._fail(LEFT)
+
+    def commanded(self, instance: str, command: Command) -> None:
+        """The core wants something done."""
+        if self._clock() < self._from_ms:
+            return
+        tally = self.tallies[instance]
+        match command:
+            case Load():
+                tally.loads += 1
+            case Unload(why=why) if why.rule is Rule.EVICT:
+                tally.evictions += 1
+            case Unload(why=why) if why.rule is Rule.FAIL:
+                tally.load_failures += 1
+
+    def _answer(self, instance: str, cause: Cause, took_ms: float) -> None:
+        histogram, tally = self.latency[cause], self.tallies[instance]
+        histogram.add(took_ms)
+        tally.answered += 1
+        if cause is not Cause.COLD:
+            tally.hits += 1
+        if not tally.answered & 0xFFFF:
+            histogram.flush()
+
+    def _fail(self, code: str) -> None:
+        self.failed[str(code)] = self.failed.get(str(code), 0) + 1

@@ -1,0 +1,233 @@
+"""Instances that serve traffic together: what is warm is served inline, in time order with simpy's events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from heapq import heappop, heappush
+from math import inf
+from random import Random
+from time import process_time
+from typing import Any, Protocol
+
+import simpy
+
+from meshcore.asks import Answered, Done, Failed, Kind, Met, Request
+from meshcore.capacity import CacheParams
+from meshcore.commands import Command, Holder
+from meshcore.hot import Choice
+from meshcore.me import Me
+from meshcore.node import Node
+from meshcore.rules import Rules
+from meshcore.settings import Settings
+from sim.driver import Driver
+from sim.plane import FLOW, Plane, Server
+from sim.runtime import ModelServer, Ways
+from sim.store import Client, Delays, Records
+from sim.trip import Ends, Instance, Network, Trip, as_outcome
+
+USAGE_MS = 1000
+"""The core hears of what the plane served at least this often."""
+
+Arrivals = tuple[Iterable[float], Iterable[str], Iterable[int]]
+"""Requests in order: milliseconds from the start, model, number of the instance that they come to."""
+
+
+class Book(Protocol):
+    """Is told what became of the requests; times are milliseconds from the start."""
+
+    def answered(self, instance: str, arrival: float, end: float, is_forwarded: bool) -> None:
+        """A copy that was ready answered."""
+
+    def ended(self, instance: str, arrival: float, end: float, trip: Trip, how: Done | Failed) -> None:
+        """A request that the core was asked about is over."""
+
+    def left(self, instance: str, arrival: float) -> None:
+        """A client went away."""
+
+    def commanded(self, instance: str, command: Command) -> None:
+        """The core wants something done."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything around the instances, and what they go by."""
+
+    instances: tuple[str, ...]
+    registrations: Mapping[str, bytes]
+    start_ms: int
+    seed: int
+    settings: Settings
+    params: CacheParams
+    ways: Ways
+    delays: Delays
+    network_ms: Callable[[str, str], int]
+    """From one instance to another: a pure answer, at least 1."""
+    server: Callable[[str], Server]
+    rules: Rules = field(default_factory=Rules)
+    patience_ms: int | None = None
+    """A client goes away when it has waited this long for the core to find it a copy."""
+
+
+def make_node(world: World, name: str) -> Node:
+    """One instance's brain."""
+    me = Me(name, world.start_ms, f"{name}:8080", f"{name}:8033")
+    return Node(me, world.settings, world.params, world.rules, Random(f"{world.seed}/{name}"))
+
+
+def make_plane(world: World, name: str, clock: Callable[[], int], book: Book) -> Plane:
+    """One instance's data plane."""
+    rng = Random(f"{world.seed}/{name}/hot")
+    told = partial(book.answered, name)
+    return Plane(name, world.start_ms, clock, world.rules.balance, rng, world.server(name), told)
+
+
+class Mesh:
+    """Plays traffic in ``world``; the same world and traffic tell ``book`` the same story.
+
+    Order at one instant: what simpy has scheduled, then requests passed on inline, then arrivals. simpy counts whole
+    milliseconds: what an arrival within one sets going begins at its start.
+    """
+
+    def __init__(self, world: World, book: Book) -> None:
+        self.world, self.env = world, simpy.Environment()
+        self._book = book
+        self._network = Network(self.env, {}, world.network_ms)
+        self.records = Records(world.delays, self.later)
+        for model, value in world.registrations.items():
+            self.records.register(model, value)
+        self.instances = [self._instance(name) for name in world.instances]
+        self._network.instances.update((instance.name, instance) for instance in self.instances)
+        self._passed_on: list[tuple[float, int, Instance, Holder, str, float]] = []
+        """Heap of requests on their way: (when there, number, from, to, model, arrival)."""
+        self._count = 0
+        self._open = 0
+        """Requests that the core has been asked about and that are not over."""
+        self._horizon = 0.0
+        """The first thing that has to happen before an arrival from then on."""
+        self.eventful_s = 0.0
+        """CPU time spent on simpy's events."""
+
+    def _instance(self, name: str) -> Instance:
+        world, env = self.world, self.env
+        node, plane = make_node(world, name), make_plane(world, name, lambda: int(env.now), self._book)
+        driver = Driver(
+            node,
+            env,
+            world.start_ms,
+            ModelServer(env, name, world.ways),
+            Client(env, name, self.records, world.delays),
+            plane,
+            own_call=lambda: Trip(self._network, self._network.instances[name]),
+            observe=partial(self._book.commanded, name),
+            on_stop=lambda: None,
+        )
+        return Instance(name, node, plane, driver)
+
+    def later(self, delay_ms: int, callback: Callable[[], None]) -> None:
+        """Have something done in so many milliseconds."""
+        self.env.timeout(delay_ms).callbacks.append(lambda _: callback())
+
+    # -- time --------------------------------------------------------------------------------------------
+
+    def play(self, traffic: Iterable[Arrivals]) -> None:
+        """Start the instances, serve all of ``traffic`` and wait for every answer."""
+        for instance in self.instances:
+            self.records.watch(instance.name, instance.driver.feed, self.world.start_ms)
+            self.env.process(self._account(instance))
+        planes, local = [instance.plane for instance in self.instances], Choice.LOCAL
+        for instants, models, entries in traffic:
+            for at, model, entry in zip(instants, models, entries, strict=True):
+                if at >= self._horizon:
+                    self._catch_up(at)
+                choice = planes[entry].arrive(at, model)
+                if choice is not local:
+                    self._send(at, model, self.instances[entry], choice)
+        while self._open or self._passed_on:
+            self._catch_up(self._next())
+        for plane in planes:
+            plane.settle(inf)
+
+    def _next(self) -> float:
+        event_at: float = self.env.peek()
+        return min(event_at, self._passed_on[0][0]) if self._passed_on else event_at
+
+    def _catch_up(self, at: float) -> None:
+        """Let everything happen that comes before an arrival at ``at``."""
+        while (then := self._next()) <= at:
+            if self.env.peek() > then:
+                self._arrive_elsewhere(*heappop(self._passed_on))
+                continue
+            began = process_time()
+            until = min(at, self._passed_on[0][0]) if self._passed_on else at
+            while self.env.peek() <= until:
+                self.env.step()
+            self.eventful_s += process_time() - began
+        self._horizon = then
+
+    def _advance(self, at: float) -> None:
+        """Let simpy's clock show the millisecond of ``at``, up to which it has nothing more to do."""
+        if self.env.now < int(at):
+            self.env.run(until=int(at))
+
+    def _account(self, instance: Instance) -> Generator[simpy.Event, Any, None]:
+        while True:
+            yield self.env.timeout(USAGE_MS)
+            instance.driver.take_usage()
+
+    # -- requests ------------------------------------------------------------------------------------------
+
+    def _send(self, at: float, model: str, entry: Instance, choice: Choice | str) -> None:
+        """A request that the plane it came to cannot answer itself."""
+        if isinstance(choice, Choice):
+            trip = Trip(self._network, entry)
+            self._ask(at, entry, at, trip, entry.driver.run(Request(model), trip))
+        else:
+            entry.plane.sent(choice)
+            holder = next(held for held in entry.plane.routes[model].holders if held.instance == choice)
+            self._count += 1
+            there = at + self.world.network_ms(entry.name, choice)
+            heappush(self._passed_on, (there, self._count, entry, holder, model, at))
+        self._horizon = self._next()
+
+    def _arrive_elsewhere(self, at: float, _: int, entry: Instance, holder: Holder, model: str, arrival: float) -> None:
+        there = self._network.instances[holder.instance]
+        copy = there.plane.copy(model, at)
+        if copy is not None:
+            end = there.plane.begin(at, copy, FLOW)
+            entry.plane.returns(end + self.world.network_ms(there.name, entry.name), there.name, arrival)
+        else:
+            trip = Trip(self._network, entry)
+            self._ask(at, entry, arrival, trip, self._not_ready(entry, holder, model, trip))
+
+    def _ask(self, at: float, entry: Instance, arrival: float, trip: Trip, ends: Ends) -> None:
+        self._advance(at)
+        self._open += 1
+        process = self.env.process(self._until_over(entry, arrival, trip, ends))
+        if self.world.patience_ms is not None:
+            self.later(self.world.patience_ms, lambda: process.interrupt() if process.is_alive else None)
+
+    def _until_over(self, entry: Instance, arrival: float, trip: Trip, ends: Ends) -> Generator[simpy.Event, Any, None]:
+        try:
+            how = yield from ends
+            self._book.ended(entry.name, arrival, max(arrival, self.env.now), trip, how)
+        except simpy.Interrupt:
+            self._book.left(entry.name, arrival)
+        self._open -= 1
+
+    def _not_ready(self, entry: Instance, holder: Holder, model: str, trip: Trip) -> Ends:
+        """A request was passed on to a copy that is not ready there (any more): the core says what to do."""
+        tried = ((holder.instance, holder.load_ts),)
+        there = Trip(self._network, self._network.instances[holder.instance])
+        try:
+            end = yield from there.arrive(Request(model, kind=Kind.HIT, tried=tried, origin=entry.name, hops=1))
+            yield self.env.timeout(self.world.network_ms(holder.instance, entry.name))
+        finally:
+            entry.plane.returned(holder.instance)
+        trip.has_waited, trip.is_forwarded = there.has_waited, True
+        outcome = as_outcome(end)
+        if isinstance(outcome, Answered):
+            return Done(outcome)
+        met = Met(holder.instance, holder.load_ts, 0, outcome)
+        return (yield from entry.driver.run(Request(model, met=met), trip))

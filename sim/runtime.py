@@ -1,0 +1,81 @@
+"""The model server beside one instance: how long it loads and unloads, what it says of sizes, when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Protocol
+
+import simpy
+
+from meshcore.commands import Load, Measure, Predict, Unload
+from meshcore.events import Loaded, LoadFailed, Measured, Predicted, Unloaded, UnloadFailed
+from sim.driver import Gate
+
+CANCELLED = "CANCELLED: nobody waits for this load any more"
+TOO_LATE = "DEADLINE_EXCEEDED: not loaded after {:g} s"
+
+
+class Ways(Protocol):
+    """How a model server behaves: pure answers, whole milliseconds of at least 1."""
+
+    def load(self, instance: str, model: str, gen: int, at_ms: int) -> tuple[int, str]:
+        """How long the load that begins at ``at_ms`` takes, and why it fails; empty: it does not."""
+
+    def unload_ms(self, instance: str, model: str, gen: int) -> int: ...
+    def size_ms(self, instance: str, model: str, gen: int) -> int: ...
+    def size_bytes(self, model: str) -> int: ...
+
+
+def load_answer(ways: Ways, instance: str, command: Load, at_ms: int) -> tuple[int, Loaded | LoadFailed]:
+    """How long until the load is answered, and how; a load beyond its deadline fails at the deadline."""
+    takes_ms, problem = ways.load(instance, command.model, command.gen, at_ms)
+    if takes_ms > command.deadline_ms:
+        takes_ms, problem = command.deadline_ms, TOO_LATE.format(command.deadline_ms / 1000)
+    if problem:
+        return takes_ms, LoadFailed(command.model, command.gen, problem)
+    return takes_ms, Loaded(command.model, command.gen)
+
+
+class ModelServer:
+    """Answers the commands of one instance."""
+
+    def __init__(self, env: simpy.Environment, instance: str, ways: Ways) -> None:
+        self._env, self._instance, self._ways = env, instance, ways
+        self._loads: dict[tuple[str, int], Gate] = {}
+
+    def load(self, command: Load) -> Generator[simpy.Event, Any, Loaded | LoadFailed]:
+        """Load a copy."""
+        gate = self._loads[command.model, command.gen] = Gate(self._env)
+        return self._load(command, gate)
+
+    def _load(self, command: Load, gate: Gate) -> Generator[simpy.Event, Any, Loaded | LoadFailed]:
+        takes_ms, answer = load_answer(self._ways, self._instance, command, self._env.now)
+        self._env.timeout(takes_ms).callbacks.append(lambda _: gate.open(answer))
+        given: Loaded | LoadFailed = yield gate
+        del self._loads[command.model, command.gen]
+        return given
+
+    def cancel_load(self, model: str, gen: int) -> None:
+        """End a load that is under way; ``load`` answers that it failed."""
+        if gate := self._loads.get((model, gen)):
+            gate.open(LoadFailed(model, gen, CANCELLED))
+
+    def predict(self, command: Predict) -> Generator[simpy.Event, Any, Predicted]:
+        """Ask for the size of a model before it is loaded."""
+        size_bytes = yield from self._size(command)
+        return Predicted(command.model, command.gen, size_bytes)
+
+    def measure(self, command: Measure) -> Generator[simpy.Event, Any, Measured]:
+        """Ask for the size of a loaded copy."""
+        size_bytes = yield from self._size(command)
+        return Measured(command.model, command.gen, size_bytes)
+
+    def _size(self, command: Predict | Measure) -> Generator[simpy.Event, Any, int]:
+        takes_ms = self._ways.size_ms(self._instance, command.model, command.gen)
+        yield self._env.timeout(min(takes_ms, command.deadline_ms))
+        return self._ways.size_bytes(command.model) if takes_ms <= command.deadline_ms else 0
+
+    def unload(self, command: Unload) -> Generator[simpy.Event, Any, Unloaded | UnloadFailed]:
+        """Give a copy's memory back."""
+        yield self._env.timeout(self._ways.unload_ms(self._instance, command.model, command.gen))
+        return Unloaded(command.model, command.gen)

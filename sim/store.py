@@ -1,0 +1,109 @@
+"""The store that all instances share: commits take their time, and each instance sees them a little later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, Protocol
+
+import simpy
+
+from meshcore import kv
+from meshcore.asks import Clashed, Wrote
+from meshcore.events import Event, InstancesSeen, RegistrySeen, Seen
+
+REGISTRY = "registry/"
+INSTANCES = "instances/"
+SESSION_MS = 10_000
+
+
+class Delays(Protocol):
+    """How far an instance is from the store: pure answers, whole milliseconds of at least 1."""
+
+    def commit_ms(self, instance: str, key: str, expect: int) -> int: ...
+    def read_ms(self, instance: str, key: str) -> int: ...
+    def watch_ms(self, instance: str) -> int: ...
+
+
+Later = Callable[[int, Callable[[], None]], None]
+"""Have something done in so many milliseconds."""
+
+
+class Records:
+    """What the store holds, and who is told of it when."""
+
+    def __init__(self, delays: Delays, later: Later) -> None:
+        self._kv, self._delays, self._later = kv.Kv(history=1), delays, later
+        self._watching: dict[int, list[Callable[[Event], None]]] = {}
+        self._leases: dict[str, int] = {}
+
+    def register(self, model: str, value: bytes) -> None:
+        """A registration that was there before anybody looked."""
+        self._kv.commit([kv.Write(REGISTRY + model, kv.ANY, value)])
+
+    def watch(self, instance: str, feed: Callable[[Event], None], now: int) -> None:
+        """``instance`` starts: it sees all there is, from then on what changes."""
+        self._leases[instance] = self._kv.grant(SESSION_MS, now)
+        feed(RegistrySeen(self._kv.revision, self._all(REGISTRY), is_whole=True))
+        feed(InstancesSeen(self._kv.revision, self._all(INSTANCES), is_whole=True))
+        self._watching.setdefault(self._delays.watch_ms(instance), []).append(feed)
+
+    def _all(self, prefix: str) -> tuple[Seen, ...]:
+        pairs = self._kv.snapshot(prefix).pairs
+        return tuple(Seen(pair.key.removeprefix(prefix), pair.value, pair.mod) for pair in pairs)
+
+    def write(self, model: str, expect: int, value: bytes | None) -> Wrote | Clashed:
+        """Write, or delete, a model's record if it stands at ``expect``."""
+        write = kv.Write(REGISTRY + model, expect, kv.DELETE if value is None else value)
+        outcome = self._kv.commit([write])
+        if isinstance(outcome, kv.Conflict):
+            stands = outcome.pairs[0]
+            return Clashed(None, 0) if stands is None else Clashed(stands.value, stands.mod)
+        self._tell(RegistrySeen(outcome.revision, (Seen(model, value, outcome.revision),)))
+        return Wrote(outcome.revision)
+
+    def publish(self, instance: str, value: bytes) -> None:
+        """Write an instance's record under its lease."""
+        write = kv.Write(INSTANCES + instance, kv.ANY, value, leased=True)
+        outcome = self._kv.commit([write], self._leases[instance])
+        assert isinstance(outcome, kv.Committed)
+        self._tell(InstancesSeen(outcome.revision, (Seen(instance, value, outcome.revision),)))
+
+    def read(self, model: str) -> Seen:
+        """A model's record as it stands."""
+        pair = self._kv.get(REGISTRY + model)
+        return Seen(model, None, 0) if pair is None else Seen(model, pair.value, pair.mod)
+
+    def _tell(self, event: Event) -> None:
+        for watch_ms, feeds in self._watching.items():
+            self._later(watch_ms, _telling(feeds, event))
+
+
+def _telling(feeds: list[Callable[[Event], None]], event: Event) -> Callable[[], None]:
+    def tell() -> None:
+        for feed in feeds:
+            feed(event)
+
+    return tell
+
+
+class Client:
+    """The store as one instance reaches it."""
+
+    def __init__(self, env: simpy.Environment, instance: str, records: Records, delays: Delays) -> None:
+        self._env, self._instance, self._records, self._delays = env, instance, records, delays
+
+    def write(self, model: str, expect: int, value: bytes | None) -> Generator[simpy.Event, Any, Wrote | Clashed]:
+        """Write a model's record."""
+        yield self._env.timeout(self._delays.commit_ms(self._instance, REGISTRY + model, expect))
+        return self._records.write(model, expect, value)
+
+    def read(self, model: str) -> Generator[simpy.Event, Any, Seen]:
+        """Read a model's record linearisably."""
+        yield self._env.timeout(self._delays.read_ms(self._instance, REGISTRY + model))
+        return self._records.read(model)
+
+    def publish(self, value: bytes) -> Generator[simpy.Event, Any, str]:
+        """Write the instance's record."""
+        yield self._env.timeout(self._delays.commit_ms(self._instance, INSTANCES + self._instance, kv.ANY))
+        self._records.publish(self._instance, value)
+        return ""

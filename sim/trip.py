@@ -1,0 +1,110 @@
+"""One request on hold: how it reaches the runtime here or another instance, and what it met on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import simpy
+
+from meshcore.asks import (
+    Answered,
+    Done,
+    Failed,
+    Forward,
+    Infer,
+    Op,
+    Outcome,
+    Refused,
+    Request,
+    RuntimeFailed,
+    StatusInfo,
+    Told,
+    Verdict,
+    VerdictError,
+)
+from meshcore.node import Node
+from sim.driver import Driver
+from sim.plane import FLOW, Plane
+
+Ends = Generator[simpy.Event, Any, Done | Failed]
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One instance's parts."""
+
+    name: str
+    node: Node
+    plane: Plane
+    driver: Driver
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The instances, and how long it is from one to another (whole milliseconds, at least 1)."""
+
+    env: simpy.Environment
+    instances: dict[str, Instance]
+    delay_ms: Callable[[str, str], int]
+
+
+def as_outcome(end: Done | Failed) -> Outcome:
+    """How a request's end at one instance looks to the one that passed it on."""
+    match end:
+        case Done(answer):
+            return Told(answer) if isinstance(answer, StatusInfo) else answer
+        case Failed(VerdictError() as verdict):
+            return verdict.refused
+        case Failed(error):
+            return RuntimeFailed(error.code, error.text)
+
+
+class Trip:
+    """The body of a request at the instance ``at``."""
+
+    def __init__(self, network: Network, at: Instance) -> None:
+        self._network, self._at = network, at
+        self.has_waited = False
+        """For a load, here or elsewhere."""
+        self.is_forwarded = False
+
+    def waits(self) -> None:
+        """The request waits for a load."""
+        self.has_waited = True
+
+    def infer(self, step: Infer) -> Generator[simpy.Event, Any, Outcome]:
+        """Call the runtime here."""
+        env, plane = self._network.env, self._at.plane
+        copy = plane.copy(step.model, env.now)
+        if copy is None or copy.gen != step.gen:
+            return Refused(Verdict.NOT_HERE, plane.me)
+        end = plane.begin(env.now, copy, FLOW)
+        yield env.timeout(ceil(end) - env.now)
+        return Answered(None)
+
+    def forward(self, step: Forward) -> Generator[simpy.Event, Any, Outcome]:
+        """Pass the request on to another instance."""
+        network, plane, me = self._network, self._at.plane, self._at.name
+        plane.sent(step.instance)
+        try:
+            yield network.env.timeout(network.delay_ms(me, step.instance))
+            there = Trip(network, network.instances[step.instance])
+            end = yield from there.arrive(step.request)
+            yield network.env.timeout(network.delay_ms(step.instance, me))
+        finally:
+            plane.returned(step.instance)
+        self.has_waited |= there.has_waited
+        self.is_forwarded = True
+        return as_outcome(end)
+
+    def arrive(self, request: Request) -> Ends:
+        """The request comes from another instance: a ready copy answers it, else the core says what to do."""
+        copy = self._at.plane.copy(request.model, self._network.env.now)
+        if request.op is Op.INFER and copy is not None:
+            outcome = yield from self.infer(Infer(request.model, copy.gen))
+            assert isinstance(outcome, Answered)
+            return Done(outcome)
+        return (yield from self._at.driver.run(request, self))

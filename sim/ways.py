@@ -1,0 +1,87 @@
+"""How a scenario's models, runtimes, network and store behave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import exp, log, sqrt
+from random import Random
+from statistics import NormalDist, fmean
+
+from sim.scenario import Models, Scenario, Service
+
+QUANTILES = 1024
+
+
+def _normal_quantiles() -> list[float]:
+    normal = NormalDist()
+    return [normal.inv_cdf((number + 0.5) / QUANTILES) for number in range(QUANTILES)]
+
+
+def model_sizes(models: Models, rng: Random) -> list[int]:
+    """Bytes of each model."""
+    if models.sizes is not None:
+        return list(models.sizes)
+    if models.lognormal is None:
+        assert models.size is not None
+        return [models.size] * models.count
+    median, sigma = models.lognormal.median, models.lognormal.sigma
+    factors = [exp(sigma * quantile) for quantile in _normal_quantiles()]
+    return [max(1, int(median * factors[int(rng.random() * QUANTILES)])) for _ in range(models.count)]
+
+
+def service_times(service: Service, rng: Random) -> Callable[[], float]:
+    """Draws milliseconds: lognormal, with the mean and the spread asked for."""
+    if not service.cv:
+        return lambda: service.mean_ms
+    sigma = sqrt(log(1 + service.cv**2))
+    shape = [exp(sigma * quantile) for quantile in _normal_quantiles()]
+    scale = service.mean_ms / fmean(shape)
+    table, uniform = [scale * factor for factor in shape], rng.random
+    return lambda: table[int(uniform() * QUANTILES)]
+
+
+class ScenarioWays:
+    """Answers for the model servers and for the store of a scenario."""
+
+    def __init__(self, scenario: Scenario, sizes: dict[str, int]) -> None:
+        self._load, self._runtime, self._store = scenario.runtime.load, scenario.runtime, scenario.store
+        self._sizes = sizes
+        self._failures: dict[str, list[tuple[float, float, frozenset[str], str]]] = {}
+        for failure in scenario.failures:
+            span = failure.from_s * 1000, failure.until_s * 1000
+            instances = frozenset(failure.instances or scenario.instance_ids())
+            self._failures.setdefault(failure.model, []).append((*span, instances, failure.text))
+
+    def load(self, instance: str, model: str, gen: int, at_ms: int) -> tuple[int, str]:
+        """How long a load takes, and why it fails."""
+        takes_ms = self._load.base_ms
+        if self._load.bandwidth is not None:
+            takes_ms += self._sizes[model] * 1000 // self._load.bandwidth
+        for from_ms, until_ms, instances, text in self._failures.get(model, ()):
+            if from_ms <= at_ms < until_ms and instance in instances:
+                return max(1, takes_ms), text
+        return max(1, takes_ms), ""
+
+    def unload_ms(self, instance: str, model: str, gen: int) -> int:
+        """How long an unload takes."""
+        return self._runtime.unload_ms
+
+    def size_ms(self, instance: str, model: str, gen: int) -> int:
+        """How long it takes to predict or to measure a size."""
+        return self._runtime.size_ms
+
+    def size_bytes(self, model: str) -> int:
+        """What a model takes of memory."""
+        return self._sizes[model]
+
+    def commit_ms(self, instance: str, key: str, expect: int) -> int:
+        """How long a commit takes."""
+        return self._store.commit_ms
+
+    def read_ms(self, instance: str, key: str) -> int:
+        """How long a read takes."""
+        return self._store.commit_ms
+
+    def watch_ms(self, instance: str) -> int:
+        """How long until an instance sees a commit."""
+        return self._store.watch_ms

@@ -1,0 +1,156 @@
+"""Runs a scenario: builds its world and its traffic from the seed, plays it and sums up what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from time import process_time
+from typing import Any
+
+import numpy as np
+import simpy
+
+from meshcore.capacity import CacheParams
+from meshcore.records import ModelRecord
+from meshcore.units import UNIT_BYTES
+from sim.measure import Cause, Histogram, Measure
+from sim.mesh import Arrivals, Mesh, World
+from sim.plane import Server
+from sim.reading import ScenarioError
+from sim.scenario import Scenario
+from sim.ways import ScenarioWays, model_sizes, service_times
+
+BARE_TIMEOUTS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What the machine did in a second of CPU time: another machine, or day, another number."""
+
+    warm_requests_per_s: float
+    simpy_timeouts_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """``data`` is plain values, the same for the same scenario; ``speed`` is not part of it."""
+
+    data: dict[str, Any]
+    speed: Speed
+
+
+def run(scenario: Scenario) -> Result:
+    """Play ``scenario``; raises ScenarioError for a fleet that no model server could be."""
+    mesh: Mesh
+    world = build(scenario)
+    measure = Measure(world.instances, scenario.warmup_s * 1000, lambda: mesh.env.now)
+    mesh = Mesh(world, measure)
+    began = process_time()
+    mesh.play(arrivals(scenario))
+    inline_s = process_time() - began - mesh.eventful_s
+    return Result(summary(scenario, mesh, measure), Speed(measure.warm / max(inline_s, 1e-9), bare_timeouts_per_s()))
+
+
+def build(scenario: Scenario) -> World:
+    """The world of a scenario."""
+    fleet, settings, seed = scenario.instances, scenario.core_settings(), scenario.seed
+    try:
+        params = CacheParams.from_runtime(
+            fleet.capacity,
+            fleet.loading_concurrency,
+            fleet.loading_timeout_ms,
+            fleet.default_model_size,
+            limits_concurrency=False,
+            min_churn_age_ms=settings.min_churn_age_ms,
+        )
+    except ValueError as error:
+        raise ScenarioError([f"instances: {error}"]) from None
+    start_ms = int(scenario.start.timestamp() * 1000)
+    models = scenario.model_ids()
+    sizes = dict(zip(models, model_sizes(scenario.models, Random(f"{seed}/sizes")), strict=True))
+    record = ModelRecord(scenario.models.type, last_used=start_ms - settings.register_age_ms).encode()
+    ways = ScenarioWays(scenario, sizes)
+    runtime, delay_ms = scenario.runtime, scenario.network.delay_ms
+    return World(
+        instances=tuple(scenario.instance_ids()),
+        registrations=dict.fromkeys(models, record),
+        start_ms=start_ms,
+        seed=seed,
+        settings=settings,
+        params=params,
+        ways=ways,
+        delays=ways,
+        network_ms=lambda _from, _to: delay_ms,
+        server=lambda name: Server(runtime.concurrency, service_times(runtime.service, Random(f"{seed}/{name}/work"))),
+        patience_ms=scenario.traffic.patience_ms,
+    )
+
+
+def arrivals(scenario: Scenario) -> Iterator[Arrivals]:
+    """The requests of a scenario, each at an instance drawn from all alike."""
+    models, count = scenario.model_ids(), scenario.instances.count
+    source = np.random.Generator(np.random.PCG64([scenario.seed, 1]))
+    for instants, numbers in scenario.traffic.arrivals(scenario.seed, len(models), scenario.duration_s * 1000):
+        entries = (source.random(len(instants)) * count).astype(np.int64).tolist()
+        yield instants, [models[number] for number in numbers], entries
+
+
+def summary(scenario: Scenario, mesh: Mesh, measure: Measure) -> dict[str, Any]:
+    """What was seen, as plain values; rates and milliseconds are rounded to what they mean."""
+    latency = {cause.value: _percentiles(measure.latency[cause]) for cause in Cause}
+    tallies = measure.tallies.values()
+    answered, hits = sum(tally.answered for tally in tallies), sum(tally.hits for tally in tallies)
+    instances = []
+    for instance in mesh.instances:
+        tally, cache = measure.tallies[instance.name], instance.node.cache
+        instances.append(
+            {
+                "instance": instance.name,
+                "models": cache.count,
+                "used_bytes": cache.used_units * UNIT_BYTES,
+                "capacity_bytes": cache.capacity_units * UNIT_BYTES,
+                "answered": tally.answered,
+                "hit_rate": _rate(tally.hits, tally.answered),
+                "loads": tally.loads,
+                "load_failures": tally.load_failures,
+                "evictions": tally.evictions,
+            }
+        )
+    return {
+        "seed": scenario.seed,
+        "measured_s": scenario.duration_s - scenario.warmup_s,
+        "answered": answered,
+        "failed": dict(sorted(measure.failed.items())),
+        "hit_rate": _rate(hits, answered),
+        "cold_starts": answered - hits,
+        "loads": sum(tally.loads for tally in tallies),
+        "load_failures": sum(tally.load_failures for tally in tallies),
+        "evictions": sum(tally.evictions for tally in tallies),
+        "latency_ms": latency,
+        "instances": instances,
+    }
+
+
+def _percentiles(histogram: Histogram) -> dict[str, int | float]:
+    parts = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
+    found = {name: round(histogram.quantile_ms(part), 2) for name, part in parts.items()}
+    return {"count": histogram.count, **found, "max": round(histogram.max_ms, 2)}
+
+
+def _rate(part: int, whole: int) -> float | None:
+    return round(part / whole, 6) if whole else None
+
+
+def bare_timeouts_per_s() -> float:
+    """How many timeouts simpy alone gets through in a second of CPU time."""
+    env = simpy.Environment()
+
+    def ticking() -> Any:
+        for _ in range(BARE_TIMEOUTS):
+            yield env.timeout(1)
+
+    env.process(ticking())
+    began = process_time()
+    env.run()
+    return BARE_TIMEOUTS / max(process_time() - began, 1e-9)
