@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from meshcore.cache import Cache, Evicted
 from meshcore.capacity import CacheParams
-from meshcore.entry import Entry
+from meshcore.entry import Entry, State
 from meshcore.records import InstanceRecord, ModelRecord
 
 NOW = 1_800_000_000_000
@@ -63,3 +64,30 @@ def entry(model: str, **fields: Any) -> Entry:
     """A copy just admitted."""
     usual: dict[str, Any] = {"gen": 1, "load_ts": NOW, "type": "onnx", "path": "", "key": ""}
     return Entry(model, **(usual | fields))
+
+
+def loaded(cache: Cache, model: str, units: int, age_ms: int = 0, **fields: Any) -> Entry:
+    """A copy of ``units`` that serves, last used ``age_ms`` ago; nothing may have to go for it."""
+    copy = placed(cache, model, units, age_ms, **fields)
+    start(cache, copy)
+    copy.to(State.ACTIVE)
+    return copy
+
+
+def placed(cache: Cache, model: str, units: int, age_ms: int = 0, **fields: Any) -> Entry:
+    """A copy that has its place and waits for its turn."""
+    copy = entry(model, **fields)
+    assert cache.insert(copy, NOW - age_ms, NOW) == []
+    assert cache.make_room(copy, units, NOW) == []
+    copy.to(State.QUEUED)
+    return copy
+
+
+def start(cache: Cache, copy: Entry) -> None:
+    copy.to(State.WAITING)
+    cache.claim(copy)
+    copy.to(State.LOADING)
+
+
+def names(evicted: list[Evicted]) -> list[str]:
+    return [victim.entry.model for victim in evicted]
