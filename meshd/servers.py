@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc.aio
 
-from meshd.web import ListenError
+from meshd.web import ListenError, bound
 
 METADATA_SLACK_BYTES = 64 << 10
 """Instances pass on a client's metadata with their own beside it."""
@@ -26,14 +26,20 @@ def options(max_message_bytes: int) -> tuple[tuple[str, int], ...]:
     )
 
 
+def check_port(setting: str, bind: str, port: int) -> None:
+    """Whether ``port`` can be opened, without keeping it. Raises ListenError, which says why not as gRPC does not."""
+    bound(setting, bind, port).close()
+
+
 def bound_server(setting: str, bind: str, port: int, max_message_bytes: int) -> tuple[Any, int]:
     """A server that holds ``port`` (0: any that is free) and is yet to be started; and the port. Raises ListenError."""
+    check_port(setting, bind, port)
     server = grpc.aio.server(options=options(max_message_bytes))
-    for host in (bind,) if bind else ("[::]", "0.0.0.0"):
+    for host in (f"[{bind}]" if ":" in bind else bind,) if bind else ("[::]", "0.0.0.0"):
         try:
-            bound: int = server.add_insecure_port(f"{host}:{port}")
+            held: int = server.add_insecure_port(f"{host}:{port}")
         except RuntimeError:
             continue
-        if bound:
-            return server, bound
-    raise ListenError(f"{setting}: port {port} on {bind or 'all addresses'} cannot be opened: it is in use")
+        if held:
+            return server, held
+    raise ListenError(f"{setting}: port {port} on {bind or 'all addresses'} cannot be opened")

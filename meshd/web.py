@@ -36,13 +36,7 @@ async def listen(
     app: web.Application, setting: str, bind: str, port: int, tls: ssl.SSLContext | None = None
 ) -> Listener:
     """Serve ``app``. ``bind`` empty: on all addresses; ``port`` 0: any that is free. Raises ListenError."""
-    try:
-        sock = _bound(bind, port)
-    except OSError as error:
-        where = f"port {port} on {bind or 'all addresses'}"
-        # Negative numbers are those of name lookups, whose text is in the error itself.
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-        raise ListenError(f"{setting}: {where} cannot be opened: {reason}") from error
+    sock = bound(setting, bind, port)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=ANSWER_LIMIT_S)
     await runner.setup()
     await web.SockSite(runner, sock, ssl_context=tls).start()
@@ -107,14 +101,20 @@ def _app(pages: dict[str, Callable[[web.Request], Awaitable[web.Response]]]) -> 
     return app
 
 
-def _bound(bind: str, port: int) -> socket.socket:
-    """One listening socket, never a shared one: who finds the port taken is to hear of it."""
-    if not bind:
-        if socket.has_dualstack_ipv6():
-            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-        return socket.create_server(("", port))
-    family, _, _, _, address = socket.getaddrinfo(bind, port, type=socket.SOCK_STREAM)[0]
-    return socket.create_server(address[:2], family=family)
+def bound(setting: str, bind: str, port: int) -> socket.socket:
+    """One listening socket, never a shared one: who finds the port taken is to hear of it. Raises ListenError."""
+    try:
+        if not bind:
+            if socket.has_dualstack_ipv6():
+                return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+            return socket.create_server(("", port))
+        family, _, _, _, address = socket.getaddrinfo(bind, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
+    except OSError as error:
+        where = f"port {port} on {bind or 'all addresses'}"
+        # Negative numbers are those of name lookups, whose text is in the error itself.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise ListenError(f"{setting}: {where} cannot be opened: {reason}") from error
 
 
 def _takes_gzip(accepted: str) -> bool:
