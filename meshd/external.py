@@ -9,19 +9,21 @@ from typing import Any, NoReturn
 import grpc
 import grpc.aio
 
-from meshcore.asks import Answered, Done, Failed, Request, RuntimeFailed, VerdictError
-from meshcore.errors import MeshError
+from meshcore.asks import Answered, Done, Failed, Refused, Request, RuntimeFailed, Verdict, VerdictError
+from meshcore.errors import Code, MeshError
 from meshd.codes import TO_GRPC
+from meshd.handshake import SERVICES
 from meshd.metrics import Metrics
 from meshd.plane import internal
 from meshd.plane.metadata import Metadata, is_balanced, model_id
 from meshd.plane.python import Failure, PythonPlane, Reply, UnaryCall
 
-FORBIDDEN = "/mmesh.ModelRuntime/"
-"""The runtime's management is no business of clients."""
+FORBIDDEN = tuple(f"/{service}/" for service in SERVICES)
+"""The runtime's management, under all its names, is no business of clients."""
 
 _log = logging.getLogger(__name__)
 
+_LEFT = Failed(MeshError("the client went away", Code.CANCELLED))
 _ANSWER: Metadata = ((internal.ANSWER, "1"),)
 _WAITED: Metadata = ((internal.WAITED, "1"),)
 
@@ -58,23 +60,27 @@ class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
         if self._logs_each_request:
             _log.info("invoking model runtime: %s of %s", path, model)
         call = UnaryCall(self._plane, path, body, metadata, context.time_remaining())
-        end = await self._plane.serve(Request(model, is_balanced=is_balanced(metadata)), call)
-        self._count(path, end, call, (self._now() - began) * 1000, len(body))
+        end: Done | Failed = _LEFT
+        try:
+            end = await self._plane.serve(Request(model, is_balanced=is_balanced(metadata)), call)
+        finally:
+            self._count(path, end, call, (self._now() - began) * 1000, len(body))
         return await answer(end, context)
 
     def _count(self, path: str, end: Done | Failed, call: UnaryCall, ms: float, request_bytes: int) -> None:
         counters = self._metrics.counters
         counters.requests += 1
-        reply_bytes = None
-        match end:
-            case Done(Answered(Reply(body=body))):
-                reply_bytes = len(body)
-            case Failed():
-                counters.failures += 1
-        if call.has_waited:
+        if isinstance(end, Failed):
+            counters.failures += 1
+        elif call.has_waited:
             counters.cold += 1
         else:
             counters.hits += 1
+        match end:
+            case Done(Answered(Reply(body=body))):
+                reply_bytes: int | None = len(body)
+            case _:
+                reply_bytes = None
         self._metrics.api_request(path, status_of(end).name, ms, request_bytes, reply_bytes)
 
 
@@ -99,7 +105,8 @@ class MeshPort(grpc.GenericRpcHandler):  # type: ignore[misc]
         try:
             request = internal.to_request(metadata)
         except internal.NotAPeer as error:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+            refused = Refused(Verdict.VERSION, self._plane.me, text=str(error))
+            return await answer(Failed(VerdictError(refused)), context, _ANSWER)
         call = UnaryCall(self._plane, path, body, metadata, context.time_remaining())
         end = await self._plane.serve(request, call)
         return await answer(end, context, _ANSWER + _WAITED if call.has_waited else _ANSWER)

@@ -33,8 +33,8 @@ class Counters:
     """What happened since the start; whoever sees it happen adds one."""
 
     requests: int = _count("meshd_requests", "Inference requests from clients")
-    hits: int = _count("meshd_hits", "Requests from clients that waited for no load")
-    cold: int = _count("meshd_cold", "Requests from clients that waited for a load")
+    hits: int = _count("meshd_hits", "Requests from clients that were answered without waiting for a load")
+    cold: int = _count("meshd_cold", "Requests from clients that were answered after waiting for a load")
     failures: int = _count("meshd_failures", "Requests from clients that ended without an answer of the runtime")
     flows: int = _count("meshd_flows", "Requests whose way was decided step by step")
     forwarded: int = _count("meshd_forwarded", "Requests passed to another instance")

@@ -52,6 +52,7 @@ class Witness:
                 counters.load_failures += 1
             case Rule.UNLOAD:
                 counters.unload_attempt_failures += 1
+                counters.unload_failures += _whole(reason, "attempts") > self._node.settings.unload_retries
         if reason.rule not in _QUIET:
             level = logging.WARNING if reason.rule in (Rule.FAIL, Rule.UNLOAD) else logging.INFO
             _log.log(level, "%s %s -> %s: %s", reason.rule, reason.model, reason.chosen, reason.cause)

@@ -40,8 +40,15 @@ from meshd.plane.methods import Methods
 from meshd.plane.splice import Malformed, inject
 from meshd.spi import RuntimeReply
 
-CHANNEL_ERRORS = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-"""What a call ends with when the connection, and not the other side, ended it."""
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.max_metadata_size", 64 << 10),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+)
+"""How an instance connects to another one."""
 
 CLOSE_GRACE_S = 30
 """Calls to an instance that is gone from the table have this long to end."""
@@ -98,14 +105,6 @@ class PythonPlane:
         self._peers: dict[str, Peer] = {}
         self._channels: dict[str, Any] = {}  # by address, for as long as an instance has it
         self._outstanding: dict[str, int] = {}
-        self._options = (
-            ("grpc.max_receive_message_length", -1),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.enable_http_proxy", 0),
-            ("grpc.max_metadata_size", 64 << 10),
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 2000),
-        )
         self._closing: set[asyncio.Task[None]] = set()
         self._core: Core | None = None
         self.metrics = metrics
@@ -161,7 +160,7 @@ class PythonPlane:
             return None
         channel = self._channels.get(peer.address)
         if channel is None:
-            channel = self._channels[peer.address] = grpc.aio.insecure_channel(peer.address, options=self._options)
+            channel = self._channels[peer.address] = grpc.aio.insecure_channel(peer.address, options=CHANNEL_OPTIONS)
         return channel
 
     # -- requests --------------------------------------------------------------------------------------
@@ -173,14 +172,11 @@ class PythonPlane:
         self.calls_begun += 1
         try:
             route = self._routes.get(request.model)
-            if route is None:
-                return await self._core.run(request, call)
-            met = await self._straight(route, request, call)
-            if met is None:
-                return await self._core.run(request, call)
-            if isinstance(met.outcome, Answered):
+            met = await self._straight(route, request, call) if route is not None else None
+            if met is not None and isinstance(met.outcome, Answered):
                 return Done(met.outcome)
-            return await self._core.run(_with(request, met), call)
+            self.metrics.counters.flows += 1
+            return await self._core.run(request if met is None else _with(request, met), call)
         finally:
             self.open_calls -= 1
 
@@ -235,17 +231,20 @@ def _with(request: Request, met: Met) -> Request:
 class UnaryCall:
     """One unary call: its path, body and metadata, kept until it is answered, so that it can be sent again."""
 
-    __slots__ = ("_body", "_deadline", "_loop", "_metadata", "_path", "_plane", "has_waited")
+    __slots__ = ("_body", "_deadline", "_loop", "_metadata", "_path", "_plane", "_tries", "_waits_since", "has_waited")
 
     def __init__(self, plane: PythonPlane, path: str, body: bytes, metadata: Metadata, timeout_s: float | None) -> None:
         self._plane, self._path, self._body, self._metadata = plane, path, body, metadata
         self.has_waited = False
+        self._waits_since: float | None = None
+        self._tries = 0
         self._loop = asyncio.get_running_loop()
         self._deadline = None if timeout_s is None else self._loop.time() + timeout_s
 
     def waits(self) -> None:
-        """The request waits for a load, here or elsewhere: a cold start."""
+        """The request begins to wait for a load here: a cold start."""
         self.has_waited = True
+        self._waits_since = self._loop.time()
 
     def _left_s(self) -> float | None:
         return None if self._deadline is None else max(0.0, self._deadline - self._loop.time())
@@ -256,6 +255,7 @@ class UnaryCall:
         copy = plane.copies.begin(step.model, step.gen)
         if copy is None:
             return Refused(Verdict.NOT_HERE, plane.me)
+        self._try(step.model)
         plane.sent(plane.me)
         began, code = self._loop.time(), "OK"
         try:
@@ -283,6 +283,7 @@ class UnaryCall:
         if channel is None:
             return Unreachable("not known any more")
         metadata = for_peer(self._metadata) + internal.to_metadata(step.request, plane.key)
+        self._try(step.request.model)
         plane.sent(step.instance)
         plane.metrics.counters.forwarded += 1
         try:
@@ -297,11 +298,20 @@ class UnaryCall:
             refused = internal.from_trailers(trailers)
             if refused is not None:
                 return refused
-            if error.code() in CHANNEL_ERRORS and not _is_answer(error):
+            if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED and not _is_answer(error):
                 return Unreachable(error.details() or "connection lost")
             return self._failed(error, is_prefixed=True)
         finally:
             plane.returned(step.instance)
+
+    def _try(self, model: str) -> None:
+        """One more try begins; what was waited for is over."""
+        metrics = self._plane.metrics
+        metrics.counters.retries += self._tries > 0
+        self._tries += 1
+        if self._waits_since is not None:
+            metrics.cache_miss.observe((self._loop.time() - self._waits_since) * 1000, model)
+            self._waits_since = None
 
     def _note_wait(self, trailers: Iterable[tuple[str, str | bytes]]) -> None:
         if any(name == internal.WAITED for name, _ in trailers):
@@ -320,5 +330,6 @@ class UnaryCall:
 
 
 def _is_answer(error: grpc.aio.AioRpcError) -> bool:
-    """Whether another instance sent this error; its own always carry a mark in the trailers."""
+    """Whether an instance of this mesh sent this error and not the connection, or somebody else at its address: an
+    instance marks all it sends."""
     return any(name == internal.ANSWER for name, _ in error.trailing_metadata() or ())
