@@ -7,15 +7,17 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
 
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from meshcore.events import DrainAsked, Idled, InstancesSeen, RegistrySeen
+from meshcore.errors import BadRecord
+from meshcore.events import DrainAsked, Event, Idled, InstancesSeen, RegistrySeen
 from meshcore.me import Me
 from meshcore.node import Node
+from meshcore.records import InstanceRecord
 from meshcore.rules import Rules
 from meshd import web
 from meshd.api import Management, ModelMeshApi
@@ -26,15 +28,16 @@ from meshd.external import InferencePort, MeshPort
 from meshd.mesh_api import MeshApi
 from meshd.metrics import Metrics
 from meshd.plane.methods import Methods
-from meshd.plane.peer_calls import PeerCall
+from meshd.plane.peer_calls import PeerCall, who_answers
 from meshd.plane.python import PythonPlane
-from meshd.records import Keys, Records, cluster_key, follow, follow_session
+from meshd.records import Keys, Reach, Records, cluster_key, follow, follow_session
 from meshd.reflect import reflect
 from meshd.selfsigned import server_context
-from meshd.servers import bound_server
+from meshd.servers import bound_server, check_port
 from meshd.spi import RuntimeClient
 from meshd.store.base import Session, Store, StoreError
 from meshd.store.connect import open_store, parse_kv_store
+from meshd.store.memory import MemoryHub
 from meshd.v1 import MeshV1
 from meshd.witness import Witness
 from protos import meshd_internal_pb2_grpc, meshd_pb2_grpc
@@ -57,12 +60,14 @@ class StartError(Exception):
 
 
 class App:
-    """One instance. ``stop`` set from outside ends it in order."""
+    """One instance. ``stop`` set from outside ends it in order; ``hub`` is what instances in one process share where
+    the store is memory."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    def __init__(self, config: Config, hub: MemoryHub | None = None) -> None:
+        self._config, self._hub = config, hub
         self.stop = asyncio.Event()
         self._missing = ["startup"]
+        self._reach = Reach()
         self._stopped = asyncio.Event()  # the last thing to be set: containers beside this one wait for it
         self._deregistered = asyncio.Event()
         self._failure: BaseException | None = None
@@ -71,28 +76,28 @@ class App:
     async def run(self) -> None:
         """Start, serve until ``stop``, end. Raises StartError, ListenError, RuntimeUnusable, StoreError."""
         async with contextlib.AsyncExitStack() as ending:
-            ending.callback(self._stopped.set)
             await self._serve(ending)
 
     async def _serve(self, ending: contextlib.AsyncExitStack) -> None:
         config, clock, rng = self._config, Clock(), Random(secrets.randbits(64))
         metrics = Metrics(config.metrics.has_full_names, config.metrics.is_per_model)
         await self._open_probes(ending)
+        self._check_ports()
         store_config = parse_kv_store(config.kv_store)
         for warning in store_config.warnings:
             _log.warning(warning)
-        store = open_store(store_config, rng)
+        store = open_store(store_config, rng, self._hub)
         ending.push_async_callback(store.close)
         await store.check(STORE_LIMIT_S)
         keys = Keys(store_config.root_prefix, config.kv_prefix, config.service_name)
-        await self._check_alone(store, keys)
+        key = await cluster_key(store, keys, secrets.token_bytes(32))
+        await self._check_alone(store, keys, key)
         runtime = RuntimeClient(
             config.runtime_targets, config.serving_target, max_message_bytes=config.max_message_bytes,
             min_churn_age_ms=config.min_churn_age_ms,
         )  # fmt: skip
         ending.push_async_callback(runtime.close)
         info = await self._unless_stopped(runtime.start())
-        key = await cluster_key(store, keys, secrets.token_bytes(32))
         session = await ending.enter_async_context(store.session(SESSION_TTL_S))
 
         bind = config.bind
@@ -111,20 +116,26 @@ class App:
         )  # fmt: skip
         plane.serve_for(driver)
         ending.push_async_callback(driver.close)
-        await self._follow(ending, store, keys, session, driver, rng)
+        held: list[Event] = []
+        tell: Callable[[Event], None] = held.append
+        await self._follow(ending, store, keys, session, lambda event: tell(event), rng)
 
         management = Management(driver, plane)
         meshd_internal_pb2_grpc.add_MeshServicer_to_server(MeshApi(node, management, key), mesh_server)
         mesh_server.add_generic_rpc_handlers((MeshPort(plane),))
-        meshd_pb2_grpc.add_MeshServicer_to_server(MeshV1(node, management, config, store_config), server)
+        meshd_pb2_grpc.add_MeshServicer_to_server(MeshV1(node, management, config, store_config, self._reach), server)
         healthy = await self._add_health(server)
         inference = InferencePort(plane, metrics, time.monotonic, config.logs_each_request)
         server.add_generic_rpc_handlers((ModelMeshApi(management), inference))
+        await self._open_metrics(ending, witness, metrics)
+        # With its first step the node says in the store where it is: from then on it has to answer there.
+        while held:
+            driver.feed(held.pop(0))
+        tell = driver.feed
         await mesh_server.start()
         ending.push_async_callback(mesh_server.stop, LAST_CALLS_S)
         await server.start()
         ending.push_async_callback(server.stop, LAST_CALLS_S)
-        await self._open_metrics(ending, witness, metrics)
         self._missing.clear()
         _log.info("%s is ready on port %d, for other instances on %d", me.instance, port, mesh_port)
         await self._stop_or_failure()
@@ -145,32 +156,36 @@ class App:
             version=config.version, build=config.service_version, replica_set=config.instance_id[:6],
         )  # fmt: skip
 
-    async def _check_alone(self, store: Store, keys: Keys) -> None:
-        """Refuse an instance id that another process answers under."""
-        found = await store.read(keys.instances + self._config.instance_id)
-        if not found.pairs:
-            return
-        from meshcore.records import InstanceRecord  # only here: everything else reads records through the view
+    def _check_ports(self) -> None:
+        """Fail before the store and the runtime are waited for, not after. Raises ListenError."""
+        config = self._config
+        check_port("MM_MESH_PORT", config.bind, config.mesh_port)
+        check_port("MM_SVC_GRPC_PORT", config.bind, config.external_port)
+        if config.metrics.is_on:
+            check_port("MM_METRICS", config.bind, config.metrics.port)
 
-        address = InstanceRecord.decode(found.pairs[0].value, found.pairs[0].key).address
-        with contextlib.suppress(OSError, TimeoutError, ValueError):
-            host, _, port = address.rpartition(":")
-            async with asyncio.timeout(PEER_TRY_S):
-                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-            writer.close()
-            raise StartError(
-                f"another process answers as instance {self._config.instance_id} at {address}; "
-                "stop it, or set MM_INSTANCE_ID to another name"
-            )
+    async def _check_alone(self, store: Store, keys: Keys, key: bytes) -> None:
+        """Refuse an instance id that another process answers under."""
+        instance = self._config.instance_id
+        found = await store.read(keys.instances + instance)
+        for pair in found.pairs:
+            with contextlib.suppress(BadRecord):  # no instance of ours wrote that
+                address = InstanceRecord.decode(pair.value, pair.key).address
+                if address and await who_answers(address, key, PEER_TRY_S) == instance:
+                    raise StartError(
+                        f"another process answers as instance {instance} at {address}; "
+                        "stop it, or set MM_INSTANCE_ID to another name"
+                    )
 
     async def _follow(
-        self, ending: contextlib.AsyncExitStack, store: Store, keys: Keys, session: Session, driver: Driver, rng: Random
-    ) -> None:
-        """Have the node told of the store, and wait until it knows all that stands there now."""
+        self, ending: contextlib.AsyncExitStack, store: Store, keys: Keys, session: Session,
+        tell: Callable[[Event], None], rng: Random,
+    ) -> None:  # fmt: skip
+        """Have ``tell`` told of the store from now on, and wait until it knows all that stands there now."""
         instances, models = asyncio.Event(), asyncio.Event()
-        self._watch(follow(store, keys.instances, InstancesSeen, driver.feed, instances, rng))
-        self._watch(follow(store, keys.registry, RegistrySeen, driver.feed, models, rng))
-        self._watch(follow_session(session, driver.feed))
+        self._watch(follow(store, keys.instances, InstancesSeen, tell, instances, self._reach, rng))
+        self._watch(follow(store, keys.registry, RegistrySeen, tell, models, self._reach, rng))
+        self._watch(follow_session(session, tell))
         ending.push_async_callback(self._end_background)
         await self._unless_stopped(instances.wait())
         await self._unless_stopped(models.wait())
@@ -260,7 +275,8 @@ class App:
         try:
             await asyncio.wait((stop, task), return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                raise StartError("stopped before it was ready") from self._failure
+                why = f": {self._failure}" if self._failure is not None else ""
+                raise StartError(f"stopped before it was ready{why}") from self._failure
             return task.result()
         finally:
             stop.cancel()

@@ -99,9 +99,29 @@ def _seen(model: str, key: str, snapshot: Snapshot) -> Seen:
     return Seen(model, pair.value, pair.mod) if pair else Seen(model, None, snapshot.revision)
 
 
+class Reach:
+    """Whether all that is followed in the store can be followed at present."""
+
+    def __init__(self) -> None:
+        self._away: set[str] = set()
+
+    def __bool__(self) -> bool:
+        return not self._away
+
+    def lost(self, prefix: str, why: str) -> None:
+        """What is under ``prefix`` cannot be followed any more."""
+        _log.warning("the store is away: %s", why)
+        self._away.add(prefix)
+
+    def found(self, prefix: str) -> None:
+        """It can again."""
+        _log.info("the store is back")
+        self._away.discard(prefix)
+
+
 async def follow(
     store: Store, prefix: str, event: type[RegistrySeen] | type[InstancesSeen], feed: Callable[[Event], None],
-    is_known: asyncio.Event, rng: Random,
+    is_known: asyncio.Event, reach: Reach, rng: Random,
 ) -> None:  # fmt: skip
     """Keep the node told of everything under ``prefix``; ``is_known`` is set after the first snapshot."""
     cut = len(prefix)
@@ -119,8 +139,7 @@ async def follow(
 
     await mirror(
         store, prefix, on_snapshot, on_change,
-        on_unavailable=lambda why: _log.warning("the store is away: %s", why),
-        on_available=lambda: _log.info("the store is back"),
+        on_unavailable=lambda why: reach.lost(prefix, why), on_available=lambda: reach.found(prefix),
         rng=rng,
     )  # fmt: skip
 

@@ -16,6 +16,7 @@ from meshd.codes import TO_GRPC, TO_NUMBER
 from meshd.config import Config
 from meshd.listing import ListGone, Listing
 from meshd.messages import instance_message, model_message
+from meshd.records import Reach
 from meshd.store.connect import StoreConfig
 from protos import meshd_pb2 as wire
 from protos import meshd_pb2_grpc as stubs
@@ -29,8 +30,11 @@ AT_ONCE = 128
 class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
     """Answers for the whole mesh from what this instance knows."""
 
-    def __init__(self, node: Node, management: Management, config: Config, store: StoreConfig) -> None:
-        self._node, self._management, self._config, self._store = node, management, config, store
+    def __init__(
+        self, node: Node, management: Management, config: Config, store: StoreConfig, reach: Reach
+    ) -> None:
+        self._node, self._management, self._config = node, management, config
+        self._store, self._reach = store, reach
         self._listing = Listing(node)
 
     async def Info(self, request: Any, context: Any) -> Any:
@@ -38,8 +42,8 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
         me = self._node.identity
         return wire.InfoResponse(
             version=me.build, instance=me.instance, service=self._config.service_name, data_plane=me.data_plane,
-            start_ms=me.start_ms, store="memory" if self._store.etcd is None else "etcd", store_available=True,
-            revision=self._node.view.revision, phase=self._node.publisher.phase, methods=METHODS,
+            start_ms=me.start_ms, store="memory" if self._store.etcd is None else "etcd",
+            store_available=bool(self._reach), revision=self._node.view.revision, phase=self._node.publisher.phase, methods=METHODS,
         )  # fmt: skip
 
     async def Register(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
@@ -82,22 +86,30 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
 
     async def _each(self, requests: AsyncIterator[Any], work: Callable[[int, Any], Any]) -> AsyncIterator[Any]:
         """The results in the order of the requests, up to AT_ONCE of them under way."""
-        under_way: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue(AT_ONCE)
+        under_way: asyncio.Queue[asyncio.Task[Any]] = asyncio.Queue()
+        places = asyncio.Semaphore(AT_ONCE)
+        tasks: set[asyncio.Task[Any]] = set()
 
         async def read() -> None:
             index = 0
             async for request in requests:
-                await under_way.put(asyncio.create_task(work(index, request)))
+                await places.acquire()
+                task = asyncio.create_task(work(index, request))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+                under_way.put_nowait(task)
                 index += 1
-            await under_way.put(None)
 
         reading = asyncio.create_task(read())
+        reading.add_done_callback(under_way.put_nowait)
         try:
-            while (task := await under_way.get()) is not None:
+            while (task := await under_way.get()) is not reading:
                 yield await task
+                places.release()
             await reading
         finally:
-            reading.cancel()
+            for task in (reading, *tasks):  # nobody would hear of these
+                task.cancel()
 
     async def GetModel(self, request: Any, context: Any) -> Any:
         """One model, or NOT_FOUND."""
