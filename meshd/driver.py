@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
@@ -61,6 +61,8 @@ from meshcore.events import (
 )
 from meshcore.node import Node
 from meshcore.units import NEVER
+
+_log = logging.getLogger(__name__)
 
 
 class Runtime(Protocol):
@@ -126,7 +128,6 @@ class Driver:
         self._waiting: dict[tuple[str, int], list[asyncio.Future[MeshError | None]]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at = NEVER
-        self._failure: BaseException | None = None
 
     async def close(self) -> None:
         """End everything under way."""
@@ -188,7 +189,12 @@ class Driver:
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (defect := task.exception()) is not None:
+            _log.error("a command has no answer", exc_info=defect)
 
     async def _answer(self, asked: Coroutine[Any, Any, Event]) -> None:
         self.feed(await asked)
@@ -261,7 +267,8 @@ class Driver:
 
     async def _loaded(self, step: AwaitLoaded) -> Settled | TimedOut:
         settled: asyncio.Future[MeshError | None] = self._loop.create_future()
-        waiting = self._waiting.setdefault((step.model, step.gen), [])
+        copy = step.model, step.gen
+        waiting = self._waiting.setdefault(copy, [])
         waiting.append(settled)
         try:
             async with asyncio.timeout(step.deadline_ms / 1000):
@@ -269,5 +276,6 @@ class Driver:
         except TimeoutError:
             return TimedOut()
         finally:
-            with contextlib.suppress(ValueError):
-                waiting.remove(settled)
+            waiting.remove(settled)
+            if not waiting and self._waiting.get(copy) is waiting:
+                del self._waiting[copy]
