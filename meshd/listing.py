@@ -80,8 +80,8 @@ class Listing:
 def _parse(token: str) -> tuple[int, int]:
     try:
         number, at = json.loads(base64.urlsafe_b64decode(token))
-        return int(number), int(at)
-    except (ValueError, TypeError) as error:
+        return int(number), max(0, int(at))
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ListGone from error
 
 
