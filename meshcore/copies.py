@@ -220,6 +220,15 @@ class Copies:
             self._remove(entry, cause)
             self.pump()
 
+    def reprioritise(self, entry: Entry, record: ModelRecord) -> None:
+        """The registration may say otherwise by now what the copy is worth."""
+        if (entry.priority, entry.is_pinned) == (record.priority, record.is_pinned):
+            return
+        evicted = self.cache.reprioritise(entry, record.priority, record.is_pinned, self._around.now)
+        if evicted:
+            self._evict(evicted, f"{entry.model} is not pinned any more")
+            self.pump()
+
     def _remove(self, entry: Entry, cause: str) -> None:
         why = self._around.explain(Reason(Rule.REMOVE, entry.model, self._around.me, cause))
         self._leave(entry, self.cache.remove(entry), why)

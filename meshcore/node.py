@@ -236,6 +236,8 @@ class Node:
             return  # most models: registered, loaded nowhere
         record = self.record_or_none(model)
         if record is not None and (entry is None or _is_of(entry, record)):
+            if entry is not None:
+                self.copies.reprioritise(entry, record)
             self._heal(model, record)
         elif entry is not None and model not in self.bad:
             self.copies.remove(model, "registered as another" if record is not None else "unregistered")
