@@ -298,7 +298,6 @@ class Node:
         if self._is_stopping and not len(self.writer):
             self._is_stopping = False
             self.emit(Stop())
-            return
         if self.publisher.next_wake() > self.now:
             return
         value = self.own_record().encode()
