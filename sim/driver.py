@@ -66,7 +66,7 @@ Waits = Generator[simpy.Event, Any, Any]
 """A part of a simpy process; what it returns is said where it is used."""
 
 
-class Gate(simpy.Event):  # type: ignore[misc]
+class Gate(simpy.Event):
     """Lets go on who waits for it, at once: before any other timer of the instant at which it opens."""
 
     def open(self, value: object) -> None:
@@ -149,10 +149,10 @@ class Driver:
 
     def take_usage(self) -> int:
         """Before every decision the node hears what the plane served; the instant of the decision."""
-        now = self._start_ms + self._env.now
+        now = self._start_ms + int(self._env.now)
         if usages := self._plane.drain_usage():
             self._execute(self.node.step(Used(usages), now))
-        return int(now)
+        return now
 
     def _execute(self, commands: list[Command]) -> None:
         for command in commands:

@@ -10,7 +10,6 @@ import numpy as np
 from meshcore.asks import Answered, Done, Failed, RuntimeFailed
 from meshcore.commands import Command, Load, Unload
 from meshcore.reasons import Rule
-from sim.trip import Trip
 
 LEFT = "CLIENT_LEFT"
 """What a request counts as whose client went away; the others that fail count under their status."""
@@ -89,14 +88,16 @@ class Measure:
         if arrival >= self._from_ms:
             self._answer(instance, Cause.FORWARDED if is_forwarded else Cause.LOCAL, end - arrival)
 
-    def ended(self, instance: str, arrival: float, end: float, trip: Trip, how: Done | Failed) -> None:
+    def ended(
+        self, instance: str, arrival: float, end: float, has_waited: bool, is_forwarded: bool, how: Done | Failed
+    ) -> None:
         """A request that the core was asked about is over."""
         if arrival < self._from_ms:
             return
         match how:
             case Done(Answered()):
-                warm = Cause.FORWARDED if trip.is_forwarded else Cause.LOCAL
-                self._answer(instance, Cause.COLD if trip.has_waited else warm, end - arrival)
+                warm = Cause.FORWARDED if is_forwarded else Cause.LOCAL
+                self._answer(instance, Cause.COLD if has_waited else warm, end - arrival)
             case Done(RuntimeFailed(code)):
                 self._fail(code)
             case Failed(error):

@@ -40,7 +40,9 @@ class Book(Protocol):
     def answered(self, instance: str, arrival: float, end: float, is_forwarded: bool) -> None:
         """A copy that was ready answered."""
 
-    def ended(self, instance: str, arrival: float, end: float, trip: Trip, how: Done | Failed) -> None:
+    def ended(
+        self, instance: str, arrival: float, end: float, has_waited: bool, is_forwarded: bool, how: Done | Failed
+    ) -> None:
         """A request that the core was asked about is over."""
 
     def left(self, instance: str, arrival: float) -> None:
@@ -211,7 +213,8 @@ class Mesh:
     def _until_over(self, entry: Instance, arrival: float, trip: Trip, ends: Ends) -> Generator[simpy.Event, Any, None]:
         try:
             how = yield from ends
-            self._book.ended(entry.name, arrival, max(arrival, self.env.now), trip, how)
+            end = max(arrival, self.env.now)
+            self._book.ended(entry.name, arrival, end, trip.has_waited, trip.is_forwarded, how)
         except simpy.Interrupt:
             self._book.left(entry.name, arrival)
         self._open -= 1

@@ -49,7 +49,7 @@ class ModelServer:
         return self._load(command, gate)
 
     def _load(self, command: Load, gate: Gate) -> Generator[simpy.Event, Any, Loaded | LoadFailed]:
-        takes_ms, answer = load_answer(self._ways, self._instance, command, self._env.now)
+        takes_ms, answer = load_answer(self._ways, self._instance, command, int(self._env.now))
         self._env.timeout(takes_ms).callbacks.append(lambda _: gate.open(answer))
         given: Loaded | LoadFailed = yield gate
         del self._loads[command.model, command.gen]

@@ -24,7 +24,7 @@ class Delays(Protocol):
     def watch_ms(self, instance: str) -> int: ...
 
 
-Later = Callable[[int, Callable[[], None]], None]
+Later = Callable[[int, Callable[[], None]], object]
 """Have something done in so many milliseconds."""
 
 
