@@ -50,10 +50,11 @@ class Setting:
 SETTINGS = (
     Setting("MM_SERVICE_NAME", "service_name", matching(r"[^/\s]+", "a name without / and blanks"), None,
             "name of the mesh; its instances find each other by it", aliases=("TAS_SERVICE_NAME",)),
-    Setting("MM_INSTANCE_ID", "instance_id", matching(r"[^,/\s]+", "an id without commas, / and blanks"), "",
+    Setting("MM_INSTANCE_ID", "instance_id",
+            matching(r"[!-+\-.0-~]+", "an id of ASCII characters without commas, / and blanks"), "",
             "id of this instance; unset: the last 12 characters of WKUBE_POD_NAME, else meshd-<host name>-<random>"),
     Setting("MM_SVC_GRPC_PORT", "external_port", PORT_OR_ANY, "8033",
-            "port for clients, inference and management; 0: none", "port", ("TAS_SVC_GRPC_PORT",)),
+            "port for clients, inference and management; 0: any that is free", "port", ("TAS_SVC_GRPC_PORT",)),
     Setting("MM_SVC_GRPC_MAX_MSG_SIZE", "max_message_bytes", whole(1, FRAME), "16777216",
             "largest message that is taken from clients, peers and the runtime", "bytes"),
     Setting("MM_MESH_PORT", "mesh_port", PORT_OR_ANY, "8080", "port for other instances; 0: any that is free", "port"),
