@@ -30,9 +30,7 @@ AT_ONCE = 128
 class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
     """Answers for the whole mesh from what this instance knows."""
 
-    def __init__(
-        self, node: Node, management: Management, config: Config, store: StoreConfig, reach: Reach
-    ) -> None:
+    def __init__(self, node: Node, management: Management, config: Config, store: StoreConfig, reach: Reach) -> None:
         self._node, self._management, self._config = node, management, config
         self._store, self._reach = store, reach
         self._listing = Listing(node)
@@ -43,7 +41,8 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
         return wire.InfoResponse(
             version=me.build, instance=me.instance, service=self._config.service_name, data_plane=me.data_plane,
             start_ms=me.start_ms, store="memory" if self._store.etcd is None else "etcd",
-            store_available=bool(self._reach), revision=self._node.view.revision, phase=self._node.publisher.phase, methods=METHODS,
+            store_available=bool(self._reach), revision=self._node.view.revision,
+            phase=self._node.publisher.phase, methods=METHODS,
         )  # fmt: skip
 
     async def Register(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:

@@ -25,6 +25,9 @@ MOST_TRIED = 8
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 
+_KINDS = {kind.value: kind for kind in (Kind.HIT, Kind.LOAD)}
+
+
 class NotAPeer(Exception):
     """A call on the mesh port that no instance of this service makes, or one of another version."""
 
@@ -63,7 +66,7 @@ def to_request(metadata: Iterable[tuple[str, str | bytes]]) -> Request:
         tried = json.loads(headers.get("mm-i-tried-bin", b"[]"))
         return Request(
             model=_bytes(headers["mm-i-model-bin"]).decode(),
-            kind=Kind(str(headers["mm-i-kind"])),
+            kind=_KINDS[str(headers["mm-i-kind"])],
             tried=tuple((str(instance), int(load_ts)) for instance, load_ts in tried),
             targets=tuple(str(target) for target in json.loads(headers.get("mm-i-targets-bin", b"[]"))),
             origin=str(headers["mm-i-from"]),
