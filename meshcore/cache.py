@@ -199,10 +199,6 @@ class Cache:
         self.buffer.unload_lost(units)
         return self._shrink(now, is_redundant)
 
-    def unload_regained(self, units: int) -> None:
-        """The runtime gave ``units`` back that counted as lost."""
-        self.buffer.unload_regained(units)
-
     # -- eviction ----------------------------------------------------------------------------------
 
     def _plan(self, entry: Entry, growth: int, last_used: int, now: int, is_redundant: IsRedundant | None) -> Plan:

@@ -161,10 +161,6 @@ class UnloadBuffer:
         self.unloading -= units
         self._lost += units
 
-    def unload_regained(self, units: int) -> None:
-        """Memory counted as lost came back after all."""
-        self._lost -= units
-
     def _pay(self, units: int) -> None:
         paid = min(units, self.deficit)
         self.deficit -= paid

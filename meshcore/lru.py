@@ -58,7 +58,3 @@ class Lru:
     def ascending(self) -> Iterator[tuple[str, int]]:
         """(key, last use), the least recent first; nothing may change meanwhile."""
         return ((key, last_used) for last_used, _, key in self._order)
-
-    def descending(self) -> Iterator[tuple[str, int]]:
-        """(key, last use), the most recent first; nothing may change meanwhile."""
-        return ((key, last_used) for last_used, _, key in reversed(self._order))

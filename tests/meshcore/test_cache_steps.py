@@ -95,11 +95,6 @@ class CacheSteps(RuleBasedStateMachine):
         due, _ = self.due(None, 0, size, None)
         self.gone(self.cache.unload_lost(size, self.now), due)
 
-    @precondition(lambda self: self.lost)
-    @rule()
-    def regain_an_unload(self) -> None:
-        self.cache.unload_regained(self.lost.pop())
-
     @precondition(lambda self: self.cache.entries)
     @rule(data=st.data(), age=ages, in_flight=st.integers(0, 1))
     def use(self, data: st.DataObject, age: int, in_flight: int) -> None:

@@ -174,20 +174,16 @@ def test_a_copy_smaller_than_predicted_pays_a_deficit_back() -> None:
     assert sums(buffer) == (100, 0, 10, 82, 0)
 
 
-def test_memory_that_never_comes_back_is_capacity_lost_until_it_does() -> None:
+def test_memory_that_never_comes_back_is_capacity_lost() -> None:
     buffer = UnloadBuffer(100, 10)
     buffer.grow(30)
     buffer.claim(30)
     buffer.removed(30)
     buffer.unload_lost(30)
     assert sums(buffer) == (70, 0, 10, 0, 0)
-    buffer.unload_regained(30)
-    assert sums(buffer) == (100, 0, 10, 0, 0)
 
 
 def test_some_capacity_is_always_left() -> None:
     buffer = UnloadBuffer(100, 10)
     buffer.unload_lost(100)
     assert buffer.capacity == 1
-    buffer.unload_regained(100)
-    assert buffer.capacity == 100
