@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from sim.scenario import Scenario
+from sim.workloads import REGISTRY
 
 
 class ScenarioError(Exception):
@@ -66,8 +67,10 @@ def parse_scenario(text: str, name: str) -> Scenario:
 def _problems(error: ValidationError) -> Iterator[str]:
     """Unknown keys first: one is often the reason why another is missing."""
     for item in sorted(error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden"):
-        where = ".".join(str(part) for part in item["loc"])
+        where = ".".join(_place(item["loc"]))
         match item["type"]:
+            case "union_tag_invalid":
+                yield f"{where}.workload: {item['ctx']['tag']!r} must be one of {', '.join(REGISTRY)}"
             case "extra_forbidden":
                 yield f"{where}: {_unknown(item['loc'])}"
             case "missing":
@@ -88,9 +91,17 @@ def _bounds(message: str) -> str:
     )
 
 
+def _place(loc: tuple[int | str, ...]) -> list[str]:
+    """Where something is in the file. In pydantic's words the way into the traffic has its workload's name in it."""
+    parts = [str(part) for part in loc]
+    return [*parts[:1], *parts[2:]] if parts[:1] == ["traffic"] else parts
+
+
 def _unknown(loc: tuple[int | str, ...]) -> str:
     model: type[BaseModel] = Scenario
     for part in loc[:-1]:
+        if loc[0] == "traffic" and part in REGISTRY:
+            model = REGISTRY[str(part)]
         field = model.model_fields.get(str(part))
         model = _model_in(field.annotation) or model if field else model
     near = get_close_matches(str(loc[-1]), model.model_fields, n=1)

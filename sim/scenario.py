@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model, 
 from meshcore.settings import Settings
 from sim.amounts import Bytes
 from sim.workloads import Workload
+from sim.workloads.recorded import Recorded
 
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -148,6 +149,9 @@ class Scenario(BaseModel):
         if self.warmup_s >= self.duration_s:
             raise ValueError(f"warmup_s: {self.warmup_s:g} must be less than duration_s, {self.duration_s:g}")
         models, instances = self.model_ids(), self.instance_ids()
+        if isinstance(self.traffic, Recorded):
+            _check_numbers("models", self.traffic.models, len(models))
+            _check_numbers("instances", self.traffic.instances or [], len(instances))
         for number, failure in enumerate(self.failures):
             where = f"failures.{number}"
             if failure.model not in models:
@@ -171,3 +175,9 @@ class Scenario(BaseModel):
     def core_settings(self) -> Settings:
         """The numbers that the rules go by."""
         return Settings(**self.settings.model_dump())
+
+
+def _check_numbers(name: str, numbers: list[int], count: int) -> None:
+    for at, number in enumerate(numbers):
+        if number >= count:
+            raise ValueError(f"traffic.{name}.{at}: {number} must be less than {name}.count, {count}")

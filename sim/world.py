@@ -20,6 +20,7 @@ from sim.plane import Server
 from sim.reading import ScenarioError
 from sim.scenario import Scenario
 from sim.ways import ScenarioWays, model_sizes, service_times
+from sim.workloads.recorded import Recorded
 
 BARE_TIMEOUTS = 100_000
 
@@ -88,11 +89,14 @@ def build(scenario: Scenario) -> World:
 
 
 def arrivals(scenario: Scenario) -> Iterator[Arrivals]:
-    """The requests of a scenario, each at an instance drawn from all alike."""
-    models, count = scenario.model_ids(), scenario.instances.count
+    """The requests of a scenario, each at the instance that is on record, else at one drawn from all alike."""
+    models, count, traffic = scenario.model_ids(), scenario.instances.count, scenario.traffic
     source = np.random.Generator(np.random.PCG64([scenario.seed, 1]))
-    for instants, numbers in scenario.traffic.arrivals(scenario.seed, len(models), scenario.duration_s * 1000):
-        entries = (source.random(len(instants)) * count).astype(np.int64).tolist()
+    for instants, numbers in traffic.arrivals(scenario.seed, len(models), scenario.duration_s * 1000):
+        if isinstance(traffic, Recorded) and traffic.instances is not None:
+            entries = traffic.instances[: len(instants)]
+        else:
+            entries = (source.random(len(instants)) * count).astype(np.int64).tolist()
         yield instants, [models[number] for number in numbers], entries
 
 

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Discriminator, Tag
+
+from sim.workloads.recorded import Recorded
 from sim.workloads.zipf import Zipf
 
-Workload = Zipf
-"""What ``traffic`` in a scenario may be."""
-
-REGISTRY = {"zipf": Zipf}
+REGISTRY: Mapping[str, type[BaseModel]] = {"recorded": Recorded, "zipf": Zipf}
 """Each workload by the name that ``traffic.workload`` gives it."""
+
+
+def _name(traffic: Any) -> Any:
+    if isinstance(traffic, Mapping):
+        return traffic.get("workload", "zipf")
+    return getattr(traffic, "workload", "zipf")
+
+
+Workload = Annotated[Annotated[Recorded, Tag("recorded")] | Annotated[Zipf, Tag("zipf")], Discriminator(_name)]
+"""What ``traffic`` in a scenario may be."""

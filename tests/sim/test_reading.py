@@ -72,7 +72,19 @@ def test_names_sort_as_they_are_numbered() -> None:
         ),
         (SMALL.replace("size: 10MB", "sizes: [1]"), "a.yaml: models: must have a size for each of the 12 models, not"),
         (SMALL.replace("size: 10MB", ""), "a.yaml: models: must have one of size, sizes and lognormal"),
-        (SMALL.replace("zipf", "zip"), "a.yaml: traffic.workload: 'zip' must be 'zipf'"),
+        (SMALL.replace("zipf", "zip"), "a.yaml: traffic.workload: 'zip' must be one of recorded, zipf"),
+        (
+            SMALL.replace("requests_per_s", "request_per_s"),
+            "a.yaml: traffic.request_per_s: unknown key, did you mean requests_per_s; allowed: ",
+        ),
+        (
+            SMALL.replace("zipf, requests_per_s: 10", "recorded, at_ms: [1.0], models: [12]"),
+            "a.yaml: traffic.models.0: 12 must be less than models.count, 12",
+        ),
+        (
+            SMALL.replace("zipf, requests_per_s: 10", "recorded, at_ms: [1.0], models: [1], instances: [3]"),
+            "a.yaml: traffic.instances.0: 3 must be less than instances.count, 3",
+        ),
         (SMALL.replace("mean_ms: 2", "mean_ms: .nan"), "a.yaml: runtime.service.mean_ms: nan must be a finite number"),
         (SMALL + "warmup_s: 10", "a.yaml: warmup_s: 10 must be less than duration_s, 10"),
         (
