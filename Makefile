@@ -1,0 +1,36 @@
+# Everything here needs python3 (3.11 or newer), make and a package index, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: setup demo test test-all check clean
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "setup: there is no $(PYTHON) here; install Python 3.11 or newer, or name one: make setup PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(f"setup: $(PYTHON) is Python {v[0]}.{v[1]}, and 3.11 or newer is needed; name one: make setup PYTHON=/path/to/python3" if v < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "setup: $(PYTHON) cannot make a virtual environment; on Debian it needs the package python3-venv" >&2; exit 1; }
+	@echo "installing into $(VENV), which takes a minute or two the first time" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[local,onnx,demo,dev]'
+	@touch $@
+
+demo: setup
+	@$(BIN)/python -m demo
+
+test: setup
+	@$(BIN)/python -m pytest --cov
+
+test-all: test check demo
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_architecture.py
+	$(BIN)/python -m protos.generate --check
+
+clean:
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
