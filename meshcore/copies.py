@@ -115,9 +115,9 @@ class Copies:
         entry = self._current(model, gen)
         if entry is None:
             return
-        if error is not None:
-            self.cache.remove(entry)
-            self._release(entry, error)
+        if error is not None:  # deregistered all the same: a store that fell silent may have written it
+            why = self._around.explain(Reason(Rule.REFUSE, model, self._around.me, error.text))
+            self._leave(entry, self.cache.remove(entry), why, error)
             return
         self._around.accepted()
         try:
