@@ -1,1 +1,6 @@
 """The simulator: plays the rules of meshcore in simulated time."""
+
+from sim.reading import ScenarioError, parse_scenario, read_scenario
+from sim.world import Result, Speed, run
+
+__all__ = ["Result", "ScenarioError", "Speed", "parse_scenario", "read_scenario", "run"]

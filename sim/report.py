@@ -1,0 +1,74 @@
+"""A run's summary for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sim.world import Result, Speed
+
+MIB = 1 << 20
+
+
+def as_json(result: Result) -> str:
+    """The summary as JSON: the same bytes for the same scenario."""
+    return json.dumps(result.data, indent=2) + "\n"
+
+
+def as_table(result: Result) -> str:
+    """The summary in aligned columns."""
+    data = result.data
+    failed = ", ".join(f"{count:,} {code}" for code, count in data["failed"].items()) or "0"
+    head = [
+        ("answered", f"{data['answered']:,}"),
+        ("failed", failed),
+        ("hit rate", _percent(data["hit_rate"])),
+        ("cold starts", f"{data['cold_starts']:,}"),
+        ("loads", f"{data['loads']:,}"),
+        ("load failures", f"{data['load_failures']:,}"),
+        ("evictions", f"{data['evictions']:,}"),
+    ]
+    latency = [("latency (ms)", *next(iter(data["latency_ms"].values())))]
+    latency += [(cause, *map(_number, found.values())) for cause, found in data["latency_ms"].items()]
+    instances = [("instance", "models", "MiB", "of", "answered", "hit rate", "loads", "failures", "evictions")]
+    instances += [_instance(row) for row in data["instances"]]
+    return "\n".join("".join(f"{line}\n" for line in aligned(rows)) for rows in (head, latency, instances))
+
+
+def speed_line(speed: Speed) -> str:
+    """How fast this machine simulated."""
+    warm, bare = speed.warm_requests_per_s, speed.simpy_timeouts_per_s
+    return f"{warm:,.0f} warm requests and {bare:,.0f} bare simpy timeouts per second of CPU time"
+
+
+def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Rows as lines: the first column to the left, the others to the right."""
+    table = list(rows)
+    first, *others = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join([name.ljust(first), *(cell.rjust(width) for cell, width in zip(cells, others, strict=True))])
+        for name, *cells in table
+    ]
+
+
+def _instance(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["instance"],
+        f"{row['models']:,}",
+        f"{row['used_bytes'] // MIB:,}",
+        f"{row['capacity_bytes'] // MIB:,}",
+        f"{row['answered']:,}",
+        _percent(row["hit_rate"]),
+        f"{row['loads']:,}",
+        f"{row['load_failures']:,}",
+        f"{row['evictions']:,}",
+    )
+
+
+def _percent(part: float | None) -> str:
+    return "-" if part is None else f"{part * 100:.2f} %"
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
