@@ -31,7 +31,9 @@ def as_table(result: Result) -> str:
     ]
     latency = [("latency (ms)", *next(iter(data["latency_ms"].values())))]
     latency += [(cause, *map(_number, found.values())) for cause, found in data["latency_ms"].items()]
-    instances = [("instance", "models", "MiB", "of", "answered", "hit rate", "loads", "failures", "evictions")]
+    instances: list[tuple[str, ...]] = [
+        ("instance", "models", "MiB", "of", "answered", "hit rate", "loads", "failures", "evictions")
+    ]
     instances += [_instance(row) for row in data["instances"]]
     return "\n".join("".join(f"{line}\n" for line in aligned(rows)) for rows in (head, latency, instances))
 
