@@ -28,21 +28,25 @@ class Histogram:
 
     BUCKETS_PER_DOUBLING = 64
     LEAST_MS = 1e-3
+    FLUSHED_AT = 1 << 16
 
     def __init__(self) -> None:
         self._counts = np.zeros(0, dtype=np.int64)
         self._fresh: list[float] = []
-        self.add: Callable[[float], None] = self._fresh.append
-        """Take in a duration in milliseconds."""
-        self.max_ms = 0.0
+        self._max_ms = 0.0
 
-    def flush(self) -> None:
-        """Sort what is fresh into its buckets; to be called now and then."""
+    def add(self, duration_ms: float) -> None:
+        """Take in one duration."""
+        self._fresh.append(duration_ms)
+        if len(self._fresh) >= self.FLUSHED_AT:
+            self._flush()
+
+    def _flush(self) -> None:
         if not self._fresh:
             return
         durations = np.maximum(np.array(self._fresh), self.LEAST_MS)
         self._fresh.clear()
-        self.max_ms = max(self.max_ms, float(durations.max()))
+        self._max_ms = max(self._max_ms, float(durations.max()))
         buckets = np.floor(np.log2(durations / self.LEAST_MS) * self.BUCKETS_PER_DOUBLING).astype(np.int64)
         counts = np.bincount(buckets, minlength=len(self._counts))
         counts[: len(self._counts)] += self._counts
@@ -50,8 +54,13 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        self.flush()
+        self._flush()
         return int(self._counts.sum())
+
+    @property
+    def max_ms(self) -> float:
+        self._flush()
+        return self._max_ms
 
     def quantile_ms(self, part: float) -> float:
         """The duration that ``part`` of all are not above, to about half a percent; 0 for none."""
@@ -122,13 +131,11 @@ class Measure:
                 tally.load_failures += 1
 
     def _answer(self, instance: str, cause: Cause, took_ms: float) -> None:
-        histogram, tally = self.latency[cause], self.tallies[instance]
-        histogram.add(took_ms)
+        self.latency[cause].add(took_ms)
+        tally = self.tallies[instance]
         tally.answered += 1
         if cause is not Cause.COLD:
             tally.hits += 1
-        if not tally.answered & 0xFFFF:
-            histogram.flush()
 
     def _fail(self, code: str) -> None:
         self.failed[str(code)] = self.failed.get(str(code), 0) + 1

@@ -147,26 +147,29 @@ class Mesh:
                 if choice is not local:
                     self._send(at, model, self.instances[entry], choice)
         while self._open or self._passed_on:
-            self._catch_up(self._next())
+            self._catch_up(self._horizon)
         for plane in planes:
             plane.settle(inf)
 
-    def _next(self) -> float:
-        event_at: float = self.env.peek()
-        return min(event_at, self._passed_on[0][0]) if self._passed_on else event_at
-
     def _catch_up(self, at: float) -> None:
         """Let everything happen that comes before an arrival at ``at``."""
-        while (then := self._next()) <= at:
-            if self.env.peek() > then:
-                self._arrive_elsewhere(*heappop(self._passed_on))
+        env, passed_on = self.env, self._passed_on
+        while True:
+            event_at = env.peek()
+            if passed_on and passed_on[0][0] < event_at:
+                self._horizon = passed_on[0][0]
+                if self._horizon > at:
+                    return
+                self._arrive_elsewhere(*heappop(passed_on))
                 continue
+            self._horizon = event_at
+            if event_at > at:
+                return
             began = process_time()
-            until = min(at, self._passed_on[0][0]) if self._passed_on else at
-            while self.env.peek() <= until:
-                self.env.step()
+            until = min(at, passed_on[0][0]) if passed_on else at
+            while env.peek() <= until:
+                env.step()
             self.eventful_s += process_time() - began
-        self._horizon = then
 
     def _advance(self, at: float) -> None:
         """Let simpy's clock show the millisecond of ``at``, up to which it has nothing more to do."""
@@ -185,13 +188,16 @@ class Mesh:
         if isinstance(choice, Choice):
             trip = Trip(self._network, entry)
             self._ask(at, entry, at, trip, entry.driver.run(Request(model), trip))
-        else:
-            entry.plane.sent(choice)
-            holder = next(held for held in entry.plane.routes[model].holders if held.instance == choice)
-            self._count += 1
-            there = at + self.world.network_ms(entry.name, choice)
-            heappush(self._passed_on, (there, self._count, entry, holder, model, at))
-        self._horizon = self._next()
+            return
+        entry.plane.sent(choice)
+        for holder in entry.plane.routes[model].holders:
+            if holder.instance == choice:
+                break
+        self._count += 1
+        there = at + self.world.network_ms(entry.name, choice)
+        heappush(self._passed_on, (there, self._count, entry, holder, model, at))
+        if there < self._horizon:
+            self._horizon = there
 
     def _arrive_elsewhere(self, at: float, _: int, entry: Instance, holder: Holder, model: str, arrival: float) -> None:
         there = self._network.instances[holder.instance]
@@ -205,6 +211,7 @@ class Mesh:
 
     def _ask(self, at: float, entry: Instance, arrival: float, trip: Trip, ends: Ends) -> None:
         self._advance(at)
+        self._horizon = at
         self._open += 1
         process = self.env.process(self._until_over(entry, arrival, trip, ends))
         if self.world.patience_ms is not None:
