@@ -144,7 +144,9 @@ def _verdict(error: MeshError) -> Verdict:
 def _hit(desk: Desk, request: Request) -> Flow:
     """Answer from the copy here, which may still be loading, without the store or another instance."""
     trip = Trip()
-    answer = yield from _here(desk, request, trip)
+    answer = _met(desk, request, trip) if request.met is not None else None
+    if answer is None:
+        answer = yield from _here(desk, request, trip)
     if answer is None:
         raise trip.error or CopyGone("not here")
     return answer
