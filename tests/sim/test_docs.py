@@ -1,0 +1,35 @@
+"""docs/simulator.md knows every key of a scenario."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from pydantic import BaseModel
+
+from sim.reading import parse_scenario
+from sim.scenario import Scenario
+from sim.workloads import REGISTRY
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
+
+
+def keys(model: type[BaseModel]) -> list[str]:
+    found = []
+    for name, field in model.model_fields.items():
+        found.append(name)
+        inner = [part for part in (field.annotation, *get_args(field.annotation)) if isinstance(part, type)]
+        if name != "settings":
+            found += [key for part in inner if issubclass(part, BaseModel) for key in keys(part)]
+    return found
+
+
+@pytest.mark.parametrize("key", sorted({*keys(Scenario), *(key for model in REGISTRY.values() for key in keys(model))}))
+def test_the_page_names_the_key(key: str) -> None:
+    assert any(f"{before}{key}{after}" in PAGE for before in "`.{ " for after in "`,}: ")
+
+
+def test_the_scenario_on_the_page_is_one() -> None:
+    text = PAGE.partition("```yaml\n")[2].partition("```")[0]
+    assert parse_scenario(text, "docs/simulator.md").seed == 7
