@@ -12,7 +12,7 @@ from meshcore.errors import Code, Draining, LoadFailure, MeshError, NowhereToLoa
 from meshcore.events import Seen
 from meshcore.hot import Choice
 from meshcore.placement import Want
-from meshcore.reasons import Reason, Rejected, Rule
+from meshcore.reasons import Candidate, Reason, Rejected, Rule, trimmed
 from meshcore.records import ModelRecord
 from meshcore.units import age_ms, to_units
 
@@ -72,14 +72,28 @@ class FrontDesk:
         """Live copies, the one here included."""
         return self._node.routes.holders(model, record)
 
-    def choose_holder(self, request: Request, ready: tuple[Holder, ...]) -> str:
-        """One of ``ready`` (at least one), by the rule that the plane uses."""
-        node = self._node
-        entry = self.entry(request.model)
-        local = Local(entry.gen) if entry is not None and any(h.instance == self.me for h in ready) else None
-        route = Route(request.model, local, ready)
+    def choose_holder(self, request: Request, holders: tuple[Holder, ...]) -> Holder:
+        """Of the ready ones of ``holders`` (at least one in all) one by the rule that the plane uses; if none is
+        ready, the one whose load began first."""
+        if len(holders) == 1:
+            return holders[0]
+        ready = tuple(holder for holder in holders if holder.is_ready)
+        if ready:
+            chosen, cause = self._balanced(request, ready), "ready"
+        else:
+            chosen, cause = min(holders, key=lambda holder: (holder.load_ts, holder.instance)), "loads the longest"
+        candidates, more = trimmed([_weighed(holder, chosen) for holder in holders])
+        inputs: dict[str, int | str] = {"balanced": int(request.is_balanced), "ready": len(ready)}
+        revision = self._node.view.revision
+        self.explain(Reason(Rule.HOLDER, request.model, chosen.instance, cause, revision, inputs, candidates, more))
+        return chosen
+
+    def _balanced(self, request: Request, ready: tuple[Holder, ...]) -> Holder:
+        node, by_id = self._node, {holder.instance: holder for holder in ready}
+        entry = self.entry(request.model) if self.me in by_id else None
+        route = Route(request.model, Local(entry.gen) if entry is not None else None, ready)
         chosen = node.rules.balance(route, self.me, request.is_balanced, {}, self._is_ok, node.rng)
-        return self.me if isinstance(chosen, Choice) else chosen
+        return by_id[self.me if isinstance(chosen, Choice) else chosen]
 
     def _is_ok(self, instance: str) -> bool:
         return self._node.view.health.is_ok(instance, self.now)
@@ -233,3 +247,11 @@ class FrontDesk:
         copies += [CopyInfo(instance, Status.LOADING_FAILED, at) for at, instance, _ in failures]
         copies.sort(key=lambda copy: (-copy.at, copy.instance))
         return StatusInfo(status, tuple(text for _, _, text in failures), tuple(copies))
+
+
+def _weighed(holder: Holder, chosen: Holder) -> Candidate:
+    """A holder as it stands in a Reason: the score is when its load began."""
+    if holder is chosen:
+        return Candidate(holder.instance, (holder.load_ts,))
+    unready = Rejected.NOT_READY if chosen.is_ready else Rejected.LOADING
+    return Candidate(holder.instance, (holder.load_ts,), Rejected.NOT_DRAWN if holder.is_ready else unready)

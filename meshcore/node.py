@@ -229,8 +229,14 @@ class Node:
             self._model_seen(seen.id)
 
     def _model_seen(self, model: str) -> None:
-        """A model's record is another one: bring what is here into line with it."""
+        """A model's record is another one."""
         self.bad.pop(model, None)
+        self._align(model)
+        if not self.view.mod(model):
+            self.log.forget(model)
+
+    def _align(self, model: str) -> None:
+        """Bring what is here into line with a model's record."""
         entry = self.cache.entries.get(model)
         if entry is None and model not in self.routes and not self.view.names_copies(model):
             return  # most models: registered, loaded nowhere

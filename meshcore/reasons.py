@@ -42,7 +42,6 @@ class Rejected(StrEnum):
     HOLDS = "holds"  # has a copy
     FAILED = "failed"  # failed to load this model
     EXCLUDED = "excluded"  # the caller said so
-    DRAINING = "draining"
     UNREACHABLE = "unreachable"
     OUT_OF_RANGE = "out-of-range"  # too far behind the best
     BUSY = "busy"  # too many requests a minute
@@ -51,7 +50,7 @@ class Rejected(StrEnum):
     NOT_DRAWN = "not-drawn"  # equal, the draw fell elsewhere
     TOO_SMALL = "too-small"  # can never hold the model
     IN_USE = "in-use"  # answering requests, others go first
-    LOADING = "loading"  # half loaded, others go first
+    LOADING = "loading"  # half loaded: others are evicted first, an older load is waited for first
     NEWER = "newer"  # used more recently than what was chosen
 
 

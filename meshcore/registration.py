@@ -62,7 +62,8 @@ def register(desk: Desk, asked: Register) -> Flow:
         if not is_changed or asked.is_trial:
             break
         cause = "asked for" if is_new else "refreshed"
-        why = desk.explain(Reason(Rule.REGISTER, asked.model, desk.me, cause))
+        rule = Rule.REGISTER if is_new or asked.kept is not None else Rule.TOUCH
+        why = desk.explain(Reason(rule, asked.model, desk.me, cause))
         if (yield from _put(desk, asked.model, wanted, why)):
             break
     mod = desk.mod(asked.model)

@@ -78,7 +78,7 @@ class Desk(Protocol):
     def explain(self, reason: Reason) -> Reason: ...
     def entry(self, model: str) -> Entry | None: ...
     def holders(self, model: str, record: ModelRecord) -> tuple[Holder, ...]: ...
-    def choose_holder(self, request: Request, ready: tuple[Holder, ...]) -> str: ...
+    def choose_holder(self, request: Request, holders: tuple[Holder, ...]) -> Holder: ...
     def place(self, request: Request, record: ModelRecord) -> str | None: ...
     def no_place(self, record: ModelRecord) -> MeshError: ...
     def has_better_place(self, request: Request) -> bool: ...
@@ -175,7 +175,7 @@ def _round(desk: Desk, request: Request, trip: Trip, record: ModelRecord) -> _Le
         and (holder.instance == desk.me or request.hops < desk.settings.max_hops)
     )
     if holders:
-        holder = _holder(desk, request, holders)
+        holder = desk.choose_holder(request, holders)
         trip.tried.append((holder.instance, holder.load_ts))
         if holder.instance == desk.me:
             return (yield from _here(desk, request, trip))
@@ -212,15 +212,6 @@ def _target(desk: Desk, request: Request, trip: Trip, record: ModelRecord) -> st
     if desk.has_better_place(request):
         raise Declined("no room any more")
     return desk.me
-
-
-def _holder(desk: Desk, request: Request, holders: tuple[Holder, ...]) -> Holder:
-    """A ready copy; if there is none, the one whose load began first."""
-    ready = tuple(holder for holder in holders if holder.is_ready)
-    if not ready:
-        return min(holders, key=lambda holder: (holder.load_ts, holder.instance))
-    chosen = desk.choose_holder(request, ready)
-    return next(holder for holder in ready if holder.instance == chosen)
 
 
 def _here(desk: Desk, request: Request, trip: Trip) -> _Leg:
