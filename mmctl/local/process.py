@@ -50,7 +50,9 @@ def started_at(pid: int) -> str | None:
             return None
         # The name, the second field, is in brackets and may hold anything.
         fields = stat[stat.rindex(")") + 2 :].split()
-        return None if fields[0] in ("Z", "X") else f"{_boot()}:{fields[19]}"
+        # Killed with several threads, it is a zombie before the last of them is gone, and its ports with it.
+        is_over = fields[0] == "X" or (fields[0] == "Z" and fields[17] in ("0", "1"))
+        return None if is_over else f"{_boot()}:{fields[19]}"
     shown = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     state, _, started = shown.stdout.strip().partition(" ")
     return None if not state or state.startswith("Z") else started.strip()

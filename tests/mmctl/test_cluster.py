@@ -17,6 +17,7 @@ from mmctl.registry import RegistryCluster
 from mmctl.tensors import from_response, to_request
 from mmctl.values import Model, ModelFilter, Registered, Registration, Status, Unregistered
 from tests.mmctl.meshes import mesh
+from tests.processes import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.etcd]
 
@@ -96,6 +97,14 @@ def models(via: Callable[[], Cluster], wanted: ModelFilter, limit: int = 0) -> l
 def get(via: Callable[[], Cluster], name: str) -> Model:
     model: Model = asking(via, lambda cluster: cluster.get(name))
     return model
+
+
+def alike(
+    via: Callable[[], Cluster], other: Callable[[], Cluster], name: str, is_wanted: Callable[[Model], bool]
+) -> Model | None:
+    """The model, once it is as wanted and both ways show the same."""
+    model = get(via, name)
+    return model if is_wanted(model) and get(other, name) == model else None
 
 
 def mine(via: Callable[[], Cluster], name: str) -> str:
@@ -191,9 +200,8 @@ def test_loaded_model_has_a_copy_on_an_instance(via: Callable[[], Cluster], othe
     assert (outcome.status, len(outcome.instances), outcome.errors) == (Status.LOADED, 1, ())
     (instance,) = outcome.instances
     # That a copy is ready is written down off the path of the load itself.
-    model = until(lambda: get(via, name), lambda model: model.status is Status.LOADED)
+    model = until(lambda: alike(via, other, name, lambda model: model.status is Status.LOADED), "it shows as loaded")
     assert [(copy.instance, copy.state) for copy in model.copies] == [(instance, Status.LOADED)]
-    assert until(lambda: get(other, name), lambda other: other == model) == model
     on_it = ModelFilter(instance=instance, status=Status.LOADED)
     assert name in [model.name for model in models(via, on_it)]
     assert name not in [model.name for model in models(via, ModelFilter(status=Status.NOT_LOADED))]
@@ -207,10 +215,9 @@ def test_load_that_fails_is_a_status_with_the_runtimes_reason(
     outcome = asking(via, lambda cluster: cluster.load(name, True, 60))
     assert outcome.status is Status.LOADING_FAILED
     assert outcome.errors[0].endswith("the file is broken")
-    model = until(lambda: get(via, name), lambda model: len(model.failures) == 2)
+    model = until(lambda: alike(via, other, name, lambda model: bool(model.failures)), "it shows as failed")
     assert model.status is Status.LOADING_FAILED
     assert all(failure.text.endswith("the file is broken") for failure in model.failures)
-    assert until(lambda: get(other, name), lambda other: other == model) == model
 
 
 def test_unknown_model_is_neither_loaded_nor_asked(via: Callable[[], Cluster]) -> None:
@@ -235,8 +242,8 @@ def test_instances_are_shown_alike_both_ways(
     assert [instance.grpc for instance in instances] == up["endpoints"]
     assert all(instance.phase == "ready" and instance.capacity_bytes > 0 for instance in instances)
     until(
-        lambda: (asking(via, lambda cluster: cluster.instances()), asking(other, lambda cluster: cluster.instances())),
-        lambda both: both[0] == both[1],
+        lambda: asking(via, lambda cluster: cluster.instances()) == asking(other, lambda cluster: cluster.instances()),
+        "every instance has published what it knows of itself",
     )
 
 
@@ -244,16 +251,6 @@ def test_information_names_the_mesh(via: Callable[[], Cluster]) -> None:
     info = asking(via, lambda cluster: cluster.info())
     assert (info.service, info.store, info.store_available) == ("mesh", "etcd", True)
     assert info.revision > 1
-
-
-def until(look: Callable[[], Any], is_wanted: Callable[[Any], bool]) -> Any:
-    """What ``look`` sees once it is as wanted; after many looks whatever it sees then."""
-    seen = look()
-    for _ in range(200):
-        if is_wanted(seen):
-            break
-        seen = look()
-    return seen
 
 
 def test_nobody_there_is_unavailable_with_every_address() -> None:

@@ -77,6 +77,19 @@ def test_process_that_has_ended_but_was_not_waited_for_does_not_run(tmp_path: Pa
     child.wait()
 
 
+def test_process_killed_with_many_threads_has_its_exit_status_as_soon_as_it_does_not_run(
+    tmp_path: Path, started: list[Process]
+) -> None:
+    """The first thread of a process can be over while others are still on their way out."""
+    threads = "import threading; [threading.Thread(target=threading.Event().wait).start() for _ in range(50)]; "
+    for _ in range(10):
+        process = start(threads + PAUSE, tmp_path, started)
+        os.kill(process.pid, signal.SIGKILL)
+        while is_running(process):
+            os.sched_yield()
+        assert exit_status(process.pid) == -signal.SIGKILL
+
+
 def test_exit_status_is_told_once_and_only_of_children(tmp_path: Path) -> None:
     process = spawn([sys.executable, "-c", "raise SystemExit(3)"], dict(os.environ), tmp_path / "log")
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
