@@ -120,6 +120,8 @@ class Copies:
             self._leave(entry, self.cache.remove(entry), why, error)
             return
         self._around.accepted()
+        if entry.is_prioritised:  # who waits for it uses it: what was used since it came is not needed more
+            self.cache.touch(model, self._around.now)
         try:
             evicted = self.cache.make_room(entry, entry.predicted_units, self._around.now)
         except NeverFits as too_large:

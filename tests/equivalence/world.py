@@ -17,6 +17,8 @@ from sim.plane import Server
 START_MS = 1_767_600_000_000
 INSTANCES = tuple(f"instance-{letter}" for letter in "abcde")
 MODELS = tuple(f"model-{number:02}" for number in range(60))
+BROKEN = MODELS[5], MODELS[17]
+"""They load nowhere."""
 REQUESTS = 6000
 MB = 1 << 20
 
@@ -33,7 +35,8 @@ class Scripted:
         takes_ms = 20 * _pick(1, 12, "load", instance, model, gen)
         if _pick(1, 40, "hangs", instance, model, gen) == 1:
             takes_ms = 60_000
-        return takes_ms, "no such file" if _pick(1, 9, "fails", instance, model, gen) == 1 else ""
+        is_broken = model in BROKEN or _pick(1, 9, "fails", instance, model, gen) == 1
+        return takes_ms, "no such file" if is_broken else ""
 
     def unload_ms(self, instance: str, model: str, gen: int) -> int:
         return 10 * _pick(1, 5, "unload", instance, model, gen)
