@@ -53,9 +53,7 @@ def test_reasons_of_the_instance_itself_are_in_the_ring_alone() -> None:
     assert len(list(log.since(0))) == 1
 
 
-@pytest.mark.parametrize(
-    ("seq", "expected"), [(0, [3, 4, 5]), (2, [3, 4, 5]), (3, [4, 5]), (4, [5]), (5, []), (9, [])]
-)
+@pytest.mark.parametrize(("seq", "expected"), [(0, [3, 4, 5]), (2, [3, 4, 5]), (3, [4, 5]), (4, [5]), (5, []), (9, [])])
 def test_reasons_are_told_on_from_a_number(seq: int, expected: list[int]) -> None:
     """Who follows asks for what is numbered above what he has; what the ring dropped is gone."""
     log = ReasonLog(kept=3)

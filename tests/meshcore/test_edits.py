@@ -1,0 +1,77 @@
+"""What an instance changes in a model's record."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshcore.edits import Accept, Deregister, Edit, MarkFailed, MarkReady
+from meshcore.errors import CopyGone, UnknownModel
+from meshcore.records import Failure
+from tests.builders import NOW, model
+
+
+def accept(load_ts: int = NOW, live: tuple[str, ...] = ("b",), **known: int) -> Accept:
+    """Instance a accepts a load; of the others those in ``live`` live."""
+    return Accept("a", load_ts, NOW, known, lambda instance, _: instance in live)
+
+
+def test_accepted_copy_is_named_and_counts_as_used() -> None:
+    """The record names the copy with the instant its load began; a former failure here is gone."""
+    before = model(failures={"a": Failure(1, "bad"), "b": Failure(2, "bad")}, last_used=5)
+    after = accept().apply(before)
+    assert after == model(copies={"a": NOW}, failures={"b": Failure(2, "bad")}, last_used=NOW)
+
+
+@pytest.mark.parametrize(
+    ("copies", "known", "is_accepted"),
+    [
+        pytest.param({"b": 7}, {}, False, id="somebody who lives is loading it"),
+        pytest.param({"b": 8}, {"b": 7}, False, id="somebody loads it anew"),
+        pytest.param({"b": 7}, {"b": 7}, True, id="the request knew of that copy"),
+        pytest.param({"c": 7}, {}, True, id="of an instance that is gone, or from before its start"),
+        pytest.param({"a": 7}, {}, True, id="an earlier one here"),
+    ],
+)
+def test_load_is_given_up_for_a_live_copy_that_the_request_did_not_know(
+    copies: dict[str, int], known: dict[str, int], is_accepted: bool
+) -> None:
+    """Of loads of one model that begin at the same time one goes on; ghosts and gone holders stop nobody."""
+    after = accept(**known).apply(model(copies=copies))
+    if is_accepted:
+        assert after == model(copies={**copies, "a": NOW}, last_used=NOW)
+    else:
+        assert after == CopyGone("another instance is loading the model")
+
+
+def test_only_a_load_needs_a_registration() -> None:
+    """Without a record a load ends, and what only states a fact about a copy is as good as done."""
+    assert accept().if_absent == UnknownModel()
+    facts: list[Edit] = [MarkReady("a", 1), MarkFailed("a", 1, 2, "bad", 3), Deregister("a", 1)]
+    assert [fact.if_absent for fact in facts] == [None, None, None]
+
+
+def test_ready_copy_is_named_even_if_somebody_took_it_out() -> None:
+    """A copy that answers is on record with the instant of its load, as a holder and as ready."""
+    expected = model(copies={"a": 7}, ready={"a": 7})
+    assert MarkReady("a", 7).apply(model(copies={"a": 7})) == expected
+    assert MarkReady("a", 7).apply(model()) == expected
+    assert MarkReady("a", 7).apply(expected) is expected
+
+
+def test_failed_load_is_no_copy_any_more() -> None:
+    """Others read in the record that, when and why the load failed, and when the model was last used."""
+    after = MarkFailed("a", 7, 9, "bad", 8).apply(model(copies={"a": 7}, last_used=3))
+    assert after == model(failures={"a": Failure(9, "bad")}, last_used=8)
+
+
+@pytest.mark.parametrize("load_ts", [6, 8])
+def test_only_the_copy_that_was_meant_is_deregistered(load_ts: int) -> None:
+    """D-01: a copy is taken out of its record iff the record names it with the same load time."""
+    stands = model(copies={"a": 7, "b": 7}, ready={"a": 7}, last_used=3)
+    assert Deregister("a", load_ts, last_used=9).apply(stands) is stands
+    assert Deregister("a", 7, last_used=9).apply(stands) == model(copies={"b": 7}, last_used=9)
+
+
+def test_last_use_never_goes_back() -> None:
+    """An edit with an older last use than the record's leaves that alone."""
+    assert Deregister("a", 7, last_used=2).apply(model(copies={"a": 7}, last_used=3)) == model(last_used=3)

@@ -1,0 +1,238 @@
+"""Edits on their way to the store."""
+
+from __future__ import annotations
+
+from meshcore.commands import Commit
+from meshcore.edits import Accept, Deregister, MarkFailed, MarkReady
+from meshcore.errors import BadRecord, CopyGone, MeshError, StoreAway, UnknownModel
+from meshcore.reasons import Reason, Rule
+from meshcore.records import Failure, ModelRecord
+from meshcore.settings import Settings
+from meshcore.units import NEVER
+from meshcore.view import ClusterView
+from meshcore.writer import Ended, Writer
+from tests.builders import NOW, model
+
+RETRY_MS = 1_000
+
+
+class Desk:
+    """A writer, what it sent, and what it told of."""
+
+    def __init__(self, **records: ModelRecord) -> None:
+        self.view = ClusterView("a", NOW, Settings(), 0)
+        for name, record in records.items():
+            self.view.see_model(name, record.encode(), 5)
+        self.sent: list[Commit] = []
+        self.seen: list[str] = []
+        self.ended: list[tuple[str, MeshError | None]] = []
+        self.writer = Writer(self.view, self.sent.append, self.seen.append, RETRY_MS)
+
+    def told(self, name: str) -> Ended:
+        return lambda error: self.ended.append((name, error))
+
+    def stands(self, model: str) -> ModelRecord | None:
+        return self.view.record(model)
+
+    def written(self, at: int = -1) -> ModelRecord:
+        value = self.sent[at].value
+        assert value is not None
+        return ModelRecord.decode(value)
+
+
+def why(cause: str = "") -> Reason:
+    return Reason(Rule.READY, "m", "a", cause)
+
+
+def accept(load_ts: int = 9) -> Accept:
+    return Accept("a", load_ts, 0, {}, lambda instance, load_ts: True)
+
+
+def test_edit_becomes_a_commit_against_the_known_revision() -> None:
+    """What is written rests on the record that was read; when it stands its edit has ended."""
+    desk = Desk(m=model())
+    desk.writer.submit("m", MarkReady("a", 9), why("loaded"), desk.told("ready"))
+    (commit,) = desk.sent
+    assert (commit.model, commit.expect, commit.why.cause) == ("m", 5, "loaded")
+    assert desk.written() == model(copies={"a": 9}, ready={"a": 9})
+    assert (len(desk.writer), desk.ended) == (1, [])
+    desk.writer.committed(commit.ticket, 6)
+    assert (len(desk.writer), desk.ended, desk.seen) == (0, [("ready", None)], ["m"])
+    assert (desk.view.mod("m"), desk.stands("m")) == (6, desk.written())
+
+
+def test_edits_of_one_model_wait_for_its_commit_and_then_go_together() -> None:
+    """One commit of a model is under way at a time; what came meanwhile makes one more."""
+    desk = Desk(m=model())
+    for load_ts in (1, 2):
+        desk.writer.submit("m", MarkReady("a", load_ts), why(), desk.told(f"{load_ts}"))
+    desk.writer.submit("m", MarkReady("b", 3), why(), desk.told("3"))
+    assert len(desk.sent) == 1
+    desk.writer.committed(desk.sent[0].ticket, 6)
+    assert desk.sent[1].expect == 6
+    assert desk.written() == model(copies={"a": 2, "b": 3}, ready={"a": 2, "b": 3})
+    assert desk.ended == [("1", None)]
+    desk.writer.committed(desk.sent[1].ticket, 7)
+    assert [name for name, _ in desk.ended] == ["1", "2", "3"]
+
+
+def test_models_do_not_wait_for_each_other() -> None:
+    """Commits of different models are under way at once."""
+    desk = Desk(m=model(), n=model())
+    desk.writer.submit("m", MarkReady("a", 1), why())
+    desk.writer.submit("n", MarkReady("a", 1), why())
+    assert [commit.model for commit in desk.sent] == ["m", "n"]
+    desk.writer.committed(desk.sent[1].ticket, 6)
+    assert len(desk.writer) == 1
+
+
+def test_conflict_is_answered_by_the_same_edit_of_what_stands_there_now() -> None:
+    """What somebody else wrote is kept, and the edit applied to it."""
+    desk = Desk(m=model())
+    desk.writer.submit("m", MarkReady("a", 9), why(), desk.told("ready"))
+    theirs = model(copies={"b": 3}, last_used=4)
+    desk.writer.conflicted(desk.sent[0].ticket, theirs.encode(), 8)
+    assert (desk.seen, desk.ended) == (["m"], [])
+    assert desk.sent[1].expect == 8
+    assert desk.written() == model(copies={"b": 3, "a": 9}, ready={"a": 9}, last_used=4)
+
+
+def test_conflict_that_shows_the_edit_done_ends_it() -> None:
+    """Who finds the record as wanted writes nothing."""
+    desk = Desk(m=model())
+    desk.writer.submit("m", MarkReady("a", 9), why(), desk.told("ready"))
+    desk.writer.conflicted(desk.sent[0].ticket, desk.sent[0].value, 8)
+    assert (len(desk.sent), desk.ended, len(desk.writer)) == (1, [("ready", None)], 0)
+
+
+def test_conflict_may_end_one_edit_and_leave_another() -> None:
+    """A load that lost the race is given up; what was to be written with it still is."""
+    desk = Desk(m=model())
+    desk.writer.submit("m", MarkReady("c", 1), why())
+    desk.writer.submit("m", accept(), why(), desk.told("load"))
+    desk.writer.submit("m", Deregister("c", 1), why("gone"), desk.told("gone"))
+    desk.writer.conflicted(desk.sent[0].ticket, model(copies={"b": 3, "c": 1}, last_used=1).encode(), 8)
+    assert desk.ended == [("load", CopyGone("another instance is loading the model"))]
+    assert desk.written() == model(copies={"b": 3}, last_used=1)
+    assert desk.sent[-1].why.cause == ""  # of the first edit that is in it
+
+
+def test_edit_that_is_true_already_ends_at_once() -> None:
+    """Nothing is written for what stands there."""
+    desk = Desk(m=model(copies={"b": 3}))
+    desk.writer.submit("m", Deregister("a", 9), why(), desk.told("gone"))
+    assert (desk.sent, desk.ended, len(desk.writer)) == ([], [("gone", None)], 0)
+
+
+def test_edits_that_undo_each_other_write_nothing() -> None:
+    """A load given up before it was written leaves no trace in the store."""
+    desk = Desk(m=model(last_used=1))
+    desk.writer.submit("m", MarkFailed("b", 1, 2, "bad", 0), why())
+    desk.writer.submit("m", accept(), why(), desk.told("load"))
+    desk.writer.submit("m", Deregister("a", 9), why(), desk.told("gone"))
+    desk.writer.committed(desk.sent[0].ticket, 6)
+    assert (len(desk.sent), desk.ended, len(desk.writer)) == (1, [("load", None), ("gone", None)], 0)
+
+
+def test_edit_without_a_record_ends() -> None:
+    """Where there is no registration a load ends with that, and a fact about a copy is nobody's."""
+    desk = Desk()
+    desk.writer.submit("m", accept(), why(), desk.told("load"))
+    desk.writer.submit("m", Deregister("a", 9), why(), desk.told("gone"))
+    assert desk.ended == [("load", UnknownModel()), ("gone", None)]
+    assert (desk.sent, len(desk.writer)) == ([], 0)
+
+
+def test_unreadable_record_is_never_overwritten() -> None:
+    """What cannot be read is left as it is: its edits end with what is wrong with it."""
+    desk = Desk()
+    desk.view.see_model("m", b"{", 5)
+    desk.writer.submit("m", MarkReady("a", 9), why(), desk.told("ready"))
+    desk.writer.submit("m", MarkReady("a", 9), why())
+    ((name, error),) = desk.ended
+    assert name == "ready"
+    assert isinstance(error, BadRecord)
+    assert (desk.sent, len(desk.writer)) == ([], 0)
+
+
+def test_silent_store_ends_a_load_and_is_told_facts_again() -> None:
+    """D-02: a load that the store does not take is given up; what happened is written when the store is back."""
+    desk = Desk(m=model(copies={"a": 7}))
+    desk.writer.submit("m", accept(), why(), desk.told("load"))
+    desk.writer.submit("m", MarkReady("a", 7), why(), desk.told("ready"))
+    desk.writer.failed(desk.sent[0].ticket, "no leader", NOW)
+    assert desk.ended == [("load", StoreAway("no leader"))]
+    assert desk.writer.next_wake() == NOW + RETRY_MS
+    desk.writer.retry(NOW + RETRY_MS - 1)
+    assert len(desk.sent) == 1
+    desk.writer.retry(NOW + RETRY_MS)
+    assert desk.writer.next_wake() == NEVER
+    assert desk.written() == model(copies={"a": 7}, ready={"a": 7})
+
+
+def test_load_alone_leaves_nothing_to_repeat() -> None:
+    """A model whose only edit was given up is forgotten, and begins anew with the next."""
+    desk = Desk(m=model())
+    desk.writer.submit("m", accept(), why(), desk.told("load"))
+    desk.writer.failed(desk.sent[0].ticket, "no leader", NOW)
+    assert len(desk.writer) == 0
+    desk.writer.submit("m", accept(10), why())
+    assert len(desk.sent) == 2
+
+
+def test_edit_joins_those_that_wait_for_the_store() -> None:
+    """While a model's writes wait for the store its new ones do; other models' are not held up."""
+    desk = Desk(m=model(), n=model())
+    desk.writer.submit("m", MarkReady("a", 7), why())
+    desk.writer.failed(desk.sent[0].ticket, "no leader", NOW)
+    desk.writer.submit("m", MarkReady("b", 8), why())
+    desk.writer.submit("n", MarkReady("a", 7), why())
+    assert [commit.model for commit in desk.sent] == ["m", "n"]
+    desk.writer.retry(NOW + RETRY_MS)
+    assert desk.written() == model(copies={"a": 7, "b": 8}, ready={"a": 7, "b": 8})
+
+
+def test_who_hears_of_an_end_may_begin_another_edit() -> None:
+    """An edit submitted from an ended one's callback is under way like any other, whatever else ends with it."""
+    desk = Desk(m=model())
+
+    def begin_something_true(_: MeshError | None) -> None:
+        desk.writer.submit("m", Deregister("c", 1), why())
+
+    def begin_something_new(_: MeshError | None) -> None:
+        desk.writer.submit("m", MarkReady("b", 2), why(), desk.told("new"))
+
+    desk.writer.submit("m", MarkReady("a", 1), why())
+    desk.writer.submit("m", Deregister("d", 1), why(), begin_something_true)
+    desk.writer.submit("m", Deregister("e", 1), why(), begin_something_new)
+    desk.writer.committed(desk.sent[0].ticket, 6)
+    assert desk.written() == model(copies={"a": 1, "b": 2}, ready={"a": 1, "b": 2})
+    desk.writer.committed(desk.sent[1].ticket, 7)
+    assert (desk.ended, len(desk.writer)) == ([("new", None)], 0)
+
+
+def test_who_sees_a_record_may_begin_another_edit() -> None:
+    """An edit submitted as a record moves on goes with those that wait, before the committed ones are told."""
+    desk = Desk(m=model())
+    writer = desk.writer = Writer(
+        desk.view, desk.sent.append, lambda name: writer.submit(name, Deregister("c", 1), why()), RETRY_MS
+    )
+    writer.submit("m", MarkReady("a", 1), why(), lambda _: writer.submit("m", MarkReady("b", 2), why()))
+    writer.committed(desk.sent[0].ticket, 6)
+    assert desk.written() == model(copies={"a": 1, "b": 2}, ready={"a": 1, "b": 2})
+    writer.committed(desk.sent[1].ticket, 7)
+    assert len(writer) == 0
+
+
+def test_end_of_one_model_may_bring_another_on_before_its_turn() -> None:
+    """When the store is back an edit that ends may submit to a model that waits too: it is not told twice."""
+    desk = Desk(m=model(), n=model())
+    desk.writer.submit("m", MarkFailed("a", 1, 2, "bad", 0), why(), lambda _: desk.writer.submit("n", again, why()))
+    again = Deregister("z", 1)
+    desk.writer.submit("n", MarkReady("a", 1), why(), desk.told("n"))
+    for commit in desk.sent[:2]:
+        desk.writer.failed(commit.ticket, "no answer", NOW)
+    desk.view.see_model("m", model(failures={"a": Failure(2, "bad")}).encode(), 6)
+    desk.view.see_model("n", model(copies={"a": 1}, ready={"a": 1}).encode(), 7)  # it was written after all
+    desk.writer.retry(NOW + RETRY_MS)
+    assert (len(desk.sent), desk.ended, len(desk.writer)) == (2, [("n", None)], 0)
