@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from mmctl.commands import local, mesh, models
+from mmctl.commands.simulate import simulate
 from mmctl.options import Debug
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ def root(debug: Debug = False) -> None:
 _HERE = "A mesh on this machine"
 _MODELS = "Models"
 _CLUSTER = "The cluster"
+_SIMULATOR = "The simulator"
 
 app.command("up", rich_help_panel=_HERE)(local.up)
 app.command("down", rich_help_panel=_HERE)(local.down)
@@ -36,3 +38,4 @@ app.command("infer", rich_help_panel=_MODELS)(models.infer)
 app.command("status", rich_help_panel=_CLUSTER)(mesh.status)
 app.command("instances", rich_help_panel=_CLUSTER)(mesh.instances)
 app.command("version", rich_help_panel=_CLUSTER)(mesh.version)
+app.command("simulate", rich_help_panel=_SIMULATOR)(simulate)

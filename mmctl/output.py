@@ -123,6 +123,11 @@ def show_value(value: Any, form: Form) -> None:
         show_json(value)
 
 
+def show_text(text: str) -> None:
+    """Text that is in its form already."""
+    _write(text)
+
+
 def show_fields(fields: Sequence[tuple[str, str | Cell]]) -> None:
     """Names and values, one pair on a line, values aligned."""
     width = max(cell_len(name) for name, _ in fields)
