@@ -25,7 +25,19 @@ ALLOWED = {
     "sim": {"meshcore", "simpy", "yaml", "pydantic", "numpy"},
     "mmctl": {"meshcore", "protos", "sim", "meshd.store", *GRPC, "google", "typer", "rich", "yaml"},
     "runtimes": {"protos", *GRPC, "google", "numpy", "onnxruntime"},
-    "demo": {"protos", "sim", "runtimes", "grpc", "numpy", "rich", "sklearn", "skl2onnx", "onnxruntime"},
+    "demo": {
+        "protos",
+        "sim",
+        "runtimes",
+        "grpc",
+        "aiohttp",
+        "numpy",
+        "rich",
+        "onnxruntime",
+        "skl2onnx",
+        "sklearn",
+        "threadpoolctl",
+    },
 }
 """What each package may import besides the standard library and itself; a dotted name allows what is below it."""
 

@@ -1,0 +1,64 @@
+"""The same requests in the simulator: model sizes, load times and service times as they were measured."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from demo.client import Answer
+from demo.fleet import DEFAULT_BYTES, LOAD_TIMEOUT_MS, LOADING_CONCURRENCY
+from demo.zoo import SEED
+from sim.scenario import Scenario
+from sim.world import run
+
+LEAD_S = 5.0
+"""The simulated instances have this long to find each other, as the real ones had while they started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the simulator is told of the real mesh."""
+
+    sizes_bytes: Sequence[int]
+    capacity_bytes: int
+    load_ms: float
+    service_ms: float
+
+
+def scenario(answers: Sequence[Answer], instances: Sequence[str], measured: Measured) -> dict[str, Any]:
+    """What `mmctl simulate` can read: every request at the instant it was sent, to the instance it was sent to."""
+    sent = sorted(answers, key=lambda answer: answer.sent_s)
+    at_ms = [round((LEAD_S + answer.sent_s) * 1000, 3) for answer in sent]
+    return {
+        "seed": SEED,
+        "duration_s": math.ceil(at_ms[-1] / 1000) + 1,
+        "instances": {
+            "count": len(instances),
+            "capacity": measured.capacity_bytes,
+            "default_model_size": DEFAULT_BYTES,
+            "loading_concurrency": LOADING_CONCURRENCY,
+            "loading_timeout_ms": LOAD_TIMEOUT_MS,
+        },
+        "models": {"count": len(measured.sizes_bytes), "sizes": list(measured.sizes_bytes)},
+        "runtime": {
+            "load": {"base_ms": max(1, round(measured.load_ms))},
+            "service": {"mean_ms": round(measured.service_ms, 3)},
+        },
+        "traffic": {
+            "workload": "recorded",
+            "at_ms": at_ms,
+            "models": [answer.ask.model for answer in sent],
+            "instances": [instances.index(answer.instance) for answer in sent],
+        },
+        "settings": {"min_churn_age_ms": 0},
+    }
+
+
+def simulated(tree: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Play the scenario, which is left in ``file``; the simulator's summary."""
+    file.write_text(json.dumps(tree) + "\n", encoding="utf-8")
+    return run(Scenario.model_validate(tree)).data
