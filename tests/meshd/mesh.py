@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from meshcore.kv import ANY, Kv, Write
+from meshcore.kv import ANY, DELETE, Kv, Write
 from meshd import config as configuration
 from meshd.app import App
 from meshd.config import Host
@@ -99,6 +99,10 @@ class Mesh:
     def put(self, key: str, value: bytes) -> None:
         """Write as somebody else would, below the service's prefix."""
         self.kv(lambda kv: kv.commit([Write(f"/mm/test/{key}", ANY, value)], 0))
+
+    def delete(self, key: str) -> None:
+        """Delete as somebody else would."""
+        self.kv(lambda kv: kv.commit([Write(f"/mm/test/{key}", ANY, DELETE)], 0))
 
     # -- between instances -----------------------------------------------------------------------------------
 
