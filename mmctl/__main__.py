@@ -23,10 +23,6 @@ def run(arguments: Sequence[str]) -> int:
             raise
         say(f"error: {error}", style="red")
         return error.exit_code
-    except BrokenPipeError:
-        # Whoever read our output has enough of it; the interpreter would complain again when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         if "--debug" in arguments:
             raise
@@ -41,7 +37,13 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             # Names may hold what the terminal's encoding cannot say.
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has enough of it; the interpreter would complain when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -100,7 +100,10 @@ async def opened(target: Target) -> AsyncIterator[Cluster]:
     if found.kv_store:
         from mmctl.registry import DEFAULT_PREFIX, RegistryCluster
 
-        cluster = RegistryCluster(found.kv_store, found.service, found.prefix or DEFAULT_PREFIX)
+        registry = RegistryCluster(found.kv_store, found.service, found.prefix or DEFAULT_PREFIX)
+        for warning in registry.warnings:
+            say(warning, style="yellow")
+        cluster = registry
     else:
         from mmctl.mesh import MeshCluster
 

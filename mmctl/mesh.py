@@ -53,22 +53,19 @@ class MeshCluster:
         )
 
     async def register(self, registrations: Sequence[Registration], dry_run: bool) -> AsyncIterator[Registered]:
-        requests = [
-            pb.RegisterRequest(
-                model=pb.ModelSpec(
-                    name=one.name,
-                    type=one.type,
-                    path=one.path,
-                    key=one.key,
-                    size_bytes=one.size_bytes,
-                    labels=dict(one.labels),
-                ),
-                load=one.load,
-                dry_run=dry_run,
+        def request(at: int) -> Any:
+            one = registrations[at]
+            spec = pb.ModelSpec(
+                name=one.name,
+                type=one.type,
+                path=one.path,
+                key=one.key,
+                size_bytes=one.size_bytes,
+                labels=dict(one.labels),
             )
-            for one in registrations
-        ]
-        async for at, result in self._stream(requests, lambda stub, sent: stub.Register(sent)):
+            return pb.RegisterRequest(model=spec, load=one.load, dry_run=dry_run)
+
+        async for at, result in self._stream(len(registrations), request, lambda stub, sent: stub.Register(sent)):
             yield Registered(
                 registrations[at].name,
                 created=result.created,
@@ -79,8 +76,10 @@ class MeshCluster:
             )
 
     async def unregister(self, names: Sequence[str], dry_run: bool) -> AsyncIterator[Unregistered]:
-        requests = [pb.UnregisterRequest(name=name, dry_run=dry_run) for name in names]
-        async for at, result in self._stream(requests, lambda stub, sent: stub.Unregister(sent)):
+        def request(at: int) -> Any:
+            return pb.UnregisterRequest(name=names[at], dry_run=dry_run)
+
+        async for at, result in self._stream(len(names), request, lambda stub, sent: stub.Unregister(sent)):
             yield Unregistered(names[at], existed=result.existed, code=_code(result.code), error=_text(result))
 
     async def get(self, name: str) -> Model:
@@ -149,25 +148,25 @@ class MeshCluster:
             raise self._translated(error) from None
 
     async def _stream(
-        self, requests: Sequence[Any], open_stream: Callable[[Any, AsyncIterator[Any]], Any]
+        self, total: int, request: Callable[[int], Any], open_stream: Callable[[Any, AsyncIterator[Any]], Any]
     ) -> AsyncIterator[tuple[int, Any]]:
         """Each request's place and result; what an instance did not answer before it went is asked of the next."""
-        left = dict(enumerate(requests))
+        left = dict.fromkeys(range(total))
         reasons = []
         async for address, channel in self._endpoints.each():
             order = list(left)
             try:
-                async for result in open_stream(pb_grpc.MeshStub(channel), _sent([left[at] for at in order])):
+                async for result in open_stream(pb_grpc.MeshStub(channel), _sent(order, request)):
                     at = order[result.index]
-                    if left.pop(at, None) is not None:
-                        yield at, result
+                    del left[at]
+                    yield at, result
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise self._translated(error) from None
                 reasons.append(f"{address}: {error.details() or 'unavailable'}")
             if not left:
                 return
-        missing = f"{len(left):,} of {len(requests):,} not answered"
+        missing = f"{len(left):,} of {total:,} not answered"
         raise Unavailable(f"{missing}; {'; '.join(reasons) or 'the stream ended early'}")
 
     def _translated(self, error: grpc.aio.AioRpcError) -> Exception:
@@ -179,9 +178,9 @@ class MeshCluster:
         return translated(error)
 
 
-async def _sent(requests: Sequence[Any]) -> AsyncIterator[Any]:
-    for request in requests:
-        yield request
+async def _sent(order: Sequence[int], request: Callable[[int], Any]) -> AsyncIterator[Any]:
+    for at in order:
+        yield request(at)
 
 
 def _filter(wanted: ModelFilter) -> pb.ModelFilter:

@@ -54,6 +54,7 @@ class RegistryCluster:
         if config.etcd is None:
             raise Usage(f"{kv_store!r} is the memory of one process, which nobody else can reach")
         self.target = f"the registry of {service} in {kv_store}"
+        self.warnings = config.warnings
         self._config = config
         self._service = service
         self._root = f"{config.root_prefix}/{prefix}/{service}"

@@ -20,6 +20,8 @@ import pytest
 
 from mmctl.endpoints import model_header
 from mmctl.local.home import Home
+from mmctl.mesh import MeshCluster
+from mmctl.values import Registered, Registration
 from protos import grpc_predict_v2_pb2 as v2
 from protos import grpc_predict_v2_pb2_grpc as v2_grpc
 from tests.etcd import find_etcd
@@ -108,6 +110,26 @@ def test_every_model_answers_through_every_instance_and_through_the_others_when_
         down = at(data_dir, "down", "-o", "json").json
         assert (len(down["stopped"]), down["killed"]) == (7, [])
     assert left_running(data_dir) == []
+
+
+def test_registering_goes_on_through_another_instance_when_the_first_is_killed(tmp_path: Path) -> None:
+    wanted = [Registration(f"model-{number:04}", "fake") for number in range(MANY)]
+
+    async def register(plan: dict[str, Any]) -> list[Registered]:
+        cluster = MeshCluster(plan["endpoints"])
+        results = []
+        async for result in cluster.register(wanted, dry_run=False):
+            if not results:
+                kill(plan, "mesh-0")
+            results.append(result)
+        await cluster.close()
+        return results
+
+    with mesh(tmp_path / "data", "--instances", "2", *SMALL) as plan:
+        results = asyncio.run(register(plan))
+        assert sorted(result.name for result in results) == [one.name for one in wanted]
+        assert {result.error for result in results} == {""}
+        assert len(at(tmp_path / "data", "list", "-o", "json").json) == MANY
 
 
 def test_registrations_outlive_down_and_even_a_crash(data_dir: Path) -> None:
