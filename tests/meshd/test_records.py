@@ -1,0 +1,209 @@
+"""The records of one service: where they lie, what writes and reads of them come to, and how they are followed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from random import Random
+from typing import Any
+
+import pytest
+
+from meshcore.asks import Clashed, StoreSilent, Wrote
+from meshcore.events import Event, InstancesSeen, RegistrySeen, Seen, SessionRenewed
+from meshcore.kv import ABSENT, ANY, DELETE, Snapshot, Write
+from meshd.records import READ_MOST, Keys, Reach, Records, cluster_key, follow, follow_session
+from meshd.store.memory import MemoryHub, MemoryStore
+
+GUARD_S = 20
+KEYS = Keys("/root", "mm", "svc")
+
+
+class Counting(MemoryStore):
+    """Remembers how many keys each read asked for."""
+
+    def __init__(self, hub: MemoryHub) -> None:
+        super().__init__(hub, Random(1))
+        self.reads: list[int] = []
+
+    async def read(self, *keys: str) -> Snapshot:
+        self.reads.append(len(keys))
+        return await super().read(*keys)
+
+
+def run(test: Callable[[MemoryHub, Counting, Records], Coroutine[Any, Any, None]]) -> None:
+    async def scene() -> None:
+        async with asyncio.timeout(GUARD_S):
+            hub = MemoryHub()
+            store = Counting(hub)
+            await test(hub, store, Records(store, KEYS, "i0"))
+            await store.close()
+
+    asyncio.run(scene())
+
+
+async def until(look: Callable[[], bool]) -> None:
+    async with asyncio.timeout(GUARD_S):
+        while not look():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+def test_records_lie_where_modelmesh_looks_for_them() -> None:
+    assert (KEYS.registry, KEYS.instances) == ("/root/mm/svc/registry/", "/root/mm/svc/instances/")
+    assert (KEYS.vmodels, KEYS.config) == ("/root/mm/svc/vmodels/", "/root/mm/svc/config/")
+    assert KEYS.cluster_key == "/root/mm/svc/meshd/key"
+    assert Keys("", "tas-runtime", "s").registry == "/tas-runtime/s/registry/"
+
+
+def test_a_write_tells_what_it_came_to() -> None:
+    async def test(hub: MemoryHub, store: Counting, records: Records) -> None:
+        assert await records.write("m/ä", ABSENT, b"1") == Wrote(2)
+        assert (await store.read("/root/mm/svc/registry/m/ä")).pairs[0].value == b"1"
+        assert await records.write("m/ä", ABSENT, b"2") == Clashed(b"1", 2)
+        assert await records.write("m/ä", 2, b"2") == Wrote(3)
+        assert await records.write("m/ä", 2, None) == Clashed(b"2", 3)
+        assert await records.write("m/ä", 3, None) == Wrote(4)
+        await store.commit(Write("elsewhere", ANY, b""))
+        assert await records.write("m/ä", 2, b"3") == Clashed(None, 5), "absent, and since when only the store knows"
+        store.cut()
+        assert await records.write("m/ä", ABSENT, b"4") == StoreSilent("cut off from the memory store")
+
+    run(test)
+
+
+def test_reads_that_come_together_are_one() -> None:
+    async def test(hub: MemoryHub, store: Counting, records: Records) -> None:
+        await records.write("a", ABSENT, b"1")
+        asked = ("a", "b", "a", "c", "b")
+        seen = await asyncio.gather(*(records.read(model) for model in asked))
+        assert seen == [
+            Seen("a", b"1", 2), Seen("b", None, 2), Seen("a", b"1", 2), Seen("c", None, 2), Seen("b", None, 2),
+        ]  # fmt: skip
+        assert store.reads == [3]
+
+    run(test)
+
+
+def test_a_flood_of_unknown_ids_is_a_few_reads() -> None:
+    async def test(hub: MemoryHub, store: Counting, records: Records) -> None:
+        many = 2 * READ_MOST + 50
+        seen = await asyncio.gather(*(records.read(f"m{number}") for number in range(many)))
+        assert [each for each in seen if not isinstance(each, Seen)] == []
+        assert store.reads == [READ_MOST, READ_MOST, 50]
+
+    run(test)
+
+
+def test_who_stops_waiting_for_a_read_stops_nobody_else() -> None:
+    async def test(hub: MemoryHub, store: Counting, records: Records) -> None:
+        first, second = (asyncio.create_task(records.read("a")) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert await second == Seen("a", None, 1)
+        assert await records.read("a") == Seen("a", None, 1)
+
+    run(test)
+
+
+def test_reads_of_a_store_that_is_away_are_told_so_and_the_next_ones_try_again() -> None:
+    async def test(hub: MemoryHub, store: Counting, records: Records) -> None:
+        store.cut()
+        told = await asyncio.gather(records.read("a"), records.read("b"))
+        assert set(told) == {StoreSilent("cut off from the memory store")}
+        store.heal()
+        assert await records.read("a") == Seen("a", None, 1)
+
+    run(test)
+
+
+def test_an_instances_record_hangs_on_its_lease() -> None:
+    async def test(hub: MemoryHub, store: Counting, records: Records) -> None:
+        async with store.session(20):
+            assert await records.publish(b"me") == ""
+            (pair,) = (await store.snapshot(KEYS.instances)).pairs
+            assert (pair.key, pair.value) == ("/root/mm/svc/instances/i0", b"me")
+            assert pair.lease
+            await records.withdraw()
+            assert not (await store.snapshot(KEYS.instances)).pairs
+            await records.publish(b"me again")
+            store.cut()
+            assert await records.publish(b"me") == "cut off from the memory store"
+            store.heal()
+        assert not (await store.snapshot(KEYS.instances)).pairs
+
+    run(test)
+
+
+def test_all_instances_come_to_the_same_key() -> None:
+    async def test(hub: MemoryHub, store: Counting, records: Records) -> None:
+        keys = await asyncio.gather(*(cluster_key(store, KEYS, bytes([number])) for number in range(5)))
+        assert len(set(keys)) == 1
+        assert await cluster_key(store, KEYS, b"late") == keys[0]
+
+    run(test)
+
+
+def test_what_is_followed_is_told_whole_and_then_change_by_change() -> None:
+    async def test(hub: MemoryHub, store: Counting, records: Records) -> None:
+        await records.write("a", ABSENT, b"1")
+        await store.commit(Write("/root/mm/svc/vmodels/a", ANY, b"other"))
+        told: list[Event] = []
+        is_known = asyncio.Event()
+        following = asyncio.create_task(
+            follow(store, KEYS.registry, RegistrySeen, told.append, is_known, Reach(), Random(1))
+        )
+        await is_known.wait()
+        assert told == [RegistrySeen(3, (Seen("a", b"1", 2),), is_whole=True)]
+        await store.commit(Write(KEYS.registry + "b", ANY, b"2"), Write(KEYS.registry + "a", ANY, DELETE))
+        await until(lambda: len(told) == 2)
+        last = told[1]
+        assert isinstance(last, RegistrySeen)
+        assert last.revision == 4
+        assert not last.is_whole
+        assert sorted(last.models, key=lambda seen: seen.id) == [Seen("a", None, 4), Seen("b", b"2", 4)]
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+    run(test)
+
+
+def test_it_is_known_whether_the_store_can_be_followed(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(hub: MemoryHub, store: Counting, records: Records) -> None:
+        reach, told = Reach(), list[Event]()
+        known = [asyncio.Event(), asyncio.Event()]
+        following = [
+            asyncio.create_task(follow(store, KEYS.registry, RegistrySeen, told.append, known[0], reach, Random(1))),
+            asyncio.create_task(follow(store, KEYS.instances, InstancesSeen, told.append, known[1], reach, Random(1))),
+        ]
+        for each in known:
+            await each.wait()
+        assert reach
+        store.cut()
+        await until(lambda: not reach)
+        store.heal()
+        await until(lambda: bool(reach))
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
+
+    with caplog.at_level("INFO"):
+        run(test)
+    assert "the store is away: cut off from the memory store" in caplog.text
+    assert "the store is back" in caplog.text
+
+
+def test_a_lease_that_was_replaced_has_the_record_written_again() -> None:
+    async def test(hub: MemoryHub, store: Counting, records: Records) -> None:
+        told: list[Event] = []
+        async with store.session(3) as session:
+            following = asyncio.create_task(follow_session(session, told.append))
+            first = session.id
+            hub.kv.revoke(first)
+            assert "session" in await records.publish(b"me")  # which is how the loss is noticed at once
+            await until(lambda: told == [SessionRenewed()])
+            assert session.id != first
+            assert await records.publish(b"me") == ""
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    run(test)
