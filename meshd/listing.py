@@ -71,7 +71,7 @@ class Listing:
 
     def _message(self, name: str, value: bytes, mod: int) -> Any:
         try:
-            record = ModelRecord.decode(value, name)
+            record = ModelRecord.decode(value, f"registry/{name}")
         except BadRecord as unreadable:
             return model_message(name, None, mod, None, unreadable.text)
         return model_message(name, record, mod, self._node.desk.status(name, record), "")
