@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from meshcore.asks import CopyInfo, Kind, Refused, Request, Status, StatusInfo, Verdict
@@ -145,6 +146,9 @@ class FrontDesk:
         want = Want(request.model, record.type, units, last_used, exclude, request.is_balanced)
         target, why = node.rules.place(node.view, want, self.now, node.rng)
         node.explain(why)
+        if target is None and units:  # memory that is being given back is not advertised: the target knows better
+            target, why = node.rules.place(node.view, replace(want, size_units=0), self.now, node.rng)
+            node.explain(why)
         if target is not None and target != self.me:
             node.view.reserve(target, units or node.cache.params.default_units, self.now)
         return target
@@ -176,7 +180,7 @@ class FrontDesk:
         """Whether to decline a load that another instance sent here, which it may do once: this instance has become
         full since, and somebody it knows of is not (D-04)."""
         node = self._node
-        if request.targets or not node.cache.is_full:
+        if request.targets or not node.own_record().is_full:
             return False
         node.view.see_self(node.own_record())
         best = next(node.view.order.walk(self.now), None)
