@@ -138,11 +138,16 @@ class Driver:
         self._waiting: dict[tuple[str, int], list[Gate]] = {}
         self._timer: simpy.Event | None = None
         self._wake_at = NEVER
+        self._is_closed = False
+        self.open = 0
+        """Requests on hold."""
 
     # -- events in, commands out -----------------------------------------------------------------------
 
     def feed(self, event: Event) -> None:
         """Tell the node what happened, and do what it wants."""
+        if self._is_closed:
+            return
         now = self.take_usage()
         self._execute(self.node.step(event, now))
         self._arm(now)
@@ -153,6 +158,10 @@ class Driver:
         if usages := self._plane.drain_usage():
             self._execute(self.node.step(Used(usages), now))
         return now
+
+    def close(self) -> None:
+        """The node is gone: whatever happens from now on, it is not told."""
+        self._is_closed = True
 
     def _execute(self, commands: list[Command]) -> None:
         for command in commands:
@@ -229,6 +238,7 @@ class Driver:
         """Take one request to its end; an interrupt is the client going away."""
         flow = self.node.serve(asked)
         outcome: Outcome | None = None
+        self.open += 1
         try:
             while True:
                 now = self.take_usage()
@@ -250,6 +260,7 @@ class Driver:
                     case Put():
                         outcome = yield from self._registry.write(step.model, step.expect, step.value)
         finally:
+            self.open -= 1
             flow.close()
 
     def _loaded(self, step: AwaitLoaded) -> Generator[simpy.Event, Any, Settled | TimedOut]:

@@ -13,9 +13,10 @@ from typing import Any, Protocol
 
 import simpy
 
-from meshcore.asks import Answered, Done, Failed, Kind, Met, Request
+from meshcore.asks import Answered, Done, Failed, Kind, Met, Outcome, Request, Unreachable
 from meshcore.capacity import CacheParams
 from meshcore.commands import Command, Holder
+from meshcore.events import DrainAsked, Idled
 from meshcore.hot import Choice
 from meshcore.me import Me
 from meshcore.node import Node
@@ -25,8 +26,11 @@ from sim.driver import Driver
 from sim.plane import FLOW, Plane, Server
 from sim.runtime import ModelServer, Ways
 from sim.store import Client, Delays, Records
-from sim.trip import Ends, Instance, Network, Trip, as_outcome
+from sim.trip import GONE, Ends, Instance, Network, Trip, as_outcome
 
+NOT_READY_MS, IDLE_MS, DEREGISTER_MS = 2000, 200, 200
+"""An instance that goes serves on for as long as clients may not have heard of it, and until nothing is under way; then
+it takes its copies out of their records."""
 USAGE_MS = 1000
 """The core hears of what the plane served at least this often."""
 
@@ -53,6 +57,15 @@ class Book(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """Instance number ``number`` is told to go, and is back, with nothing loaded; milliseconds from the start."""
+
+    number: int
+    from_ms: int
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """Everything around the instances, and what they go by."""
 
@@ -68,13 +81,14 @@ class World:
     """From one instance to another: a pure answer, at least 1."""
     server: Callable[[str], Server]
     rules: Rules = field(default_factory=Rules)
+    restarts: tuple[Restart, ...] = ()
     patience_ms: int | None = None
     """A client goes away when it has waited this long for the core to find it a copy."""
 
 
-def make_node(world: World, name: str) -> Node:
-    """One instance's brain."""
-    me = Me(name, world.start_ms, f"{name}:8080", f"{name}:8033")
+def make_node(world: World, name: str, at_ms: int = 0) -> Node:
+    """The brain of one instance that starts ``at_ms`` after all began."""
+    me = Me(name, world.start_ms + at_ms, f"{name}:8080", f"{name}:8033")
     return Node(me, world.settings, world.params, world.rules, Random(f"{world.seed}/{name}"))
 
 
@@ -100,7 +114,7 @@ class Mesh:
         for model, value in world.registrations.items():
             self.records.register(model, value)
         self.instances = [self._instance(name) for name in world.instances]
-        self._network.instances.update((instance.name, instance) for instance in self.instances)
+        self._planes = [instance.plane for instance in self.instances]
         self._passed_on: list[tuple[float, int, Instance, Holder, str, float]] = []
         """Heap of requests on their way: (when there, number, from, to, model, arrival)."""
         self._count = 0
@@ -114,7 +128,7 @@ class Mesh:
 
     def _instance(self, name: str) -> Instance:
         world, env = self.world, self.env
-        node, plane = make_node(world, name), make_plane(world, name, lambda: int(env.now), self._book)
+        node, plane = make_node(world, name, int(env.now)), make_plane(world, name, lambda: int(env.now), self._book)
         driver = Driver(
             node,
             env,
@@ -137,10 +151,11 @@ class Mesh:
     def play(self, traffic: Iterable[Arrivals]) -> None:
         """Start the instances, serve all of ``traffic`` and wait for every answer."""
         for instance in self.instances:
-            self.records.watch(instance.name, instance.driver.feed, self.world.start_ms)
-            self.env.process(self._account(instance))
+            self._join(instance)
+        for restart in self.world.restarts:
+            self.env.process(self._restart(restart))
         began = process_time()
-        planes, local = [instance.plane for instance in self.instances], Choice.LOCAL
+        planes, local = self._planes, Choice.LOCAL
         for instants, models, entries in traffic:
             for at, model, entry in zip(instants, models, entries, strict=True):
                 if at >= self._horizon:
@@ -180,9 +195,38 @@ class Mesh:
             self.env.run(until=int(at))
 
     def _account(self, instance: Instance) -> Generator[simpy.Event, Any, None]:
-        while True:
+        while self._network.instances.get(instance.name) is instance:
             yield self.env.timeout(USAGE_MS)
             instance.driver.take_usage()
+
+    # -- coming and going ----------------------------------------------------------------------------------
+
+    def _join(self, instance: Instance) -> None:
+        self._network.instances[instance.name] = instance
+        self.records.watch(instance.name, instance.driver.feed, self.world.start_ms + int(self.env.now))
+        self.env.process(self._account(instance))
+
+    def _restart(self, restart: Restart) -> Generator[simpy.Event, Any, None]:
+        """Take an instance out of service as meshd does on SIGTERM, and bring it back with nothing loaded."""
+        yield self.env.timeout(restart.from_ms)
+        instance = self.instances[restart.number]
+        instance.driver.feed(DrainAsked())
+        yield self.env.timeout(NOT_READY_MS)
+        while not self._is_idle(instance):
+            yield self.env.timeout(IDLE_MS)
+        instance.driver.feed(Idled())
+        yield self.env.timeout(DEREGISTER_MS)
+        del self._network.instances[instance.name]
+        instance.driver.close()
+        self.records.leave(instance.name, instance.driver.feed)
+        yield self.env.timeout(max(0, restart.until_ms - self.env.now))
+        fresh = self._instance(instance.name)
+        self.instances[restart.number], self._planes[restart.number] = fresh, fresh.plane
+        self._join(fresh)
+
+    def _is_idle(self, instance: Instance) -> bool:
+        is_asked = instance.driver.open or any(passed_on[2] is instance for passed_on in self._passed_on)
+        return not is_asked and instance.plane.is_idle()
 
     # -- requests ------------------------------------------------------------------------------------------
 
@@ -203,9 +247,9 @@ class Mesh:
             self._horizon = there
 
     def _arrive_elsewhere(self, at: float, _: int, entry: Instance, holder: Holder, model: str, arrival: float) -> None:
-        there = self._network.instances[holder.instance]
-        copy = there.plane.copy(model, at)
-        if copy is not None:
+        there = self._network.instances.get(holder.instance)
+        copy = there.plane.copy(model, at) if there is not None else None
+        if there is not None and copy is not None:
             end = there.plane.begin(at, copy, FLOW)
             entry.plane.returns(end + self.world.network_ms(there.name, entry.name), there.name, arrival)
         else:
@@ -234,14 +278,15 @@ class Mesh:
     def _not_ready(self, entry: Instance, holder: Holder, model: str, trip: Trip) -> Ends:
         """A request was passed on to a copy that is not ready there (any more): the core says what to do."""
         tried = ((holder.instance, holder.load_ts),)
-        there = Trip(self._network, self._network.instances[holder.instance])
+        outcome: Outcome = Unreachable(GONE)
         try:
-            end = yield from there.arrive(Request(model, kind=Kind.HIT, tried=tried, origin=entry.name, hops=1))
-            yield self.env.timeout(self.world.network_ms(holder.instance, entry.name))
+            if instance := self._network.instances.get(holder.instance):
+                there = Trip(self._network, instance)
+                end = yield from there.arrive(Request(model, kind=Kind.HIT, tried=tried, origin=entry.name, hops=1))
+                yield self.env.timeout(self.world.network_ms(holder.instance, entry.name))
+                trip.has_waited, trip.is_forwarded, outcome = there.has_waited, True, as_outcome(end)
         finally:
             entry.plane.returned(holder.instance)
-        trip.has_waited, trip.is_forwarded = there.has_waited, True
-        outcome = as_outcome(end)
         if isinstance(outcome, Answered):
             return Done(outcome)
         met = Met(holder.instance, holder.load_ts, 0, outcome)

@@ -129,6 +129,11 @@ class Plane:
         self._news.clear()
         return tuple(usages)
 
+    def is_idle(self) -> bool:
+        """Whether nothing is under way here, nor elsewhere for a client that came here."""
+        self.settle(self._clock())
+        return not self._running and not self._returning
+
     # -- requests --------------------------------------------------------------------------------------
 
     def arrive(self, at: float, model: str) -> Choice | str:

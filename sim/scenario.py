@@ -15,6 +15,9 @@ from sim.workloads.recorded import Recorded
 
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
+LEAST_RESTART_S = 3.0
+"""An instance that goes lets clients hear of it first."""
+
 WholeMillis = Annotated[int, Field(ge=1, le=86_400_000)]
 """A delay of the world: whole milliseconds, as the rules count time."""
 
@@ -103,6 +106,19 @@ class Failure(BaseModel):
     text: str = "cannot read the model file"
 
 
+class Restart(BaseModel):
+    """``instance`` is told to go at ``from_s``, serves until nothing is under way, and is back, empty, at ``until_s``.
+
+    Meanwhile clients come to the others.
+    """
+
+    model_config = STRICT
+
+    instance: str
+    from_s: float = Field(ge=0)
+    until_s: float = Field(gt=0)
+
+
 class Network(BaseModel):
     """Between any two instances."""
 
@@ -142,6 +158,7 @@ class Scenario(BaseModel):
     store: Store = Store()
     traffic: Workload
     failures: list[Failure] = []
+    restarts: list[Restart] = []
     settings: _Knobs = _Knobs()
 
     @model_validator(mode="after")
@@ -160,7 +177,24 @@ class Scenario(BaseModel):
                 if instance not in instances:
                     allowed = f"{instances[0]} to {instances[-1]}"
                     raise ValueError(f"{where}.instances: {instance!r} must be one of {allowed}")
+        self._check_restarts(instances)
         return self
+
+    def _check_restarts(self, instances: list[str]) -> None:
+        if self.restarts and len(instances) < 2:
+            raise ValueError("restarts: must be empty where there is one instance, as nobody would be left")
+        before_s = 0.0
+        for number, restart in enumerate(self.restarts):
+            where = f"restarts.{number}"
+            if restart.instance not in instances:
+                allowed = f"{instances[0]} to {instances[-1]}"
+                raise ValueError(f"{where}.instance: {restart.instance!r} must be one of {allowed}")
+            if restart.from_s < before_s:
+                raise ValueError(f"{where}.from_s: {restart.from_s:g} must be {before_s:g} or later, one at a time")
+            if restart.until_s < restart.from_s + LEAST_RESTART_S:
+                least_s = restart.from_s + LEAST_RESTART_S
+                raise ValueError(f"{where}.until_s: {restart.until_s:g} must be {least_s:g} or later")
+            before_s = restart.until_s
 
     def model_ids(self) -> list[str]:
         """The models' names, in the order of their numbers."""

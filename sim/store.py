@@ -47,6 +47,12 @@ class Records:
         feed(InstancesSeen(self._kv.revision, self._all(INSTANCES), is_whole=True))
         self._watching.setdefault(self._delays.watch_ms(instance), []).append(feed)
 
+    def leave(self, instance: str, feed: Callable[[Event], None]) -> None:
+        """``instance`` ends its session: its record goes, and it is told nothing more."""
+        self._watching[self._delays.watch_ms(instance)].remove(feed)
+        self._kv.revoke(self._leases.pop(instance))
+        self._tell(InstancesSeen(self._kv.revision, (Seen(instance, None, self._kv.revision),)))
+
     def _all(self, prefix: str) -> tuple[Seen, ...]:
         pairs = self._kv.snapshot(prefix).pairs
         return tuple(Seen(pair.key.removeprefix(prefix), pair.value, pair.mod) for pair in pairs)
@@ -62,9 +68,12 @@ class Records:
         return Wrote(outcome.revision)
 
     def publish(self, instance: str, value: bytes) -> None:
-        """Write an instance's record under its lease."""
+        """Write an instance's record under its lease; without one nothing is written."""
+        lease = self._leases.get(instance)
+        if lease is None:
+            return
         write = kv.Write(INSTANCES + instance, kv.ANY, value, leased=True)
-        outcome = self._kv.commit([write], self._leases[instance])
+        outcome = self._kv.commit([write], lease)
         assert isinstance(outcome, kv.Committed)
         self._tell(InstancesSeen(outcome.revision, (Seen(instance, value, outcome.revision),)))
 

@@ -22,6 +22,7 @@ from meshcore.asks import (
     RuntimeFailed,
     StatusInfo,
     Told,
+    Unreachable,
     Verdict,
     VerdictError,
 )
@@ -30,6 +31,8 @@ from sim.driver import Driver
 from sim.plane import FLOW, Plane
 
 Ends = Generator[simpy.Event, Any, Done | Failed]
+
+GONE = "connection refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The instances, and how long it is from one to another (whole milliseconds, at least 1)."""
+    """The instances that are there, and how long it is from one to another (whole milliseconds, at least 1)."""
 
     env: simpy.Environment
     instances: dict[str, Instance]
@@ -91,6 +94,8 @@ class Trip:
         plane.sent(step.instance)
         try:
             yield network.env.timeout(network.delay_ms(me, step.instance))
+            if step.instance not in network.instances:
+                return Unreachable(GONE)
             there = Trip(network, network.instances[step.instance])
             end = yield from there.arrive(step.request)
             yield network.env.timeout(network.delay_ms(step.instance, me))

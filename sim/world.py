@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
@@ -15,7 +16,7 @@ from meshcore.capacity import CacheParams
 from meshcore.records import ModelRecord
 from meshcore.units import UNIT_BYTES
 from sim.measure import Cause, Histogram, Measure
-from sim.mesh import Arrivals, Mesh, World
+from sim.mesh import Arrivals, Mesh, Restart, World
 from sim.plane import Server
 from sim.reading import ScenarioError
 from sim.scenario import Scenario
@@ -84,20 +85,40 @@ def build(scenario: Scenario) -> World:
         delays=ways,
         network_ms=lambda _from, _to: delay_ms,
         server=lambda name: Server(runtime.concurrency, service_times(runtime.service, Random(f"{seed}/{name}/work"))),
+        restarts=_restarts(scenario),
         patience_ms=scenario.traffic.patience_ms,
+    )
+
+
+def _restarts(scenario: Scenario) -> tuple[Restart, ...]:
+    numbers = {name: number for number, name in enumerate(scenario.instance_ids())}
+    return tuple(
+        Restart(numbers[restart.instance], int(restart.from_s * 1000), int(restart.until_s * 1000))
+        for restart in scenario.restarts
     )
 
 
 def arrivals(scenario: Scenario) -> Iterator[Arrivals]:
     """The requests of a scenario, each at the instance that is on record, else at one drawn from all alike."""
     models, count, traffic = scenario.model_ids(), scenario.instances.count, scenario.traffic
+    restarts = _restarts(scenario)
     source = np.random.Generator(np.random.PCG64([scenario.seed, 1]))
     for instants, numbers in traffic.arrivals(scenario.seed, len(models), scenario.duration_s * 1000):
         if isinstance(traffic, Recorded) and traffic.instances is not None:
             entries = traffic.instances[: len(instants)]
         else:
             entries = (source.random(len(instants)) * count).astype(np.int64).tolist()
+        for restart in restarts:
+            _divert(restart, instants, entries, count)
         yield instants, [models[number] for number in numbers], entries
+
+
+def _divert(restart: Restart, instants: list[float], entries: list[int], count: int) -> None:
+    """Let what would come to an instance that is away come to the others in turn."""
+    others = [number for number in range(count) if number != restart.number]
+    for at in range(bisect_left(instants, restart.from_ms), bisect_left(instants, restart.until_ms)):
+        if entries[at] == restart.number:
+            entries[at] = others[at % len(others)]
 
 
 def summary(scenario: Scenario, mesh: Mesh, measure: Measure) -> dict[str, Any]:
