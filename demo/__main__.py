@@ -85,9 +85,7 @@ async def run(voice: Voice) -> int:
     voice.step("the same requests in the simulator")
     found = report.live_figures(live)
     measured = Measured(sizes, capacity, found["load_ms"], found["service_ms"])
-    names = [process.address.name for process in processes]
-    tree = scenario(live.answers, names, measured)
-    simulation = report.simulated_figures(simulated(tree, FOLDER / "scenario.yaml"))
+    simulation = report.simulated_figures(simulated(scenario(live, measured), FOLDER / "scenario.yaml"))
     voice.step("done")
 
     report.show(found, simulation, Console())

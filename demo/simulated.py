@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo.client import Answer
 from demo.fleet import DEFAULT_BYTES, LOAD_TIMEOUT_MS, LOADING_CONCURRENCY
+from demo.live import Live
 from demo.zoo import SEED
 from sim.scenario import Scenario
 from sim.world import run
@@ -29,9 +29,10 @@ class Measured:
     service_ms: float
 
 
-def scenario(answers: Sequence[Answer], instances: Sequence[str], measured: Measured) -> dict[str, Any]:
+def scenario(live: Live, measured: Measured) -> dict[str, Any]:
     """What `mmctl simulate` can read: every request at the instant it was sent, to the instance it was sent to."""
-    sent = sorted(answers, key=lambda answer: answer.sent_s)
+    sent, instances, outage = live.answers, list(live.counted), live.outage
+    away = instances.index(outage.instance)
     at_ms = [round((LEAD_S + answer.sent_s) * 1000, 3) for answer in sent]
     return {
         "seed": SEED,
@@ -52,10 +53,24 @@ def scenario(answers: Sequence[Answer], instances: Sequence[str], measured: Meas
             "workload": "recorded",
             "at_ms": at_ms,
             "models": [answer.ask.model for answer in sent],
-            "instances": [instances.index(answer.instance) for answer in sent],
+            "instances": [instances.index(answer.instance) if answer.instance else away for answer in sent],
         },
+        "restarts": [
+            {
+                "instance": f"instance-{away}",
+                "from_s": round(LEAD_S + outage.asked_s, 3),
+                "until_s": round(LEAD_S + _ready_again_s(live), 3),
+            }
+        ],
         "settings": {"min_churn_age_ms": 0},
     }
+
+
+def _ready_again_s(live: Live) -> float:
+    """When clients had heard that the instance is back: at its first request after it was gone."""
+    name, gone_s = live.outage.instance, live.outage.gone_s
+    again = (answer.sent_s for answer in live.answers if answer.instance == name and answer.sent_s > gone_s)
+    return next(again, live.outage.back_s)
 
 
 def simulated(tree: dict[str, Any], file: Path) -> dict[str, Any]:
