@@ -551,7 +551,7 @@ class Cluster:
             for other in self.live:
                 assert node.view.reservations.loads(other.id) == 0, "nothing is held for ever"
             addresses = {other.id: f"{other.id}:8080" for other in self.live if other is not host}
-            assert {id: address for id, address in host.peers.items() if address} == addresses
+            assert {peer: address for peer, address in host.peers.items() if address} == addresses
 
 
 def _come_back(end: Done | Failed) -> Outcome:
