@@ -40,6 +40,12 @@ class Client:
     def close(self) -> None:
         self.channel.close()
 
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *failed: object) -> None:
+        self.close()
+
     def call(self, method: str, body: bytes = b"", metadata: Metadata = (), timeout_s: float = GUARD_S) -> Answer:
         """Any unary method with bytes."""
         reply, call = self.channel.unary_unary(method).with_call(body, metadata=metadata, timeout=timeout_s)

@@ -40,6 +40,7 @@ class Instance:
     client: Client
     peer: grpc.Channel
     """A connection to the mesh port."""
+    port: int
     probe_port: int
     metrics_port: int
 
@@ -183,7 +184,7 @@ class Mesh:
         app = App(configuration.read(env, Host("host", "127.0.0.1", "0000")), self.hub)
         task = asyncio.create_task(app.run())
         peer = grpc.insecure_channel(f"127.0.0.1:{mesh_port}", options=(("grpc.enable_http_proxy", 0),))
-        return Instance(name, fake, app, task, Client(f"127.0.0.1:{port}"), peer, probe_port, metrics_port)
+        return Instance(name, fake, app, task, Client(f"127.0.0.1:{port}"), peer, port, probe_port, metrics_port)
 
     # -- the test --------------------------------------------------------------------------------------------
 
