@@ -257,12 +257,13 @@ class UnaryCall:
             return Refused(Verdict.NOT_HERE, plane.me)
         self._try(step.model)
         plane.sent(plane.me)
-        began, code = self._loop.time(), "OK"
+        began, code = self._loop.time(), "CANCELLED"
         try:
             metadata = for_runtime(self._metadata, step.model)
             path = plane.methods.injection_path(self._path)
             body = inject(self._body, path, step.model.encode()) if path else self._body
             answer = await plane.runtime.call(self._path, body, metadata, self._left_s())
+            code = "OK"
             return Answered(Reply(answer.body, for_client(answer.initial), for_client(answer.trailing)))
         except grpc.aio.AioRpcError as error:
             code = error.code().name
