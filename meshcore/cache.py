@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from meshcore.capacity import CacheParams, UnloadBuffer
 from meshcore.entry import Entry
-from meshcore.errors import FellThrough, NeverFits
+from meshcore.errors import FellThrough, NeverFits, NoRoomYet
 from meshcore.eviction import EvictOrder, IsRedundant, Plan, Planner, lru_order
 from meshcore.lru import Lru
 from meshcore.reasons import Candidate
@@ -94,14 +94,17 @@ class Cache:
             self.lru.touch(model, at)
             self.entries[model].in_flight = in_flight
 
-    def churn_refuses(self, now: int, last_used: int) -> bool:
+    def churn_refuses(self, now: int, last_used: int, pending_units: int = 0) -> bool:
         """Whether a load of a model last used at ``last_used`` is refused because it would begin to thrash.
+
+        ``pending_units`` are what loads that wait for their turn will take.
 
         So it is when the cache is full and even its least recently used copy was used within ``min_churn_age_ms``. A
         model used less recently than that copy is not refused, which would count as a failure: it falls through.
         """
         oldest = self.oldest_ms
-        if not self.is_full or oldest == NEVER or last_used < oldest:
+        is_full = self.free_units - pending_units < self.params.min_space_units
+        if not is_full or oldest == NEVER or last_used < oldest:
             return False
         return age_ms(oldest, now) < self.params.min_churn_age_ms
 
@@ -132,19 +135,23 @@ class Cache:
     ) -> list[Evicted]:
         """Give a copy that has claimed nothing ``to_units`` (never fewer than it has).
 
-        Raises NeverFits, or FellThrough where copies needed more would have to go; then nothing has changed.
+        Raises NeverFits, NoRoomYet where loads have to end first, or FellThrough where copies needed more would have
+        to go; then nothing has changed.
         """
-        most = self.buffer.capacity - self.buffer.reserve
-        if to_units > most:
-            raise NeverFits(
-                f"Predicted size of {to_units * UNIT_BYTES} bytes ({to_units} units) is larger than capacity"
-                f" ({most} units)"
-            )
+        self.check_fits(to_units)
         growth = max(0, to_units - entry.weight)
         evicted = self._evict(self._room(entry, growth, self.last_used(entry.model), now, is_redundant))
         entry.weight += growth
         self.buffer.grow(growth)
         return evicted
+
+    def check_fits(self, units: int) -> None:
+        """Raises NeverFits where a model of that size has no place even in an empty cache."""
+        most = self.buffer.capacity - self.buffer.reserve
+        if units > most:
+            raise NeverFits(
+                f"Predicted size of {units * UNIT_BYTES} bytes ({units} units) is larger than capacity ({most} units)"
+            )
 
     def is_claimable(self, entry: Entry) -> bool:
         """Whether the memory for the copy's place is there, so that its load may start."""
@@ -163,7 +170,7 @@ class Cache:
         That is the copy itself where all others that could go are needed more.
         """
         change, last_used = max(1, units) - entry.weight, self.last_used(entry.model)
-        plan = self._plan(entry, change, last_used, now, is_redundant)
+        plan = self._plan(entry, change, last_used, now, is_redundant, takes_loads=True)
         entry.weight += change
         self.buffer.sized(change)
         if not plan.is_enough and not entry.is_pinned:
@@ -201,22 +208,33 @@ class Cache:
 
     # -- eviction ----------------------------------------------------------------------------------
 
-    def _plan(self, entry: Entry, growth: int, last_used: int, now: int, is_redundant: IsRedundant | None) -> Plan:
+    def _plan(
+        self,
+        entry: Entry,
+        growth: int,
+        last_used: int,
+        now: int,
+        is_redundant: IsRedundant | None,
+        takes_loads: bool,
+    ) -> Plan:
         """Who goes so that ``entry`` may grow: nobody who is needed more than it is, which a pinned one is most."""
         most = None if entry.is_pinned else self._planner.key(entry, last_used, now)
-        return self._planner.plan(self.buffer.short_units(growth), now, entry.model, most, is_redundant)
+        short_units = self.buffer.short_units(growth)
+        return self._planner.plan(short_units, now, entry.model, most, is_redundant, takes_loads)
 
     def _room(self, entry: Entry, growth: int, last_used: int, now: int, is_redundant: IsRedundant | None) -> Plan:
-        plan = self._plan(entry, growth, last_used, now, is_redundant)
+        plan = self._plan(entry, growth, last_used, now, is_redundant, takes_loads=False)
         if plan.is_enough:
             return plan
+        if plan.short_units <= plan.loading_units:
+            raise NoRoomYet(f"there is no room for {entry.model} until a load under way has ended")
         raise FellThrough(
             f"{entry.model} does not fit: {plan.short_units} more units would have to come from models that are pinned,"
             " of higher priority or used more recently"
         )
 
     def _shrink(self, now: int, is_redundant: IsRedundant | None) -> list[Evicted]:
-        return self._evict(self._planner.plan(self.buffer.short_units(0), now, "", None, is_redundant))
+        return self._evict(self._planner.plan(self.buffer.short_units(0), now, "", None, is_redundant, True))
 
     def _evict(self, plan: Plan) -> list[Evicted]:
         evicted, spared = [], tuple(plan.spared)

@@ -14,7 +14,7 @@ from meshcore.cache import Cache, Evicted
 from meshcore.commands import CancelLoad, Command, Load, Measure, Predict, Settle, Unload, Withdraw
 from meshcore.edits import Accept, Deregister, Edit, MarkFailed, MarkReady
 from meshcore.entry import Entry, State
-from meshcore.errors import ChurnRefused, CopyGone, FellThrough, LoadFailure, MeshError, NeverFits
+from meshcore.errors import ChurnRefused, CopyGone, FellThrough, LoadFailure, MeshError, NeverFits, NoRoomYet
 from meshcore.loadqueue import LoadQueue
 from meshcore.reasons import Candidate, Reason, Rule, trimmed
 from meshcore.records import ModelRecord
@@ -73,7 +73,7 @@ class Copies:
         """
         around, now = self._around, self._around.now
         used_at = max(last_used, record.last_used) if last_used else now
-        if self.cache.churn_refuses(now, used_at):
+        if self.cache.churn_refuses(now, used_at, self.queue.pending_units):
             oldest_s = age_ms(self.cache.oldest_ms, now) // 1000
             text = f"Cache churn threshold exceeded: the least recently used model here was used {oldest_s} s ago"
             around.explain(Reason(Rule.REFUSE, model, around.me, text))
@@ -120,18 +120,11 @@ class Copies:
             self._leave(entry, self.cache.remove(entry), why, error)
             return
         self._around.accepted()
-        if entry.is_prioritised:  # who waits for it uses it: what was used since it came is not needed more
-            self.cache.touch(model, self._around.now)
         try:
-            evicted = self.cache.make_room(entry, entry.predicted_units, self._around.now)
+            self.cache.check_fits(entry.predicted_units)
         except NeverFits as too_large:
             self._fail(entry, too_large.text, was_tried=False)
             return
-        except FellThrough as too_old:
-            why = self._around.explain(Reason(Rule.REFUSE, model, self._around.me, too_old.text))
-            self._leave(entry, self.cache.remove(entry), why, too_old)
-            return
-        self._evict(evicted, f"room for {model}")
         entry.to(State.QUEUED)
         self.queue.add(entry)
         self.pump()
@@ -143,6 +136,14 @@ class Copies:
             if entry.state is State.QUEUED:
                 entry.to(State.WAITING)
                 entry.waiting_since = now
+            try:
+                self._make_room(entry)
+            except NoRoomYet:
+                return  # until a load under way has ended
+            except FellThrough as too_old:
+                why = around.explain(Reason(Rule.REFUSE, entry.model, around.me, too_old.text))
+                self._leave(entry, self.cache.remove(entry), why, too_old)
+                continue
             if not self.queue.next_startable(self.cache.is_claimable, self._is_held):
                 return
             self.cache.claim(entry)
@@ -152,6 +153,13 @@ class Copies:
             why = around.explain(Reason(Rule.LOAD, entry.model, around.me, "next in the queue", inputs=inputs))
             deadline_ms = self.cache.params.load_timeout_ms
             around.emit(Load(entry.model, entry.gen, entry.type, entry.path, entry.key, deadline_ms, why))
+
+    def _make_room(self, entry: Entry) -> None:
+        """Evict for a load whose turn it is, and not before: what waits in the queue pushes nothing out."""
+        if entry.is_prioritised:  # who waits for it uses it: what was used since it came is not needed more
+            self.cache.touch(entry.model, self._around.now)
+        evicted = self.cache.make_room(entry, entry.predicted_units, self._around.now)
+        self._evict(evicted, f"room for {entry.model}")
 
     def _is_held(self, entry: Entry) -> bool:
         """A model's former copy has to be gone from the runtime before it is loaded anew."""

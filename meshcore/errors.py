@@ -85,6 +85,10 @@ class ChurnRefused(LoadFailure):
     """Loading would evict models used only just now."""
 
 
+class NoRoomYet(ChurnRefused):
+    """Room for the model comes free only when a load under way has ended."""
+
+
 class FellThrough(LoadFailure):
     """The model was used less recently than everything it would push out."""
 

@@ -1,7 +1,7 @@
 """Which copies make room: the order they go in, and the whole set that goes, planned before the first one does.
 
-The order (docs/design.md, eviction): idle before loading or in use, then the policy's key, then the id; a pinned copy
-never goes.
+The order (docs/design.md, eviction): idle before in use, then the policy's key, then the id. A pinned copy never goes,
+and one that loads only where memory is short already: a load that gave way to the next would be work for nothing.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ class Plan:
     """Who goes for ``short_units`` more room, in order; ``spared`` were looked at and stay."""
 
     short_units: int
+    loading_units: int = 0
+    """What copies hold that load and were spared for it."""
     victims: list[Candidate] = field(default_factory=list)
     spared: list[Candidate] = field(default_factory=list)
 
@@ -67,11 +69,17 @@ class Planner:
         return self._order(entry, last_used, now, False)
 
     def plan(
-        self, short_units: int, now: int, spare: str, most: EvictKey | None, is_redundant: IsRedundant | None
+        self,
+        short_units: int,
+        now: int,
+        spare: str,
+        most: EvictKey | None,
+        is_redundant: IsRedundant | None,
+        takes_loads: bool,
     ) -> Plan:
         """Who goes for ``short_units``, none of them being ``spare`` or beyond the key ``most``.
 
-        Copies that load or are in use go only once no idle one is left that may.
+        Copies in use go only once no idle one is left that may, and so, if ``takes_loads``, do those that load.
         """
         plan, busy = Plan(short_units), list[Candidate]()
         if plan.is_enough:
@@ -93,6 +101,9 @@ class Planner:
         for candidate in busy:
             if plan.is_enough:
                 plan.spared.append(candidate)
+            elif candidate.rejected is Rejected.LOADING and not takes_loads:
+                plan.spared.append(candidate)
+                plan.loading_units += self._entries[candidate.id].weight
             else:
                 plan.victims.append(Candidate(candidate.id, candidate.score))
                 plan.short_units -= self._entries[candidate.id].weight

@@ -35,6 +35,11 @@ class LoadQueue:
         """Loads accepted and not over."""
         return len(self._queued) + len(self._running)
 
+    @property
+    def pending_units(self) -> int:
+        """What the queued loads will take beside what they hold already."""
+        return sum(max(0, entry.predicted_units - entry.weight) for entry in self._queued)
+
     def add(self, entry: Entry) -> None:
         """Queue a load behind those of its class."""
         self._arrivals += 1

@@ -219,7 +219,7 @@ class Node:
 
     def own_record(self) -> InstanceRecord:
         """This instance's record as it is now."""
-        return self.publisher.record(self.cache, self.copies.queue.in_progress)
+        return self.publisher.record(self.cache, self.copies.queue)
 
     # -- what is seen ----------------------------------------------------------------------------------
 

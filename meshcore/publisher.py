@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from meshcore.cache import Cache
+from meshcore.loadqueue import LoadQueue
 from meshcore.me import Me
 from meshcore.records import InstanceRecord
 from meshcore.settings import Settings
@@ -30,13 +31,14 @@ class Publisher:
         """Loads taken on since the start."""
         self.phase = "ready"
 
-    def record(self, cache: Cache, loads_in_progress: int) -> InstanceRecord:
-        """This instance as it is now."""
+    def record(self, cache: Cache, queue: LoadQueue) -> InstanceRecord:
+        """This instance as it is now; what queued loads will take is as good as taken."""
         me = self._me
         return InstanceRecord(
             start_ms=me.start_ms, version=me.version, location=me.location, zone=me.zone, labels=me.labels,
             is_actionable=True, lru_ms=cache.oldest_ms, count=cache.count, capacity_units=cache.capacity_units,
-            used_units=cache.used_units, load_threads=cache.params.load_threads, loads_in_progress=loads_in_progress,
+            used_units=min(cache.capacity_units, cache.used_units + queue.pending_units),
+            load_threads=cache.params.load_threads, loads_in_progress=queue.in_progress,
             is_shutting_down=self.phase != "ready", address=me.address, grpc=me.grpc, http=me.http,
             replica_set=me.replica_set, phase=self.phase, data_plane=me.data_plane, build=me.build,
             accepted=self.accepted, min_space_units=cache.params.min_space_units,

@@ -63,14 +63,12 @@ def test_both_drivers_give_the_same_commands_at_the_same_instants() -> None:
 
 def assert_much_went_wrong(story: Story) -> None:
     """Else the comparison shows little."""
-    kinds = Counter(type(command).__name__ for _, _, command in story.commands)
     unloads = Counter(command.why.rule for _, _, command in story.commands if isinstance(command, Unload))
     ends = Counter(end[0] for end in story.ends)
     assert len(story.ends) == REQUESTS >= 5000
     assert {end[1] for end in story.ends} == set(INSTANCES)
     assert unloads[Rule.FAIL] > 100, "failed loads"
     assert unloads[Rule.EVICT] > 500, "evictions"
-    assert kinds["CancelLoad"] > 20, "loads that were cancelled"
     assert story.conflicts > 100, "conflicts in the store"
     assert ends["left"] > 100, "clients that went away"
     assert ends["LoadFailure"] + ends["LoadFailure elsewhere"] > 50, "requests that failed"

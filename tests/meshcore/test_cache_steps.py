@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from meshcore.cache import Cache, Evicted
 from meshcore.entry import Entry, State
-from meshcore.errors import FellThrough, NeverFits
+from meshcore.errors import FellThrough, NeverFits, NoRoomYet
 from meshcore.eviction import EvictOrder, IsRedundant, lru_order
 from tests.builders import NOW, entry, params
 from tests.invariants import check_cache
@@ -92,7 +92,7 @@ class CacheSteps(RuleBasedStateMachine):
     def lose_an_unload(self) -> None:
         size = self.unloads.pop()
         self.lost.append(size)
-        due, _ = self.due(None, 0, size, None)
+        due, _ = self.due(None, 0, size, None, takes_loads=True)
         self.gone(self.cache.unload_lost(size, self.now), due)
 
     @precondition(lambda self: self.cache.entries)
@@ -114,21 +114,21 @@ class CacheSteps(RuleBasedStateMachine):
     # -- steps -------------------------------------------------------------------------------------
 
     def insert(self, copy: Entry, age: int, extra: IsRedundant | None) -> None:
-        due, may_all = self.due(copy, self.now - age, 1, extra)
-        if may_all:
+        due, missing = self.due(copy, self.now - age, 1, extra)
+        if missing is None:
             self.gone(self.cache.insert(copy, self.now - age, self.now, extra), due)
         else:
-            with pytest.raises(FellThrough):
+            with pytest.raises(missing):
                 self.cache.insert(copy, self.now - age, self.now, extra)
 
     def make_room(self, copy: Entry, size: int, extra: IsRedundant | None) -> None:
-        due, may_all = self.due(copy, self.cache.last_used(copy.model), max(0, size - copy.weight), extra)
+        due, missing = self.due(copy, self.cache.last_used(copy.model), max(0, size - copy.weight), extra)
         before, most = self.state(), self.cache.buffer.capacity - self.cache.buffer.reserve
-        if size <= most and may_all:
+        if size <= most and missing is None:
             self.gone(self.cache.make_room(copy, size, self.now, extra), due)
             copy.to(State.QUEUED)
         else:
-            with pytest.raises(NeverFits if size > most else FellThrough):
+            with pytest.raises(NeverFits if size > most else missing or FellThrough):
                 self.cache.make_room(copy, size, self.now, extra)
             assert self.state() == before
 
@@ -143,14 +143,17 @@ class CacheSteps(RuleBasedStateMachine):
     def finish(self, copy: Entry, size: int, extra: IsRedundant | None) -> None:
         copy.to(State.SIZING)
         copy.to(State.ACTIVE)
-        due, may_all = self.due(copy, self.cache.last_used(copy.model), size - copy.weight, extra)
-        expected = due if may_all or copy.is_pinned else [copy.model]
+        used = self.cache.last_used(copy.model)
+        due, missing = self.due(copy, used, size - copy.weight, extra, takes_loads=True)
+        expected = due if missing is None or copy.is_pinned else [copy.model]
         self.gone(self.cache.sized(copy, size, self.now, extra), expected)
 
     # -- the second opinion ------------------------------------------------------------------------
 
-    def due(self, copy: Entry | None, last_used: int, growth: int, extra: IsRedundant | None) -> tuple[list[str], bool]:
-        """Who has to go for ``growth`` units, and whether that is enough."""
+    def due(
+        self, copy: Entry | None, last_used: int, growth: int, extra: IsRedundant | None, takes_loads: bool = False
+    ) -> tuple[list[str], type[Exception] | None]:
+        """Who has to go for ``growth`` units, and what is raised if that is not enough."""
         short = self.cache.buffer.short_units(growth)
 
         def key(other: Entry, used: int, is_redundant: bool) -> tuple[int, int]:
@@ -160,16 +163,18 @@ class CacheSteps(RuleBasedStateMachine):
         for model, other in self.cache.entries.items():
             is_redundant = extra is not None and other.is_serving and extra(model)
             place = key(other, self.cache.last_used(model), is_redundant)
-            is_busy = other.is_pending or other.is_loading or other.in_flight > 0
+            loads = other.is_pending or other.is_loading
             is_less = copy is None or copy.is_pinned or place <= key(copy, last_used, False)
             if not other.is_pinned and other is not copy and is_less:
-                ranked.append((is_busy, place, model, other.weight))
-        due = []
-        for _, _, model, weight in sorted(ranked):
-            if short > 0:
+                ranked.append((loads or other.in_flight > 0, place, model, other.weight, loads))
+        due, loading = [], 0
+        for _, _, model, weight, loads in sorted(ranked):
+            if loads and not takes_loads:
+                loading += weight
+            elif short > 0:
                 due.append(model)
                 short -= weight
-        return due, short <= 0
+        return due, None if short <= 0 else NoRoomYet if short <= loading else FellThrough
 
     def gone(self, evicted: list[Evicted], expected: list[str]) -> None:
         assert [victim.entry.model for victim in evicted] == expected

@@ -4,7 +4,7 @@ import pytest
 
 from meshcore.cache import Cache
 from meshcore.entry import Entry, State
-from meshcore.errors import FellThrough
+from meshcore.errors import FellThrough, NoRoomYet
 from meshcore.reasons import Candidate, Rejected
 from tests.builders import NOW, entry, loaded, names, params, placed, start
 from tests.invariants import check_cache
@@ -87,7 +87,7 @@ def test_a_pinned_load_pushes_out_whatever_is_not() -> None:
     assert names(cache.insert(entry("new", is_pinned=True, priority=0), NOW - MINUTE, NOW)) == ["hot"]
 
 
-def test_what_loads_or_is_in_use_goes_last_and_is_named_where_it_stays() -> None:
+def test_what_is_in_use_goes_last_and_what_loads_stays() -> None:
     cache = Cache(params())
     loaded(cache, "used", 30, age_ms=9 * MINUTE).in_flight = 1
     placed(cache, "waits", 20, age_ms=8 * MINUTE)
@@ -102,9 +102,19 @@ def test_what_loads_or_is_in_use_goes_last_and_is_named_where_it_stays() -> None
         Candidate("waits", (5, -8 * MINUTE), Rejected.LOADING),
         Candidate("loads", (5, -7 * MINUTE), Rejected.LOADING),
     )
-    evicted = cache.make_room(copy, 70, NOW)
-    assert names(evicted) == ["used", "waits"]
-    assert evicted[0].spared == (Candidate("loads", (5, -7 * MINUTE), Rejected.LOADING),)
+    with pytest.raises(NoRoomYet, match="until a load under way has ended"):
+        cache.make_room(copy, 70, NOW)
+    evicted = cache.make_room(copy, 50, NOW)
+    assert names(evicted) == ["used"]
+    assert [candidate.id for candidate in evicted[0].spared] == ["waits", "loads"]
+
+
+def test_what_loads_goes_where_memory_is_short_already() -> None:
+    """A copy that turned out larger takes what it has taken from whatever there is."""
+    cache = Cache(params())
+    copy = loaded(cache, "grown", 30)
+    placed(cache, "waits", 60, age_ms=MINUTE)
+    assert names(cache.sized(copy, 60, NOW)) == ["waits"]
 
 
 def test_a_failed_copy_goes_like_any_other() -> None:

@@ -227,7 +227,9 @@ class AgainstEveryStateKept(RuleBasedStateMachine):
     def advance(self, state: dict[str, Pair]) -> None:
         if state != self.states[-1]:
             self.states.append(state)
-            self.oldest = max(self.oldest, len(self.states) - 1 - self.history)
+            dropped = len(self.states) - 1 - self.history
+            if dropped > 1:  # nothing was done at revisions 0 and 1
+                self.oldest = max(self.oldest, dropped)
 
     @rule(data=st.data())
     def commit(self, data: st.DataObject) -> None:

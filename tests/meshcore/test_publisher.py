@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from meshcore.cache import Cache
+from meshcore.loadqueue import LoadQueue
 from meshcore.me import Me
 from meshcore.publisher import Publisher
 from meshcore.records import InstanceRecord
@@ -43,9 +44,12 @@ def test_record_says_what_others_need_to_know() -> None:
     cache.insert(entry("m"), NOW - 5, NOW)
     made = publisher()
     made.accepted = 3
-    assert made.record(cache, 2) == InstanceRecord(
+    queue = LoadQueue(2)
+    for waiting in (entry("a", predicted_units=4), entry("b", predicted_units=5)):
+        queue.add(waiting)
+    assert made.record(cache, queue) == InstanceRecord(
         start_ms=NOW, version=7, location="loc", zone="zone", labels=("x", "y"), lru_ms=NOW - 5, count=1,
-        capacity_units=90, used_units=1, load_threads=2, loads_in_progress=2, address="a:8080", grpc="a:8033",
+        capacity_units=90, used_units=1 + 3 + 4, load_threads=2, loads_in_progress=2, address="a:8080", grpc="a:8033",
         http="a:2112", replica_set="rs", phase="ready", data_plane="native", build="1.2", accepted=3,
         min_space_units=20,
     )  # fmt: skip
@@ -56,7 +60,7 @@ def test_instance_that_is_going_says_so_to_either_kind(phase: str) -> None:
     """A Java instance reads ``shutdown``, ours read the phase."""
     made = publisher()
     made.phase = phase
-    record = made.record(Cache(params()), 0)
+    record = made.record(Cache(params()), LoadQueue(2))
     assert (record.is_shutting_down, record.phase) == (True, phase)
 
 
