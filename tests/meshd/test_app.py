@@ -21,7 +21,7 @@ from runtimes import sdk
 from runtimes.behaviour import Behaviour
 from runtimes.fake import Fake
 from tests.client import ECHO, Client, Status, instance_of, refused
-from tests.meshd.mesh import MIB, Mesh, mesh
+from tests.meshd.mesh import MIB, mesh
 from tests.processes import free_port, got, until
 
 GUARD_S = 30
@@ -283,7 +283,7 @@ def test_an_instance_that_is_told_to_stop_finishes_what_it_began() -> None:
     with mesh(2) as made:
         one, two = made.instances
         one.client.register("slow", "fake:?infer_ms=2600")
-        one.client.infer("slow", metadata=BALANCED)
+        made.copy("slow", 0)
         one.client.register("quick")
         one.client.infer("quick", metadata=BALANCED)
         one.client.register("cold")

@@ -1,0 +1,127 @@
+"""The console script: what it prints, and the exit codes of starts that come to nothing."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from meshd.app import STORE_LIMIT_S
+from tests.processes import free_port, got, until
+
+GUARD_S = 60  # against hanging
+MOST_S = 5
+"""What a start that cannot come to anything may take."""
+
+
+def meshd(*arguments: str, **settings: str) -> tuple[int, str, str]:
+    """Run it to its end in an environment with these settings alone."""
+    env = {"PATH": os.environ["PATH"], **settings}
+    command = [sys.executable, "-m", "meshd", *arguments]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=GUARD_S, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def ports() -> dict[str, str]:
+    names = ("MM_SVC_GRPC_PORT", "MM_MESH_PORT", "MM_PROBE_PORT", "MM_PRESTOP_WAIT_PORT")
+    return {"MM_BIND": "127.0.0.1", "MM_METRICS": "disabled", **{name: str(free_port()) for name in names}}
+
+
+def test_every_wrong_setting_is_named_with_its_value_and_what_is_allowed() -> None:
+    code, out, err = meshd(
+        MM_SERVICE_NAME="a/b", MM_SVC_GRPC_PORT="port", MM_LOG_LEVEL="loud", KV_STORE="etcd:http://me:secret@host:1 2"
+    )
+    assert (code, out) == (2, "")
+    lines = err.splitlines()
+    assert lines == [
+        "MM_SERVICE_NAME=a/b is not allowed; allowed: a name without / and blanks",
+        "MM_SVC_GRPC_PORT=port is not allowed; allowed: a whole number from 0 to 65535",
+        "KV_STORE=etcd:http://***@host:1 2 is not allowed; allowed: etcd:<file>, etcd:<endpoints> or memory",
+        "MM_LOG_LEVEL=loud is not allowed; allowed: debug or info or warning or error",
+    ]
+
+
+def test_what_has_no_default_has_to_be_set() -> None:
+    code, _, err = meshd()
+    assert code == 2
+    assert err.splitlines() == [
+        "MM_SERVICE_NAME is not set, and there is no default; allowed: a name without / and blanks",
+        "KV_STORE is not set, and there is no default; allowed: etcd:<file>, etcd:<endpoints> or memory",
+    ]
+
+
+def test_settings_can_be_looked_at_without_a_start() -> None:
+    code, out, err = meshd("--print-config", MM_SERVICE_NAME="svc", KV_STORE="etcd:https://me:secret@host:2379")
+    assert (code, err) == (0, "")
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert "etcd:https://***@host:2379" in lines["KV_STORE"]
+    assert "secret" not in out
+    assert lines["MM_MESH_PORT"].split()[1:4] == ["8080", "default", "port"]
+
+
+def test_help_is_help() -> None:
+    code, out, _ = meshd("--help")
+    assert code == 0
+    assert "--print-config" in out
+
+
+def told(err: str) -> str:
+    """The one line that a failed start has to say, without instant and logger."""
+    (line,) = [line for line in err.splitlines() if " ERROR " in line]
+    return line.partition(": ")[2]
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_an_etcd_that_does_not_answer_ends_the_start_soon_and_in_one_sentence(tmp_path: Path, is_silent: bool) -> None:
+    silent = socket.create_server(("127.0.0.1", 0))
+    port = silent.getsockname()[1] if is_silent else free_port()
+    reason = tmp_path / "reason"
+    code, _, err = meshd(
+        MM_SERVICE_NAME="svc", KV_STORE=f"etcd:http://127.0.0.1:{port}", LL_TERMINATION_MSG_PATH=str(reason), **ports()
+    )
+    assert code == 1
+    silent.close()
+    sentence = told(err)
+    assert f"127.0.0.1:{port}" in sentence
+    assert "Traceback" not in err
+    assert reason.read_text() == f"Service startup failed: {sentence}\n"
+    assert STORE_LIMIT_S < MOST_S - 1, "a process takes a second to start"
+
+
+@pytest.mark.e2e
+def test_a_port_in_use_ends_the_start_soon_and_names_its_setting() -> None:
+    free = ports()
+    code, _, err = meshd(MM_SERVICE_NAME="svc", KV_STORE="memory", **{**free, "MM_MESH_PORT": free["MM_PROBE_PORT"]})
+    assert code == 2
+    assert "MM_MESH_PORT and MM_PROBE_PORT are both" in err
+    other = subprocess.Popen(
+        [sys.executable, "-m", "meshd"],
+        env={"PATH": os.environ["PATH"], "MM_SERVICE_NAME": "svc", "KV_STORE": "memory", **free},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: got(f"http://127.0.0.1:{free['MM_PROBE_PORT']}/live")[0] == 200, "the first one lives")
+        code, _, err = meshd(MM_SERVICE_NAME="svc", KV_STORE="memory", **free)
+        assert code == 1
+        port = free["MM_PROBE_PORT"]
+        assert told(err) == f"MM_PROBE_PORT: port {port} on 127.0.0.1 cannot be opened: Address already in use"
+        other.terminate()
+        assert other.wait(GUARD_S) == 1, "it never had a runtime: to end before it was ready is no success"
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_a_store_that_cannot_be_is_told_with_where_it_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "etcd.json"
+    file.write_text('{"endpoints": "h:1", "userid": "u"}')
+    code, _, err = meshd(MM_SERVICE_NAME="svc", KV_STORE=f"etcd:{file}", **ports())
+    assert code == 1
+    assert told(err) == f"etcd configuration {file}: password is missing: userid and password go together"
+    code, _, err = meshd(MM_SERVICE_NAME="svc", KV_STORE=f"etcd:{tmp_path}/none.json", **ports())
+    assert told(err) == f"etcd configuration {tmp_path}/none.json: cannot be read: No such file or directory"
