@@ -8,6 +8,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine
+from importlib.metadata import version
 from random import Random
 from typing import Any
 
@@ -42,7 +43,8 @@ from meshd.v1 import MeshV1
 from meshd.witness import Witness
 from protos import meshd_internal_pb2_grpc, meshd_pb2_grpc
 
-STORE_LIMIT_S = 4.0
+STORE_LIMIT_S = 3.0
+"""With what a process takes to start, a store that is away ends it within five seconds."""
 SESSION_TTL_S = 25
 NOT_READY_S = 2.0
 """Whoever balances over the ready instances needs this long to hear that this one is not."""
@@ -51,6 +53,7 @@ IDLE_S = 0.2
 DEREGISTER_S = 5.0
 LAST_CALLS_S = 1.0
 PEER_TRY_S = 2.0
+USAGE_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -153,7 +156,7 @@ class App:
             config.instance_id, start_ms, f"{host}:{mesh_port}", f"{host}:{port}",
             http=f"{host}:{config.metrics.port}" if config.metrics.is_on else "",
             location=config.location or config.address, zone=config.zone, labels=config.labels,
-            version=config.version, build=config.service_version, replica_set=config.instance_id[:6],
+            version=config.version, build=config.service_version or version("meshd"), replica_set=config.instance_id[:6],
         )  # fmt: skip
 
     def _check_ports(self) -> None:
@@ -285,3 +288,10 @@ class App:
     def fail(self) -> BaseException | None:
         """What made it end, if it did not end by request."""
         return self._failure
+
+
+async def _account(driver: Driver) -> None:
+    """Tell the node what the plane served, also while there is nothing to decide."""
+    while True:
+        await asyncio.sleep(USAGE_S)
+        driver.take_usage()
