@@ -103,29 +103,32 @@ def problems(live: Figures, simulated: Figures) -> list[str]:
 
 def show(live: Figures, simulated: Figures, out: Console) -> None:
     """Print both tables."""
+    outage = live["outage"]
+    name, went_s, back_s = outage["instance"], outage["sigterm_s"], outage["back_s"]
     out.print(_instances(live))
+    out.print(
+        f"{name} was taken down with SIGTERM after {went_s:.0f} s and was back {back_s - went_s:.0f} s later."
+        f" {outage['requests_meanwhile']:,} requests came meanwhile, {outage['requests_after']:,} after that.\n",
+        highlight=False,
+    )
     out.print(_comparison(live, simulated))
+    out.print("A hit is a request that waits for no load. A cold start is how long the others wait.", highlight=False)
 
 
 def _instances(live: Figures) -> Table:
-    outage = live["outage"]
-    table = _table(
-        "Instances",
-        f"{outage['instance']} was taken down with SIGTERM after {outage['sigterm_s']:.0f} s and was back "
-        f"{outage['back_s'] - outage['sigterm_s']:.0f} s later, {outage['requests_meanwhile']:,} requests after that",
-    )
-    for name in ("instance", "models", "memory", "of", "loads", "evictions", "requests", "hit rate"):
-        table.add_column(name, justify="left" if name == "instance" else "right")
+    table = _table("Instances")
+    for name in ("instance", "models", "memory", "loads", "evictions", "requests", "hit rate"):
+        table.add_column(name, justify="left" if name == "instance" else "right", no_wrap=True)
     for row in live["instances"]:
         table.add_row(
-            row["instance"], f"{row['models']}", _mib(row["used_bytes"]), _mib(row["capacity_bytes"]),
+            row["instance"], f"{row['models']}", f"{_mib(row['used_bytes'])} of {_mib(row['capacity_bytes'])} MiB",
             f"{row['loads']:,}", f"{row['evictions']:,}", f"{row['requests']:,}", f"{row['hit_rate']:.1%}",
         )  # fmt: skip
     return table
 
 
 def _comparison(live: Figures, simulated: Figures) -> Table:
-    table = _table("Live and simulated", "a hit waits for no load; a cold start is the time from there to the copy")
+    table = _table("Live and simulated")
     table.add_column("")
     table.add_column("live", justify="right")
     table.add_column("simulated", justify="right")
@@ -145,12 +148,12 @@ def _comparison(live: Figures, simulated: Figures) -> Table:
     return table
 
 
-def _table(title: str, caption: str) -> Table:
-    return Table(title=title, caption=caption, title_justify="left", caption_justify="left", title_style="bold")
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold")
 
 
 def _mib(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB"
+    return f"{size / 2**20:.1f}"
 
 
 def _ms(value: float) -> str:

@@ -12,9 +12,9 @@ from typing import Any
 from demo.fleet import DEFAULT_BYTES, LOAD_TIMEOUT_MS, LOADING_CONCURRENCY
 from demo.live import Live
 from demo.zoo import SEED
-from sim.scenario import Scenario
-from sim.world import run
+from sim import read_scenario, run
 
+QUESTION = "# What would the traffic of the last demo have come to?"
 LEAD_S = 5.0
 """The simulated instances have this long to find each other, as the real ones had while they started."""
 
@@ -74,6 +74,7 @@ def _ready_again_s(live: Live) -> float:
 
 
 def simulated(tree: dict[str, Any], file: Path) -> dict[str, Any]:
-    """Play the scenario, which is left in ``file``; the simulator's summary."""
-    file.write_text(json.dumps(tree) + "\n", encoding="utf-8")
-    return run(Scenario.model_validate(tree)).data
+    """Play the scenario, which is left in ``file`` to be changed and played again; the simulator's summary."""
+    lines = [QUESTION, *(f"{key}: {json.dumps(value)}" for key, value in tree.items())]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return run(read_scenario(file)).data
