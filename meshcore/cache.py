@@ -131,16 +131,23 @@ class Cache:
         return evicted
 
     def make_room(
-        self, entry: Entry, to_units: int, now: int, is_redundant: IsRedundant | None = None
+        self,
+        entry: Entry,
+        to_units: int,
+        now: int,
+        is_redundant: IsRedundant | None = None,
+        takes_loads: bool = False,
     ) -> list[Evicted]:
-        """Give a copy that has claimed nothing ``to_units`` (never fewer than it has).
+        """Give a copy that has claimed nothing ``to_units`` (never fewer than it has); ``takes_loads``: from other
+        loads too, if need be.
 
         Raises NeverFits, NoRoomYet where loads have to end first, or FellThrough where copies needed more would have
         to go; then nothing has changed.
         """
         self.check_fits(to_units)
         growth = max(0, to_units - entry.weight)
-        evicted = self._evict(self._room(entry, growth, self.last_used(entry.model), now, is_redundant))
+        last_used = self.last_used(entry.model)
+        evicted = self._evict(self._room(entry, growth, last_used, now, is_redundant, takes_loads))
         entry.weight += growth
         self.buffer.grow(growth)
         return evicted
@@ -222,8 +229,16 @@ class Cache:
         short_units = self.buffer.short_units(growth)
         return self._planner.plan(short_units, now, entry.model, most, is_redundant, takes_loads)
 
-    def _room(self, entry: Entry, growth: int, last_used: int, now: int, is_redundant: IsRedundant | None) -> Plan:
-        plan = self._plan(entry, growth, last_used, now, is_redundant, takes_loads=False)
+    def _room(
+        self,
+        entry: Entry,
+        growth: int,
+        last_used: int,
+        now: int,
+        is_redundant: IsRedundant | None,
+        takes_loads: bool = False,
+    ) -> Plan:
+        plan = self._plan(entry, growth, last_used, now, is_redundant, takes_loads)
         if plan.is_enough:
             return plan
         if plan.short_units <= plan.loading_units:

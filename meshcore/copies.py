@@ -37,6 +37,7 @@ class Surroundings(Protocol):
     def is_live(self, instance: str, load_ts: int) -> bool: ...
     def changed(self, model: str) -> None: ...  # the copy here is ready, or no longer
     def accepted(self) -> None: ...
+    def load_ended(self) -> None: ...
     def retry_elsewhere(self, model: str, last_used: int, why: Reason) -> None: ...
 
 
@@ -118,6 +119,7 @@ class Copies:
         if error is not None:  # deregistered all the same: a store that fell silent may have written it
             why = self._around.explain(Reason(Rule.REFUSE, model, self._around.me, error.text))
             self._leave(entry, self.cache.remove(entry), why, error)
+            self.pump()
             return
         self._around.accepted()
         try:
@@ -140,6 +142,9 @@ class Copies:
                 self._make_room(entry)
             except NoRoomYet:
                 return  # until a load under way has ended
+            except NeverFits as too_large:  # memory was lost since the load was accepted
+                self._fail(entry, too_large.text, was_tried=False)
+                return
             except FellThrough as too_old:
                 why = around.explain(Reason(Rule.REFUSE, entry.model, around.me, too_old.text))
                 self._leave(entry, self.cache.remove(entry), why, too_old)
@@ -155,10 +160,19 @@ class Copies:
             around.emit(Load(entry.model, entry.gen, entry.type, entry.path, entry.key, deadline_ms, why))
 
     def _make_room(self, entry: Entry) -> None:
-        """Evict for a load whose turn it is, and not before: what waits in the queue pushes nothing out."""
+        """Evict for a load whose turn it is, and not before: what waits in the queue pushes nothing out.
+
+        Nor is it pushed out, unless no load is under way whose end could give the room instead.
+        """
+        cache, now = self.cache, self._around.now
         if entry.is_prioritised:  # who waits for it uses it: what was used since it came is not needed more
-            self.cache.touch(entry.model, self._around.now)
-        evicted = self.cache.make_room(entry, entry.predicted_units, self._around.now)
+            cache.touch(entry.model, now)
+        try:
+            evicted = cache.make_room(entry, entry.predicted_units, now)
+        except NoRoomYet:
+            if self.queue.is_running:
+                raise
+            evicted = cache.make_room(entry, entry.predicted_units, now, takes_loads=True)
         self._evict(evicted, f"room for {entry.model}")
 
     def _is_held(self, entry: Entry) -> bool:
@@ -190,6 +204,7 @@ class Copies:
             return
         entry.to(State.ACTIVE)
         self.queue.discard(entry)
+        self._around.load_ended()
         if size_bytes:
             evicted = self.cache.sized(entry, max(1, to_units(size_bytes)), self._around.now)
             self._evict(evicted, f"{model} is larger than predicted")
@@ -207,6 +222,7 @@ class Copies:
         """Remember the failure in one unit; a runtime that tried is told to clean up."""
         around, model = self._around, entry.model
         self.queue.discard(entry)
+        around.load_ended()
         entry.to(State.FAILED)
         entry.failure, entry.failed_at = text, around.now
         to_unload = self.cache.fail(entry)

@@ -36,6 +36,11 @@ class LoadQueue:
         return len(self._queued) + len(self._running)
 
     @property
+    def is_running(self) -> bool:
+        """Whether a load is under way."""
+        return bool(self._running)
+
+    @property
     def pending_units(self) -> int:
         """What the queued loads will take beside what they hold already."""
         return sum(max(0, entry.predicted_units - entry.weight) for entry in self._queued)

@@ -205,6 +205,10 @@ class Node:
         self.publisher.accepted += 1
         self.publisher.ask(self.now, self.view.totals.instances)
 
+    def load_ended(self) -> None:
+        """A loader is free again, and how much memory the load takes is known."""
+        self.publisher.ask(self.now, self.view.totals.instances)
+
     def retry_elsewhere(self, model: str, last_used: int, why: Reason) -> None:
         """A load failed here that no request waits for: somebody else may do better."""
         self.emit(Begin(Request(model, Op.ENSURE, is_sync=False, last_used=last_used, exclude=(self.me,)), why))
