@@ -32,6 +32,7 @@ class Failure:
 
     at: int
     text: str
+    extra: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class ModelRecord:
             key=read.text("encKey"),
             auto_delete=read.flag("autoDel"),
             copies=read.numbers("instanceIds"),
-            failures={instance: Failure(at, texts.inner(instance).text("msg")) for instance, at in failed_at.items()},
+            failures={instance: _failure(at, texts.inner(instance)) for instance, at in failed_at.items()},
             references=read.number("refs"),
             last_used=read.number("lu"),
             last_unload=read.number("lul"),
@@ -111,7 +112,11 @@ class ModelRecord:
             "autoDel": self.auto_delete,
             "instanceIds": by_key(self.copies),
             "failedIn": {instance: failure.at for instance, failure in failures},
-            "fails": {instance: {"msg": failure.text} for instance, failure in failures if failure.text},
+            "fails": {
+                instance: {**without_defaults({"msg": failure.text}), **failure.extra}
+                for instance, failure in failures
+                if failure.text or failure.extra
+            },
             "refs": self.references,
             "lu": self.last_used,
             "lul": self.last_unload,
@@ -169,6 +174,10 @@ class ModelRecord:
     def used_at(self, at: int) -> ModelRecord:
         """Used at the instant ``at``; an earlier one than the last changes nothing."""
         return replace(self, last_used=at) if at > self.last_used else self
+
+
+def _failure(at: int, said: Attributes) -> Failure:
+    return Failure(at, said.text("msg"), said.rest())
 
 
 def _without(values: Mapping[str, _Value], name: str) -> Mapping[str, _Value]:

@@ -132,6 +132,11 @@ def test_unknown_attributes_of_a_model_survive_a_rewrite() -> None:
     assert ModelRecord.decode(stored).encode() == stored
 
 
+def test_unknown_attributes_of_a_failure_survive_a_rewrite() -> None:
+    stored = b'{"type":"t","failedIn":{"i":1,"j":2,"k":3},"fails":{"i":{"msg":"x","zz":1},"j":{"zz":[2]}}}'
+    assert ModelRecord.decode(stored).encode() == stored
+
+
 def test_unknown_attributes_of_an_instance_survive_a_rewrite() -> None:
     stored = b'{"startTime":1,"zz":"","meshd":{"v":1,"new":0}}'
     assert InstanceRecord.decode(stored).encode() == stored
