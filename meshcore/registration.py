@@ -38,6 +38,7 @@ from meshcore.events import Seen
 from meshcore.reasons import Reason, Rule
 from meshcore.records import ModelRecord
 from meshcore.routing import Desk, Flow, route
+from meshcore.settings import Settings
 
 _Info = Generator[Step, Outcome, StatusInfo]
 
@@ -51,13 +52,13 @@ def register(desk: Desk, asked: Register) -> Flow:
         raise InvalidRequest("must provide non-empty modelId")
     if not asked.type:
         raise InvalidRequest("Must provide non-empty model type string")
-    last_used = registered_use(desk, asked)
+    last_used = registered_use(asked, desk.now, desk.settings)
     is_new = is_changed = False
     while True:
         record = desk.record(asked.model)
         if asked.expected is not None:
             record = yield from _at(desk, asked.model, asked.expected)
-        wanted = _wanted(record, asked, last_used, desk.settings.touch_stored_ms)
+        wanted = wanted_record(record, asked, last_used, desk.settings)
         is_new, is_changed = record is None, wanted != record
         if not is_changed or asked.is_trial:
             break
@@ -87,16 +88,16 @@ def _at(desk: Desk, model: str, expected: int) -> Generator[Step, Outcome, Model
     return desk.record(model)
 
 
-def registered_use(desk: Desk, asked: Register) -> int:
+def registered_use(asked: Register, now: int, settings: Settings) -> int:
     """The instant that a registration counts as used at: as given but not later than now; else an hour (six,
     if it is not to be loaded) ago, so that what nobody used yet pushes nothing out."""
     if asked.last_used > 0:
-        return min(asked.last_used, desk.now)
-    return desk.now - (desk.settings.register_age_load_ms if asked.should_load else desk.settings.register_age_ms)
+        return min(asked.last_used, now)
+    return now - (settings.register_age_load_ms if asked.should_load else settings.register_age_ms)
 
 
-def _wanted(record: ModelRecord | None, asked: Register, last_used: int, stale_ms: int) -> ModelRecord:
-    """The record as it should stand; raises ModelExists."""
+def wanted_record(record: ModelRecord | None, asked: Register, last_used: int, settings: Settings) -> ModelRecord:
+    """The record as it should stand where ``record`` does; raises ModelExists, InvalidRequest."""
     if record is None:
         fresh = ModelRecord(type=asked.type, path=asked.path, key=asked.key, last_used=last_used)
         return _with(fresh, asked.kept or Kept())
@@ -104,7 +105,7 @@ def _wanted(record: ModelRecord | None, asked: Register, last_used: int, stale_m
         raise ModelExists("Model already exists with different attribute values")
     if asked.kept is not None:
         record = _with(record, asked.kept)
-    if not asked.should_load and last_used > record.last_used + stale_ms:
+    if not asked.should_load and last_used > record.last_used + settings.touch_stored_ms:
         record = record.used_at(last_used)
     return record
 

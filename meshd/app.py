@@ -122,6 +122,7 @@ class App:
         held: list[Event] = []
         tell: Callable[[Event], None] = held.append
         await self._follow(ending, store, keys, session, lambda event: tell(event), rng)
+        self._watch(_account(driver))
 
         management = Management(driver, plane)
         meshd_internal_pb2_grpc.add_MeshServicer_to_server(MeshApi(node, management, key), mesh_server)
@@ -156,7 +157,8 @@ class App:
             config.instance_id, start_ms, f"{host}:{mesh_port}", f"{host}:{port}",
             http=f"{host}:{config.metrics.port}" if config.metrics.is_on else "",
             location=config.location or config.address, zone=config.zone, labels=config.labels,
-            version=config.version, build=config.service_version or version("meshd"), replica_set=config.instance_id[:6],
+            version=config.version, build=config.service_version or version("meshd"),
+            replica_set=config.instance_id[:6],
         )  # fmt: skip
 
     def _check_ports(self) -> None:

@@ -142,11 +142,11 @@ class Driver:
 
     def feed(self, event: Event) -> None:
         """Tell the node what happened, and do what it wants."""
-        now = self._take_usage()
+        now = self.take_usage()
         self._execute(self.node.step(event, now))
         self._arm(now)
 
-    def _take_usage(self) -> int:
+    def take_usage(self) -> int:
         """Before every decision the node hears what the plane served; the instant of the decision."""
         now = self._now()
         if usages := self._plane.drain_usage():
@@ -244,7 +244,7 @@ class Driver:
         outcome: Outcome | None = None
         try:
             while True:
-                now = self._take_usage()
+                now = self.take_usage()
                 step, commands = self.node.resume(flow, outcome, now)
                 self._execute(commands)
                 self._arm(now)

@@ -43,8 +43,8 @@ def config_file() -> Path:
 
 
 def resolve(target: Target) -> Target:
-    """``target`` with its endpoints or its kv_store and service: those given, else of the mesh on this machine, else
-    $MMCTL_ENDPOINT, else of the context. Usage for options that exclude each other; Unavailable when nothing is said.
+    """``target`` with its endpoints or its kv_store and service: those given, else $MMCTL_ENDPOINT, else of the mesh
+    on this machine, else of the context. Usage for options that exclude each other; Unavailable when nothing is said.
     """
     if target.endpoints and target.kv_store:
         raise Usage("--endpoint and --kv-store are two ways to a cluster: give one")
@@ -58,15 +58,12 @@ def resolve(target: Target) -> Target:
         return _of_context(target.context)
     if target.data_dir is not None:
         return _of_local(Home(target.data_dir), target)
+    if variable := os.environ.get("MMCTL_ENDPOINT", ""):
+        return Target(endpoints=parse_endpoints([variable]))
     home = Home(default_data_dir())
-    variable = os.environ.get("MMCTL_ENDPOINT", "")
     state = home.read() if home.state_file.exists() else None
     if state is not None and state.is_up:
-        if variable:
-            say(f"the mesh in {home.path} is up and goes before MMCTL_ENDPOINT; --endpoint chooses", style="yellow")
         return _of_local(home, target)
-    if variable:
-        return Target(endpoints=parse_endpoints([variable]))
     if config_file().exists():
         return _of_context("")
     raise Unavailable(f"no mesh is up in {home.path}: start one with `mmctl up`, or name one with --endpoint")

@@ -10,10 +10,11 @@ from dataclasses import replace
 from random import Random
 from typing import TypeVar
 
-from meshcore.asks import Kept
-from meshcore.errors import BadRecord
+from meshcore.asks import Kept, Register
+from meshcore.errors import BadRecord, MeshError
 from meshcore.kv import ABSENT, DELETE, MOST_WRITES, Conflict, Pair, Write
 from meshcore.records import InstanceRecord, ModelRecord
+from meshcore.registration import registered_use, wanted_record
 from meshcore.settings import Settings
 from meshcore.units import NEVER, UNIT_BYTES, age_ms
 from meshd.store.base import Store, StoreError, StoreUnavailable
@@ -124,16 +125,16 @@ class RegistryCluster:
     async def _register(
         self, asked: Registration, pair: Pair | None, instances: dict[str, InstanceRecord], dry_run: bool
     ) -> Registered:
+        kept = Kept(asked.size_bytes, dict(asked.labels))
+        register = Register(asked.name, asked.type, asked.path, asked.key, kept, should_load=asked.load)
         now = int(time.time() * 1000)
+        last_used = registered_use(register, now, _SETTINGS)
         while True:
             try:
                 record = ModelRecord.decode(pair.value, asked.name) if pair else None
-                wanted = _wanted(record, asked, now)
-            except BadRecord as error:
-                return Registered(asked.name, code="INTERNAL", error=error.text)
-            if wanted is None:
-                text = "Model already exists with different attribute values"
-                return Registered(asked.name, code="ALREADY_EXISTS", error=text)
+                wanted = wanted_record(record, register, last_used, _SETTINGS)
+            except MeshError as error:
+                return Registered(asked.name, code=error.code.value, error=error.text)
             if wanted == record or dry_run:
                 break
             write = Write(self._key(asked.name), pair.mod if pair else ABSENT, wanted.encode())
@@ -220,31 +221,6 @@ class RegistryCluster:
 
 def _store_code(error: StoreError) -> str:
     return "UNAVAILABLE" if isinstance(error, StoreUnavailable) else "FAILED_PRECONDITION"
-
-
-def _wanted(record: ModelRecord | None, asked: Registration, now: int) -> ModelRecord | None:
-    """The record as it should stand after the registration; None: another one stands there already.
-
-    As through an instance: what a registration leaves out is back to its default, and a model that nobody used lately
-    counts as used again.
-    """
-    last_used = now - (_SETTINGS.register_age_load_ms if asked.load else _SETTINGS.register_age_ms)
-    if record is None:
-        record = ModelRecord(type=asked.type, path=asked.path, key=asked.key, last_used=last_used)
-    elif (record.type, record.path, record.key) != (asked.type, asked.path, asked.key):
-        return None
-    elif not asked.load and last_used > record.last_used + _SETTINGS.touch_stored_ms:
-        record = record.used_at(last_used)
-    kept = Kept(asked.size_bytes, dict(asked.labels))
-    return replace(
-        record,
-        size_bytes=kept.size_bytes,
-        labels=kept.labels,
-        min_copies=kept.min_copies,
-        max_copies=kept.max_copies,
-        is_pinned=kept.is_pinned,
-        priority=kept.priority,
-    )
 
 
 def _live(record: ModelRecord, instances: dict[str, InstanceRecord]) -> list[Copy]:

@@ -223,7 +223,7 @@ class AsyncMesh:
     async def _account(self, instance: Instance) -> None:
         while True:
             await sleep_ms(USAGE_MS)
-            instance.driver._take_usage()
+            instance.driver.take_usage()
 
     def _arrive(self, at: float, model: str, entry: Instance) -> None:
         choice = entry.plane.arrive(at, model)
