@@ -179,13 +179,17 @@ class Instance:
     def start(self, wait: bool = True) -> Instance:
         """Start both, or whichever of them is not running."""
         if self.runtime.code is not None or not self.runtime.said():
-            said = len(self.runtime.said())
-            self.runtime.start()
-            self.runtime.until(lambda: "ready on" in self.runtime.said()[said:], "it is ready")
+            self.start_runtime()
         self.meshd.start()
         if wait:
             self.wait_ready()
         return self
+
+    def start_runtime(self) -> None:
+        """Start the runtime, or start it again; returns once it is ready."""
+        said = len(self.runtime.said())
+        self.runtime.start()
+        self.runtime.until(lambda: "ready on" in self.runtime.said()[said:], "it is ready")
 
     def wait_ready(self) -> None:
         self.meshd.until(self.is_ready, "/ready")
