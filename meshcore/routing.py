@@ -119,8 +119,6 @@ def route(desk: Desk, request: Request) -> Flow:
         if request.kind is Kind.HIT:
             return (yield from _hit(desk, request))
         return (yield from _rounds(desk, request))
-    except VerdictError:
-        raise
     except MeshError as error:
         raise VerdictError(desk.refusal(_verdict(error), request.model, error)) from error
 

@@ -151,8 +151,6 @@ def test_what_the_mesh_keeps_about_a_model_can_be_changed() -> None:
     lone = Lone()
     fields = {"size_bytes": 5, "min_copies": 1, "max_copies": 2, "is_pinned": True, "priority": 0}
     before = model(last_used=NOW, labels={"x": "y"}, **fields)
-        last_used=NOW, size_bytes=5, min_copies=1, max_copies=2, is_pinned=True, priority=0, labels={"x": "y"}
-    )
     lone.know("m", before)
     assert told(lone.ask(Register("m", "onnx"))).is_changed is False
     kept = Kept(7, {"z": "w"}, 0, 3, False, 9)
