@@ -30,7 +30,7 @@ from meshd.mesh_api import MeshApi
 from meshd.metrics import Metrics
 from meshd.plane.methods import Methods
 from meshd.plane.peer_calls import PeerCall, who_answers
-from meshd.plane.python import PythonPlane
+from meshd.plane.python import Calls, PythonPlane
 from meshd.records import Keys, Reach, Records, cluster_key, follow, follow_session
 from meshd.reflect import reflect
 from meshd.selfsigned import server_context
@@ -230,26 +230,36 @@ class App:
     # -- ending ----------------------------------------------------------------------------------------
 
     async def _drain(self, driver: Driver, plane: PythonPlane) -> None:
-        """Not ready, no new loads, finish what is in flight, deregister (docs/operations.md, shutdown)."""
+        """Not ready, no new loads, let clients leave, deregister, end what is in flight (docs/operations.md, shutdown).
+
+        As long as its copies are in their records others pass requests on: that ends with them, not before.
+        """
         self._missing.append("this instance is going")
         driver.feed(DrainAsked())
         loop = asyncio.get_running_loop()
-        began = loop.time()
         budget_s = max(NOT_READY_S, self._config.shutdown_timeout_ms / 1000 - DEREGISTER_S)
+        until = loop.time() + budget_s
         await asyncio.sleep(NOT_READY_S)
-        while loop.time() - began < budget_s:
-            before = plane.calls_begun
-            await asyncio.sleep(IDLE_S)
-            if not plane.open_calls and plane.calls_begun == before:
-                break
-        else:
-            _log.warning("%d calls are still open after %g s", plane.open_calls, budget_s)
+        await self._quiet(plane.of_clients, until, lambda: driver.is_awaited)
         driver.feed(Idled())
         try:
             async with asyncio.timeout(DEREGISTER_S):
                 await self._deregistered.wait()
         except TimeoutError:
             _log.warning("not all copies could be taken out of their records in %g s", DEREGISTER_S)
+        await self._quiet(plane.of_peers, until, lambda: bool(plane.of_clients.open))
+        if left := plane.of_clients.open + plane.of_peers.open:
+            _log.warning("%d calls are still open after %g s", left, budget_s)
+
+    @staticmethod
+    async def _quiet(calls: Calls, until: float, is_busy: Callable[[], bool]) -> None:
+        """Wait until no call was open for IDLE_S, and nothing else is busy, or until an instant of the loop's clock."""
+        loop = asyncio.get_running_loop()
+        while (left_s := until - loop.time()) > 0:
+            before = calls.begun
+            await asyncio.sleep(min(IDLE_S, left_s))
+            if not calls.open and calls.begun == before and not is_busy():
+                return
 
     async def _end_background(self) -> None:
         for task in self._background:

@@ -236,6 +236,11 @@ class Driver:
         self._timer, self._wake_at = None, NEVER
         self.feed(Ticked())
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether any request waits for a load here."""
+        return bool(self._waiting)
+
     # -- flows -------------------------------------------------------------------------------------------
 
     async def run(self, asked: Asked, call: Call) -> Done | Failed:

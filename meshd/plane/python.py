@@ -85,6 +85,14 @@ class Core(Protocol):
     async def run(self, asked: Asked, call: UnaryCall) -> Done | Failed: ...
 
 
+@dataclass(slots=True)
+class Calls:
+    """How many calls are open, and how many there have been."""
+
+    open: int = 0
+    begun: int = 0
+
+
 class PythonPlane:
     """Serves by the table that the node keeps up; ``rng`` only chooses between ready copies."""
 
@@ -108,8 +116,7 @@ class PythonPlane:
         self._closing: set[asyncio.Task[None]] = set()
         self._core: Core | None = None
         self.metrics = metrics
-        self.open_calls = 0
-        self.calls_begun = 0
+        self.of_clients, self.of_peers = Calls(), Calls()
 
     def serve_for(self, core: Core) -> None:
         """Ask ``core`` about everything that the table does not say."""
@@ -168,8 +175,9 @@ class PythonPlane:
     async def serve(self, request: Request, call: UnaryCall) -> Done | Failed:
         """One request from its arrival to its end."""
         assert self._core is not None
-        self.open_calls += 1
-        self.calls_begun += 1
+        calls = self.of_clients if request.kind is Kind.EXTERNAL else self.of_peers
+        calls.open += 1
+        calls.begun += 1
         try:
             route = self._routes.get(request.model)
             met = await self._straight(route, request, call) if route is not None else None
@@ -178,7 +186,7 @@ class PythonPlane:
             self.metrics.counters.flows += 1
             return await self._core.run(request if met is None else _with(request, met), call)
         finally:
-            self.open_calls -= 1
+            calls.open -= 1
 
     async def _straight(self, route: Route, request: Request, call: UnaryCall) -> Met | None:
         """Try the copy that the one hot rule names; None: it names none."""

@@ -101,7 +101,7 @@ class Bench:
             "waits": dict(self.driver._waiting),
             "tasks": len(self.driver._tasks),
             "flows": sum(inspect.getgeneratorstate(flow) != inspect.GEN_CLOSED for flow in self.node.flows),
-            "open": plane.open_calls,
+            "open": plane.of_clients.open + plane.of_peers.open,
             "outstanding": dict(plane._outstanding),
             "in flight": plane.copies.in_flight,
             "in the runtime": self.fake.total.in_flight,
