@@ -10,6 +10,10 @@ from collections.abc import Iterable
 from meshcore.events import Seen
 
 
+MOST_ABSENT = 4096
+"""Keys that were asked for in vain and are remembered: anybody may ask for any, and the watch may stand still long."""
+
+
 class Mirror:
     """Values as bytes by id, each with the store revision that wrote it."""
 
@@ -52,6 +56,8 @@ class Mirror:
             self._deleted.pop(key, None)
             self._held[key] = (value, mod)
             return True
+        if held is None and len(self._deleted) >= MOST_ABSENT:
+            return False
         self._deleted[key] = mod
         return self._held.pop(key, None) is not None
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshcore.events import Seen
-from meshcore.mirror import Mirror
+from meshcore.mirror import MOST_ABSENT, Mirror
 
 
 def filled(revision: int = 10) -> Mirror:
@@ -41,6 +41,16 @@ def test_own_deletion_outlives_the_watch_that_lags_behind() -> None:
     assert "a" not in mirror
     assert mirror.advance(15, [Seen("a", None, 14), Seen("a", b"again", 15)]) == ["a"]
     assert mirror.value("a") == b"again"
+
+
+def test_keys_asked_for_in_vain_take_no_more_memory_than_so_many() -> None:
+    """Whoever asks for unknown ids cannot fill the memory; own deletions are remembered all the same."""
+    mirror = filled()
+    for number in range(2 * MOST_ABSENT):
+        assert not mirror.see(f"x{number}", None, 14)
+    assert mirror.see("a", None, 14)
+    assert len(mirror._deleted) == MOST_ABSENT + 1
+    assert mirror.advance(12, [Seen("a", b"late", 12)]) == []
 
 
 def test_written_anew_after_an_own_deletion() -> None:
