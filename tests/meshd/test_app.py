@@ -325,15 +325,19 @@ def test_who_waits_for_a_load_on_an_instance_that_goes_is_answered_elsewhere() -
         stopping.join(GUARD_S)
 
 
-def test_containers_beside_an_instance_wait_for_its_end() -> None:
+def test_an_instance_ends_in_its_time_and_containers_beside_it_wait_for_that() -> None:
     with mesh(0) as made:
-        made.add(MM_PRESTOP_WAIT_PORT=str(port := free_port()), SHUTDOWN_TIMEOUT_MS="30000")
+        made.add(MM_PRESTOP_WAIT_PORT=str(port := free_port()), SHUTDOWN_TIMEOUT_MS="1500")
+        made.client.register("m", "fake:?infer_ms=600000")
+        endless = made.client.begin(ECHO, b"x", (("mm-model-id", "m"),))
+        until(lambda: made[0].fake.total.in_flight == 1, "it is under way")
         answers: list[tuple[int, str]] = []
         asking = threading.Thread(target=lambda: answers.append(got(f"http://127.0.0.1:{port}/prestop")))
         asking.start()
         made.stop(0)
         asking.join(GUARD_S)
         assert answers == [(200, "stopped\n")]
+        assert refused(endless.result)[0] in ("CANCELLED", "UNAVAILABLE"), "what does not end is ended"
 
 
 # -- logs -------------------------------------------------------------------------------------------------------
