@@ -9,7 +9,6 @@ from collections.abc import Iterable
 
 from meshcore.events import Seen
 
-
 MOST_ABSENT = 4096
 """Keys that were asked for in vain and are remembered: anybody may ask for any, and the watch may stand still long."""
 
