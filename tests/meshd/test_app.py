@@ -22,6 +22,7 @@ from runtimes.behaviour import Behaviour
 from runtimes.fake import Fake
 from tests.client import ECHO, Client, Status, instance_of, refused
 from tests.meshd.mesh import MIB, mesh
+from tests.meshd.test_mesh_port import headers, verdict
 from tests.processes import free_port, got, until
 
 GUARD_S = 30
@@ -256,6 +257,7 @@ def test_by_default_a_cache_full_of_models_just_used_takes_no_more() -> None:
             made.client.register(f"m{number}")
             made.client.infer(f"m{number}")
         made.client.register("one-more")
+        assert verdict(made, 0, headers(made, "one-more", kind="load"))[:2] == ("UNAVAILABLE", "full")
         code, text = refused(lambda: made.client.infer("one-more"))
         assert (code, text.partition(":")[0]) == ("INTERNAL", "Cache churn threshold exceeded")
         told = made.client.ensure("one-more")
@@ -298,6 +300,8 @@ def test_an_instance_that_is_told_to_stop_finishes_what_it_began() -> None:
             assert instance_of(one.client.infer("quick")) == "i0", "its copies answer to the end"
             assert instance_of(two.client.infer("quick")) == "i0"
         assert instance_of(one.client.infer("cold")) == "i1", "it takes no new loads"
+        one.client.register("colder")
+        assert verdict(made, 0, headers(made, "colder", kind="load"))[:2] == ("UNAVAILABLE", "draining")
         assert slow.result() == b"x"
         stopping.join(GUARD_S)
         assert not stopping.is_alive()
