@@ -25,6 +25,7 @@ from meshcore.asks import (
     Unregister,
     Wrote,
 )
+from meshcore.attributes import INT64
 from meshcore.errors import (
     HasReferents,
     InvalidRequest,
@@ -112,6 +113,8 @@ def wanted_record(record: ModelRecord | None, asked: Register, last_used: int, s
 
 def _with(record: ModelRecord, kept: Kept) -> ModelRecord:
     """``record`` with what the mesh keeps about the model; raises InvalidRequest."""
+    if not 0 <= kept.size_bytes < INT64:
+        raise InvalidRequest(f"the size is {kept.size_bytes} bytes; allowed: 0 to {INT64 - 1}")
     if not 0 <= kept.priority <= 9:
         raise InvalidRequest(f"priority is {kept.priority}; allowed: 0 to 9")
     if kept.max_copies and kept.min_copies > kept.max_copies:
@@ -147,6 +150,8 @@ def ensure(desk: Desk, request: Request) -> _Info:
     """See that a copy is loaded or loading. Raises UnknownModel, StoreAway; a load that fails is a status."""
     if not request.model:
         raise InvalidRequest("must provide non-empty modelId")
+    if request.last_used > desk.now:
+        request = replace(request, last_used=desk.now)
     try:
         answer = yield from route(desk, request)
     except (LoadFailure, NowhereToLoad) as error:

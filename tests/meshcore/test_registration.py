@@ -121,6 +121,10 @@ def test_another_registration_under_the_same_id_is_refused(other: tuple[str, str
         (Register("m", "onnx", kept=Kept(priority=10)), "priority is 10; allowed: 0 to 9"),
         (Register("m", "onnx", kept=Kept(priority=-1)), "priority is -1; allowed: 0 to 9"),
         (
+            Register("m", "onnx", kept=Kept(size_bytes=2**63)),
+            "the size is 9223372036854775808 bytes; allowed: 0 to 9223372036854775807",
+        ),
+        (
             Register("m", "onnx", kept=Kept(min_copies=3, max_copies=2)),
             "min copies are 3, more than max copies, 2",
         ),
@@ -325,6 +329,14 @@ def test_ensure_that_comes_to_nothing_is_a_status(record: ModelRecord, errors: t
     lone.know("m", record)
     info = told(lone.ask(Request("m", Op.ENSURE, exclude=("a",))))
     assert (info.status, info.errors) == (Status.LOADING_FAILED, errors)
+
+
+def test_ensure_counts_as_use_now_at_the_latest() -> None:
+    """Whatever a client's clock says: an instant in the future keeps all others out, a later one no record can hold."""
+    lone = Lone()
+    lone.load("m", last_used=NOW - 5_000)
+    lone.ask(Request("m", Op.ENSURE, last_used=2**64 - 1))
+    assert lone.node.cache.last_used("m") == NOW
 
 
 def test_ensure_names_the_failure_at_hand_before_those_on_record() -> None:

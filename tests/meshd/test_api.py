@@ -317,6 +317,17 @@ def test_what_turns_out_never_to_fit_is_not_loaded(pair: Mesh, client: Client, m
     until(lambda: client.state(model) == "NOT_LOADED", "NOT_LOADED")
 
 
+@pytest.mark.parametrize("last_used", [1, 2**63 - 1, 2**63, 2**64 - 1])
+def test_a_last_use_counts_as_now_at_the_latest(pair: Mesh, client: Client, model: str, last_used: int) -> None:
+    client.register(model)
+    request = mm.EnsureLoadedRequest(modelId=model, sync=True, lastUsedTime=last_used)
+    assert client.mm.ensureLoaded(request, timeout=GUARD_S).status == Status.LOADED
+    record = pair.record(model)
+    assert record is not None
+    assert record["lu"] <= now_ms() + 2_000
+    assert client.infer(model).body == b"hello"
+
+
 # -- names it had before, and names it does not have ------------------------------------------------------------
 
 

@@ -126,6 +126,7 @@ def test_a_result_says_what_is_wrong_with_its_request_and_the_others_go_on(clien
         spec(f"{model}1", kind=""),
         spec(f"{model}2", priority=10),
         spec(f"{model}3", min_copies=3, max_copies=2),
+        spec(f"{model}5", size_bytes=2**64 - 1),
         spec(f"{model}0", "other"),
         spec(f"{model}4"),
     ]
@@ -136,10 +137,11 @@ def test_a_result_says_what_is_wrong_with_its_request_and_the_others_go_on(clien
         (f"{model}1", 3, "Must provide non-empty model type string"),
         (f"{model}2", 3, "priority is 10; allowed: 0 to 9"),
         (f"{model}3", 3, "min copies are 3, more than max copies, 2"),
+        (f"{model}5", 3, f"the size is {2**64 - 1} bytes; allowed: 0 to {2**63 - 1}"),
         (f"{model}0", 6, "Model already exists with different attribute values"),
         (f"{model}4", 0, ""),
     ]
-    assert [result.index for result in results] == [0, 0, 1, 2, 3, 4, 5]
+    assert [result.index for result in results] == [0, 0, 1, 2, 3, 4, 5, 6]
 
 
 def test_a_registration_can_expect_a_revision(client: Client, model: str) -> None:
