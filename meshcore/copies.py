@@ -246,13 +246,13 @@ class Copies:
             self._remove(entry, cause)
             self.pump()
 
-    def reprioritise(self, entry: Entry, record: ModelRecord) -> None:
-        """The registration may say otherwise by now what the copy is worth."""
-        if (entry.priority, entry.is_pinned) == (record.priority, record.is_pinned):
+    def reprioritise(self, model: str, record: ModelRecord) -> None:
+        """The registration may say otherwise by now what the copy here, if there is one, is worth."""
+        entry = self.cache.entries.get(model)
+        if entry is None or (entry.priority, entry.is_pinned) == (record.priority, record.is_pinned):
             return
-        evicted = self.cache.reprioritise(entry, record.priority, record.is_pinned, self._around.now)
-        if evicted:
-            self._evict(evicted, f"{entry.model} is not pinned any more")
+        if evicted := self.cache.reprioritise(entry, record.priority, record.is_pinned, self._around.now):
+            self._evict(evicted, f"{model} is not pinned any more")
             self.pump()
 
     def _remove(self, entry: Entry, cause: str) -> None:

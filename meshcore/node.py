@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import assert_never
 
 from meshcore import registration, routing
 from meshcore.asks import Asked, Done, Failed, Op, Outcome, Register, Request, Step, Unregister
@@ -93,8 +94,7 @@ class Node:
                 return registration.status(self.desk, asked)
             case Request(op=Op.ENSURE):
                 return registration.ensure(self.desk, asked)
-            case Request():
-                return routing.route(self.desk, asked)
+        return routing.route(self.desk, asked)
 
     def resume(self, flow: Flow, outcome: Outcome | None, now: int) -> tuple[Step | Done | Failed, list[Command]]:
         """Take ``flow`` to its next step, or its end, with the outcome of the last one (None: begin)."""
@@ -169,6 +169,8 @@ class Node:
                 self._drain_asked()
             case Idled():
                 self._idled()
+            case _:
+                assert_never(event)
 
     # -- what the parts need of the whole --------------------------------------------------------------
 
@@ -246,9 +248,8 @@ class Node:
             return  # most models: registered, loaded nowhere
         record = self.record_or_none(model)
         if record is not None and (entry is None or _is_of(entry, record)):
-            if entry is not None:
-                self.copies.reprioritise(entry, record)
             self._heal(model, record)
+            self.copies.reprioritise(model, record)
         elif entry is not None and model not in self.bad:
             self.copies.remove(model, "registered as another" if record is not None else "unregistered")
         self.routes.update(model, record)

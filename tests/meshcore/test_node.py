@@ -81,6 +81,12 @@ def test_client_that_goes_away_leaves_nothing_behind() -> None:
     assert lone.node.cache.entries["m"].is_serving
 
 
+def test_event_that_nobody_knows_is_a_mistake() -> None:
+    """An event of a newer version in a journal, say, is not passed over in silence."""
+    with pytest.raises(AssertionError):
+        Lone().feed("news")  # type: ignore[arg-type]
+
+
 # -- publishing
 
 
