@@ -26,9 +26,9 @@ class Management:
     def __init__(self, driver: Driver, plane: PythonPlane) -> None:
         self._driver, self._plane = driver, plane
 
-    async def run(self, asked: Asked, timeout_s: float | None = None) -> Done | Failed:
+    async def run(self, asked: Asked) -> Done | Failed:
         """One request to its end."""
-        return await self._driver.run(asked, PeerCall(self._plane, timeout_s))
+        return await self._driver.run(asked, PeerCall(self._plane))
 
 
 class ModelMeshApi(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -93,7 +93,7 @@ class ModelMeshApi(grpc.GenericRpcHandler):  # type: ignore[misc]
         raise AssertionError("abort returned")
 
     async def _info(self, asked: Asked, context: Any) -> StatusInfo:
-        end = await self._management.run(asked, context.time_remaining())
+        end = await self._management.run(asked)
         match end:
             case Done(StatusInfo() as info):
                 return info

@@ -39,7 +39,7 @@ class MeshApi(stubs.MeshServicer):  # type: ignore[misc]
             asked = from_wire(request)
         except internal.NotAPeer as stranger:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(stranger))
-        end = await self._management.run(asked, context.time_remaining())
+        end = await self._management.run(asked)
         match end:
             case Done(StatusInfo() as info):
                 status = info.status.value

@@ -39,10 +39,14 @@ _FROM_KINDS = {number: kind for kind, number in _KINDS.items()}
 
 
 class PeerCall:
-    """The call of a request without a body: it can be passed on, and never reaches a runtime."""
+    """The call of a request without a body: it can be passed on, and never reaches a runtime.
 
-    def __init__(self, plane: PythonPlane, timeout_s: float | None = None) -> None:
-        self._plane, self._timeout_s = plane, timeout_s
+    A client's deadline is not passed on: when it ends, so does all that is done for it, and a peer whose answer comes
+    later than that is none the worse.
+    """
+
+    def __init__(self, plane: PythonPlane) -> None:
+        self._plane = plane
 
     def waits(self) -> None:
         """Waiting is no news: nobody counts these."""
@@ -56,8 +60,7 @@ class PeerCall:
         channel = self._plane.channel(step.instance)
         if channel is None:
             return Unreachable("not known any more")
-        limit_s = SYNC_LIMIT_S if step.request.is_sync else ASYNC_LIMIT_S
-        timeout_s = min(limit_s, self._timeout_s) if self._timeout_s is not None else limit_s
+        timeout_s = SYNC_LIMIT_S if step.request.is_sync else ASYNC_LIMIT_S
         metadata = (("mm-i-v", internal.VERSION), ("mm-i-key-bin", self._plane.key))
         try:
             stub: Any = stubs.MeshStub(channel)

@@ -301,6 +301,24 @@ def test_a_model_is_loaded_on_demand(client: Client, model: str) -> None:
     assert client.ensure(model).status == Status.LOADED
 
 
+def test_deadlines_that_pass_while_another_instance_loads_start_no_second_load(pair: Mesh) -> None:
+    names = [f"model-{next(_numbers)}" for _ in range(8)]
+    for name in names:
+        pair[0].client.register(name, "fake:?load_ms=300")
+        request = mm.EnsureLoadedRequest(modelId=name)
+        pair[0].client.mm.ensureLoaded(request, timeout=GUARD_S, metadata=(("mm-balanced", "true"),))
+    for name in names:
+        until(lambda name=name: pair[1].client.holders(name) == ["i0"], "i1 knows who loads it")  # type: ignore[misc]
+    waiting = [
+        pair[1].client.mm.ensureLoaded.future(mm.EnsureLoadedRequest(modelId=name, sync=True), timeout=0.1)
+        for name in names
+    ]
+    assert {refused(call.result)[0] for call in waiting} == {"DEADLINE_EXCEEDED"}
+    for name in names:
+        until(lambda name=name: pair[1].client.state(name) == "LOADED", "i0 has loaded it")  # type: ignore[misc]
+    assert not pair[1].fake.counts.keys() & set(names)
+
+
 def test_what_the_prediction_says_never_fits_fails_at_once(client: Client, model: str) -> None:
     client.register(model, "fake:?size=2GiB")
     told = client.ensure(model)
