@@ -20,7 +20,8 @@ demo: setup
 	@$(BIN)/python -m demo
 
 test: setup
-	@$(BIN)/python -m pytest --cov
+	$(BIN)/python -m pytest tests/meshcore --cov
+	$(BIN)/python -m pytest tests --ignore=tests/meshcore
 
 test-all: test check demo
 
