@@ -114,17 +114,18 @@ class Mesh:
         assert key is not None
         return key
 
-    def copy(self, model: str, number: int) -> None:
-        """Have a copy loaded on this instance, whoever else has one."""
+    def copy(self, model: str, number: int, *, sync: bool = True) -> None:
+        """Have a copy loaded on this instance, whoever else has one; ``sync``: until it is."""
         others = [instance.name for instance in self.instances if instance is not self[number]]
         stub = meshd_internal_pb2_grpc.MeshStub(self[number].peer)
         kind = internal.EnsureLoadedRequest.LOAD
         asked = internal.EnsureLoadedRequest(
-            protocol=1, model=model, kind=kind, sync=True, exclude=others, origin="test"
+            protocol=1, model=model, kind=kind, sync=sync, exclude=others, origin="test"
         )
         metadata = (("mm-i-v", "1"), ("mm-i-key-bin", self.key))
         reply = stub.EnsureLoaded(asked, metadata=metadata, timeout=GUARD_S)
-        assert reply.outcome.status == meshd_pb2.Model.Status.LOADED, reply
+        expected = meshd_pb2.Model.Status.LOADED if sync else meshd_pb2.Model.Status.LOADING
+        assert reply.outcome.status == expected, reply
 
     # -- instances -------------------------------------------------------------------------------------------
 

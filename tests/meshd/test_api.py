@@ -179,22 +179,18 @@ def test_a_sync_load_whose_client_leaves_goes_on(client: Client, model: str) -> 
     until(lambda: client.state(model) == "LOADED", "the load goes on")
 
 
-def test_a_client_that_balances_has_its_models_loaded_where_it_asks(pair: Mesh) -> None:
-    for number in (0, 1):
+def test_a_client_that_balances_has_its_models_loaded_where_it_asks_and_others_have_them_spread() -> None:
+    def home(made: Mesh, number: int, *metadata: tuple[str, str]) -> str:
+        name = f"model-{next(_numbers)}"
+        told = register(made[number].client, modelId=name, loadNow=True, sync=True, metadata=metadata)
+        return str(told.modelCopyInfos[0].location)
+
+    with mesh(2) as made:
         for _ in range(4):
-            name = f"model-{next(_numbers)}"
-            told = register(pair[number].client, modelId=name, loadNow=True, sync=True,
-                            metadata=(("mm-balanced", "true"),))  # fmt: skip
-            assert [copy.location for copy in told.modelCopyInfos] == [f"i{number}"]
-
-
-def test_other_clients_have_their_models_spread(pair: Mesh, client: Client) -> None:
-    homes = set()
-    for metadata in ((), (("mm-balanced", "TRUE"),)):
-        for _ in range(12):
-            told = register(client, modelId=f"model-{next(_numbers)}", loadNow=True, sync=True, metadata=metadata)
-            homes.add((metadata, told.modelCopyInfos[0].location))
-    assert len(homes) == 4
+            for number in (0, 1):
+                assert home(made, number, ("mm-balanced", "true")) == f"i{number}"
+        for metadata in ((), (("mm-balanced", "TRUE"),)):
+            assert {home(made, 0, *metadata) for _ in range(12)} == {"i0", "i1"}
 
 
 # -- unregisterModel -------------------------------------------------------------------------------------------
@@ -305,8 +301,7 @@ def test_deadlines_that_pass_while_another_instance_loads_start_no_second_load(p
     names = [f"model-{next(_numbers)}" for _ in range(8)]
     for name in names:
         pair[0].client.register(name, "fake:?load_ms=300")
-        request = mm.EnsureLoadedRequest(modelId=name)
-        pair[0].client.mm.ensureLoaded(request, timeout=GUARD_S, metadata=(("mm-balanced", "true"),))
+        pair.copy(name, 0, sync=False)
     for name in names:
         until(lambda name=name: pair[1].client.holders(name) == ["i0"], "i1 knows who loads it")  # type: ignore[misc]
     waiting = [

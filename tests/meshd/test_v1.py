@@ -412,11 +412,10 @@ def test_instances_describe_themselves(pair: Mesh) -> None:
         assert told.address.startswith("127.0.0.1:")
 
 
-def test_an_instance_tells_of_itself_as_it_is_now(client: Client, model: str) -> None:
+def test_an_instance_tells_of_itself_as_it_is_now(pair: Mesh, client: Client, model: str) -> None:
     before = client.instances()["i0"]
-    balanced = (("mm-balanced", "true"),)
     client.register(model, "fake:?size=20MiB")
-    client.infer(model, metadata=balanced)
+    pair.copy(model, 0)
     after = client.instances()["i0"]
     assert after.models == before.models + 1
     assert after.used_bytes == before.used_bytes + 20 * MIB
