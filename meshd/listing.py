@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from meshd.messages import model_message
 
 PAGE = 500
 PAGE_MOST = 5_000
+LOOKED_AT_MOST = 5_000
+"""Models that are read for one page, whether or not they pass: an instance has other things to do meanwhile."""
 LISTS_KEPT = 8
 """Lists that somebody is in the middle of; beyond these the oldest is given up and begins again."""
 
@@ -27,7 +30,10 @@ class ListGone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Models of one page, the token of the next (empty: none), the revision and, without a filter, how many in all."""
+    """Models of one page, the token of the next (empty: none), the revision and, without a filter, how many in all.
+
+    A page with a token may have few models or none: the rest comes with the next ones.
+    """
 
     models: list[Any]
     next_token: str
@@ -47,7 +53,7 @@ class Listing:
         """One page of the models that pass the filter ``wanted``. Raises ListGone."""
         number, at = _parse(token) if token else (next(self._numbers), 0)
         if not token:
-            self._lists[number] = self._node.view.revision, self._node.view.models()
+            self._lists[number] = self._node.view.revision, _named(self._node.view.models(), wanted.name_prefix)
             if len(self._lists) > LISTS_KEPT:
                 self._lists.popitem(last=False)
         if number not in self._lists:
@@ -56,10 +62,11 @@ class Listing:
         passes = _filter(wanted)
         page: list[Any] = []
         size = min(size or PAGE, PAGE_MOST)
-        while at < len(models) and len(page) < size:
+        last = min(len(models), at + LOOKED_AT_MOST)
+        while at < last and len(page) < size:
             name, value, mod = models[at]
             at += 1
-            if name.startswith(wanted.name_prefix) and passes(message := self._message(name, value, mod)):
+            if passes(message := self._message(name, value, mod)):
                 page.append(message)
         if at >= len(models):
             del self._lists[number]
@@ -75,6 +82,13 @@ class Listing:
         except BadRecord as unreadable:
             return model_message(name, None, mod, None, unreadable.text)
         return model_message(name, record, mod, self._node.desk.status(name, record), "")
+
+
+def _named(models: list[tuple[str, bytes, int]], prefix: str) -> list[tuple[str, bytes, int]]:
+    """Those of ``models``, which ascend by name, whose name begins with ``prefix``."""
+    first = bisect_left(models, prefix, key=lambda model: model[0])
+    after = bisect_left(models, True, lo=first, key=lambda model: not model[0].startswith(prefix))
+    return models[first:after]
 
 
 def _parse(token: str) -> tuple[int, int]:

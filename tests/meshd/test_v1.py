@@ -13,6 +13,7 @@ import grpc
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from meshd import listing
 from meshd.listing import LISTS_KEPT
 from protos import meshd_pb2 as wire
 from tests.client import GUARD_S, Client, refused, spec
@@ -366,6 +367,19 @@ def test_all_pages_are_of_one_moment(client: Client, model: str) -> None:
     assert first.revision == second.revision == third.revision
     assert third.next_page_token == ""
     assert page(client, filter=wanted).revision > first.revision
+
+
+def test_a_page_looks_at_so_many_models_and_leaves_the_others_to_the_next(
+    client: Client, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "LOOKED_AT_MOST", 10)
+    client.register_all([spec(f"{model}{number:02}", kind="rare" if number == 33 else "fake") for number in range(35)])
+    wanted = wire.ModelFilter(name_prefix=model, type="rare")
+    first = page(client, filter=wanted)
+    assert (len(first.models), bool(first.next_page_token)) == (0, True)
+    assert [told.spec.name for told in client.models(name_prefix=model, type="rare")] == [f"{model}33"]
+    assert len(client.models(name_prefix=model)) == 35
+    assert client.models(name_prefix=f"{model}~") == client.models(name_prefix="\U0010ffff") == []
 
 
 def test_only_a_list_without_a_filter_says_how_many_there_are(client: Client) -> None:
