@@ -52,6 +52,14 @@ def test_record_is_read_when_asked_for() -> None:
     assert (view.record("x"), view.mod("x")) == (None, 0)
 
 
+def test_all_that_is_known_is_listed_by_id() -> None:
+    """Registrations as they stand, undecoded, and instances; both ascend, whatever order they came in."""
+    view = with_instances(b=instance(), a=instance())
+    view.reset_models(9, (Seen("n", b"{", 6), Seen("m", model().encode(), 5)))
+    assert view.models() == [("m", model().encode(), 5), ("n", b"{", 6)]
+    assert list(view.instances()) == [("a", instance()), ("b", instance())]
+
+
 def test_unreadable_registration_is_an_error_where_it_is_asked_for() -> None:
     """A bad record names its key; the others are not touched."""
     view = new_view()
