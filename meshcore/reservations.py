@@ -26,7 +26,7 @@ class _Target:
 
 
 class Reservations:
-    """Holds on the space and the loaders of other instances (docs/decisions.md, reservations).
+    """Holds on the space and the loaders of other instances (docs/design.md, placement).
 
     A hold ends when the target has told of one more accepted load than before the hold, when the load is known not
     to come, or after ``reservation_ms``. Every load that the target accepts ends one hold, the oldest: whose load it

@@ -1,0 +1,39 @@
+"""The pages say what the code says, and their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from meshcore.reasons import Rejected, Rule
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_every_rule_and_every_rejection_is_explained_and_nothing_else() -> None:
+    told = re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "docs" / "reasons.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert told == [*Rule, *Rejected]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_that_are_there(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+def test_sections_that_the_code_names_are_there() -> None:
+    """A docstring gives its source as (docs/PAGE.md, section)."""
+    missing = []
+    for module in sorted(
+        path for name in ("meshcore", "meshd", "sim", "mmctl") for path in (ROOT / name).rglob("*.py")
+    ):
+        for page, section in re.findall(r"\(docs/([a-z]+\.md), ([a-z -]+)", module.read_text(encoding="utf-8")):
+            headings = re.findall(
+                r"^#+ (.*)$", (ROOT / "docs" / page).read_text(encoding="utf-8").lower(), re.MULTILINE
+            )
+            if section.strip() not in headings:
+                missing.append((module.name, page, section))
+    assert missing == []
