@@ -58,6 +58,7 @@ def test_all_that_is_known_is_listed_by_id() -> None:
     view.reset_models(9, (Seen("n", b"{", 6), Seen("m", model().encode(), 5)))
     assert view.models() == [("m", model().encode(), 5), ("n", b"{", 6)]
     assert list(view.instances()) == [("a", instance()), ("b", instance())]
+    assert (view.instance_mod("a"), view.instance_mod("x")) == (1, 0)
 
 
 def test_unreadable_registration_is_an_error_where_it_is_asked_for() -> None:
