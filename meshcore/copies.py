@@ -85,9 +85,7 @@ class Copies:
             model, self._gen, max(now, stale + 1), record.type, record.path, record.key,
             priority=record.priority, is_pinned=record.is_pinned, is_prioritised=is_inference, known=known,
         )  # fmt: skip
-        if evicted := self.cache.insert(entry, used_at, now):
-            self._evict(evicted, f"room for {model}")
-            self.pump()
+        self._evict(self.cache.insert(entry, used_at, now), f"room for {model}")
         size_units = size_units or to_units(record.size_bytes)
         if size_units:
             self._offer(entry, size_units)

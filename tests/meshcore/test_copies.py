@@ -14,6 +14,7 @@ from meshcore.commands import (
     Load,
     Measure,
     Predict,
+    Publish,
     Route,
     Settle,
     Unload,
@@ -28,13 +29,14 @@ from meshcore.events import (
     LoadFailed,
     Measured,
     Predicted,
+    Published,
     Unloaded,
     UnloadFailed,
     Usage,
     Used,
 )
 from meshcore.reasons import Rejected, Rule
-from meshcore.records import Failure
+from meshcore.records import Failure, InstanceRecord
 from meshcore.settings import Settings
 from meshcore.units import NEVER, UNIT_BYTES
 from tests.builders import NOW, model
@@ -114,6 +116,7 @@ def test_loaded_copy_answers_while_its_size_is_measured() -> None:
     """Waiting requests go on at once; the loader is free when the size is known."""
     lone = Lone(load_threads=1)
     gen, other = ask(lone, "m", 30), ask(lone, "n", 5)
+    lone.now += 700
     lone.commands.clear()
     lone.feed(Loaded("m", gen, 0, 3))
     assert states(lone) == {"m": State.SIZING, "n": State.QUEUED}
@@ -121,6 +124,7 @@ def test_loaded_copy_answers_while_its_size_is_measured() -> None:
     assert lone.last(Measure) == Measure("m", gen, 30_000)
     assert lone.last(Route).local is not None
     assert lone.written().ready == {"a": NOW}
+    assert lone.last(Commit).why.inputs == {"load_ms": 700}
     lone.feed(Measured("m", gen, 12 * UNIT_BYTES))
     assert states(lone) == {"m": State.ACTIVE, "n": State.LOADING}
     assert (lone.node.cache.entries["m"].weight, lone.last(Load).gen) == (12, other)
@@ -202,6 +206,20 @@ def test_copy_that_turns_out_to_fit_nowhere_goes_itself() -> None:
     lone.commit()
     assert lone.record("m").copies == {}
     assert states(lone) == {"x": State.ACTIVE}
+
+
+def test_end_of_a_load_is_told_to_those_who_choose() -> None:
+    """A loader is free and the size known: the record says so as soon as the gap allows, also after a failure."""
+    for ends in (Loaded("m", 1, 8192), LoadFailed("m", 1, "bad")):
+        lone = Lone()
+        lone.now += 60_000
+        ask(lone, "m", 30)
+        lone.feed(Published(lone.last(Publish).seq))
+        lone.now += 60_000
+        lone.commands.clear()
+        lone.feed(ends)
+        record = InstanceRecord.decode(lone.last(Publish).value)
+        assert (record.loads_in_progress, record.used_units) == (0, 1)
 
 
 # -- not coming
@@ -366,6 +384,7 @@ def test_failed_load_leaves_its_reason_and_one_unit() -> None:
     gen = lone.last(Load).gen
     lone.feed(LoadFailed("m", gen, "bad load"))
     assert lone.last(Settle) == Settle("m", gen, LoadFailure("bad load"))
+    assert lone.last(Route) == Route("m", None, ())
     assert (lone.last(Unload).gen, lone.last(Unload).why.rule) == (gen, Rule.FAIL)
     lone.commit()
     assert lone.record("m").failures == {"a": Failure(NOW, "bad load")}
@@ -496,6 +515,7 @@ def test_failed_unload_is_repeated_and_in_the_end_its_memory_is_lost() -> None:
     assert lone.node.cache.buffer.capacity == 60
     assert lone.node.copies.next_wake() == NEVER
     assert [r.cause for r in lone.node.log.since(0) if r.rule is Rule.UNLOAD] == ["failed: busy"] * 3
+    assert ask(lone, "m", 10) == lone.last(Load).gen  # nothing to wait for any more
 
 
 def test_lost_memory_pushes_out_what_does_not_fit_any_more() -> None:

@@ -95,6 +95,13 @@ def test_size_that_nobody_advertises_room_for_is_judged_by_the_target() -> None:
     assert second.chosen == target
 
 
+def test_model_goes_only_where_it_fits_if_that_is_anywhere() -> None:
+    """An instance that is large enough is chosen among those that are, however much better others look."""
+    lone = Lone(peers={"b": instance(capacity_units=50), "c": instance(count=9, used_units=800)})
+    lone.know("m", model(size_bytes=8192 * 95))
+    assert {placed(lone, Request("m"))[0] for _ in range(10)} == {"c"}
+
+
 def test_peer_after_its_pause_is_tried_by_one_request() -> None:
     """The plane hears when a peer is ejected, when it may be tried, that it is being tried, and that it answers."""
     lone = Lone(peers={"b": instance(address="b:1")})

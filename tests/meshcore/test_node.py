@@ -490,12 +490,14 @@ def test_idle_instance_deregisters_everything_and_stops_once() -> None:
     lone.load_fails("p")
     lone.commit()
     waiting = lone.ask(Request("o"))
+    entry = lone.node.cache.entries["o"]
     lone.feed(DrainAsked())
     lone.feed(DrainAsked())
     lone.commands.clear()
     lone.feed(Idled())
     assert {route.model: route.local for route in lone.all(Route)} == {"m": None, "n": None, "o": None}
     assert [(settle.model, settle.gen) for settle in lone.all(Settle)] == [("o", gen)]
+    assert (entry.state, lone.node.copies.queue.in_progress) == (State.REMOVED, 0)
     waiting.answer(Settled(CopyGone("this instance is going")))
     assert lone.node.cache.entries == {}
     assert [commit.model for commit in lone.all(Commit)] == ["m", "n", "o"]
@@ -511,6 +513,17 @@ def test_idle_instance_deregisters_everything_and_stops_once() -> None:
     lone.feed(Idled())
     lone.tick(100_000)
     assert lone.all(Stop) == [Stop()]
+
+
+def test_idle_instance_tells_nobody_that_a_copy_is_gone_who_had_it() -> None:
+    """Requests wait for a load only until the copy answers, measured or not."""
+    lone = Lone()
+    lone.begin_load("m")
+    lone.loaded("m")
+    lone.feed(DrainAsked())
+    lone.commands.clear()
+    lone.feed(Idled())
+    assert lone.all(Settle) == []
 
 
 def test_idle_instance_without_copies_stops_at_once() -> None:

@@ -157,12 +157,23 @@ def test_what_the_mesh_keeps_about_a_model_can_be_changed() -> None:
     before = model(last_used=NOW, labels={"x": "y"}, **fields)
     lone.know("m", before)
     assert told(lone.ask(Register("m", "onnx"))).is_changed is False
-    kept = Kept(7, {"z": "w"}, 0, 3, False, 9)
+    kept = Kept(7, {"z": "w"}, 3, 3, False, 9)
     asking = lone.ask(Register("m", "onnx", kept=kept))
-    assert put(asking) == (2, model(last_used=NOW, size_bytes=7, labels={"z": "w"}, max_copies=3, priority=9))
+    assert put(asking) == (
+        2,
+        model(last_used=NOW, size_bytes=7, labels={"z": "w"}, min_copies=3, max_copies=3, priority=9),
+    )
     asking.answer(Wrote(5))
     info = told(asking)
     assert (info.is_new, info.is_changed, info.mod) == (False, True, 5)
+
+
+@pytest.mark.parametrize("kept", [Kept(priority=0), Kept(priority=9), Kept(min_copies=2)])
+def test_what_the_mesh_keeps_may_be_at_its_limits(kept: Kept) -> None:
+    """Priorities go from 0 to 9; without a most there may be any number of copies."""
+    _, record = put(Lone().ask(Register("m", "onnx", kept=kept)))
+    assert record is not None
+    assert (record.priority, record.min_copies) == (kept.priority, kept.min_copies)
 
 
 def test_registration_that_clashes_is_tried_against_what_stands_there() -> None:

@@ -341,6 +341,7 @@ def test_model_with_five_copies_that_do_not_answer_is_not_loaded_once_more(
         (Code.INVALID_ARGUMENT, "/S/M: INVALID_ARGUMENT: Model m with version  not found", True),
         (Code.INVALID_ARGUMENT, "Model m not found", True),
         (Code.INVALID_ARGUMENT, "/S/M: INVALID_ARGUMENT: Model m has no input x", False),
+        (Code.INVALID_ARGUMENT, "/S/M: INVALID_ARGUMENT: Model m has an input that was found", False),
         (Code.INVALID_ARGUMENT, "/S/M: INVALID_ARGUMENT: Input not found", False),
         (Code.INTERNAL, "/S/M: INTERNAL: Model m not found", False),
     ],
@@ -449,6 +450,22 @@ def test_copy_that_leaves_between_the_choice_and_the_call_is_looked_for_again() 
     assert isinstance(asking.step, Infer)
     asking.answer(refused(Verdict.NOT_HERE, "a"))
     assert forwarded(asking)[0] == "b"
+
+
+def test_copy_loaded_here_and_gone_before_the_call_is_loaded_once_more() -> None:
+    """With nobody else to load it this instance tries again."""
+    lone = Lone()
+    lone.know("m", model())
+    asking = lone.ask(Request("m"))
+    lone.predict("m", 10)
+    lone.commit()
+    gen = lone.last(Load).gen
+    lone.loaded("m", 10)
+    asking.answer(Settled(None))
+    lone.node.copies.remove("m", "whatever")
+    asking.answer(refused(Verdict.NOT_HERE, "a"))
+    assert isinstance(asking.step, AwaitLoaded)
+    assert asking.step.gen > gen
 
 
 # -- what a peer says
@@ -733,6 +750,7 @@ def test_request_crosses_no_more_than_three_instances() -> None:
 def test_target_that_became_full_declines_once_with_its_fresh_record() -> None:
     """D-04: it knows of one that is not full; the second target of a request has to decide otherwise."""
     lone = Lone(peers=peers("b"))
+    lone.meet("a", instance(used_units=0))  # as published before
     for name in ("x", "y"):
         lone.load(name, units=40)
     lone.know("m", model())
