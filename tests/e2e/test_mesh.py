@@ -17,7 +17,7 @@ from grpc import aio
 from meshcore.records import ModelRecord
 from protos import etcd_pb2, etcd_pb2_grpc
 from protos import meshd_pb2 as wire
-from tests.client import ECHO, GUARD_S, Client, spec
+from tests.client import ECHO, GUARD_S, Client, instance_of, spec
 from tests.processes import Instance, Mesh, until
 
 pytestmark = pytest.mark.e2e
@@ -175,6 +175,23 @@ def test_every_model_answers_through_the_others_at_once_when_an_instance_is_kill
     mesh.settle()
     answer_all(mesh["b"].client)
     assert mesh["b"].client.instances()["b"].phase == "ready"
+
+
+def test_an_instance_that_stands_still_holds_a_request_up_and_keeps_it_from_nobody(mesh: Mesh) -> None:
+    held = [f"on-b-{number}" for number in range(10)]
+    mesh["b"].client.register_all(spec(name) for name in held)
+    for name in held:
+        assert instance_of(mesh["b"].client.infer(name, metadata=(("mm-balanced", "true"),))) == "b"
+    until(lambda: set(answer_all(mesh["a"].client, held)) == {"b"}, "a passes requests on to b")
+    mesh["b"].meshd.signal(signal.SIGSTOP)
+    try:
+        assert set(answer_all(mesh["a"].client, held)) <= {"a", "c"}
+        assert "b" in mesh["a"].client.instances(), "its lease is not over yet"
+    finally:
+        mesh["b"].meshd.signal(signal.SIGCONT)
+    answer_all(mesh["b"].client, held)
+    for name in held:
+        mesh["b"].client.unregister(name)
 
 
 def test_no_request_fails_while_an_instance_is_taken_out_and_comes_back(mesh: Mesh) -> None:
