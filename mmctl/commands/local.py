@@ -65,9 +65,9 @@ def up(
         raise Usage("--model-dir needs --runtime onnx: the other has no use for files")
     found = _models_in(model_dir) if model_dir is not None else []
     home = Home(data_dir or default_data_dir())
-    _refuse_if_up(home)
+    before = _refuse_if_up(home)
     if dry_run:
-        _show_plan(plan.make(wish, home, etcd.find(), home.read(), installed("meshd")), output)
+        _show_plan(plan.make(wish, home, _etcd_for(before), before, installed("meshd")), output)
         return
     with Progress() as progress, _signals_as_interrupt():
         with home.locked():
@@ -149,7 +149,7 @@ def restart(
 def _plan(home: Home, wish: Wish, progress: Progress) -> None:
     """Write down what is to be started; Failed, with nothing changed, where that cannot be."""
     before = _refuse_if_up(home)
-    binary = etcd.find()
+    binary = _etcd_for(before)
     if binary.warning:
         progress.line(binary.warning, style="yellow")
     if before is not None and before.phase != "down":
@@ -161,6 +161,10 @@ def _plan(home: Home, wish: Wish, progress: Progress) -> None:
         home.models.mkdir(parents=True, exist_ok=True)
         progress.line(f"models are looked for in {home.models}; --model-dir chooses another place")
     home.write(plan.make(wish, home, binary, before, installed("meshd")))
+
+
+def _etcd_for(before: State | None) -> etcd.Binary:
+    return etcd.find(before.etcd if before is not None else etcd.NONE)
 
 
 def _refuse_if_up(home: Home) -> State | None:

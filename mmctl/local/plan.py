@@ -95,7 +95,7 @@ def make(wish: Wish, home: Home, binary: etcd.Binary, before: State | None, vers
         env = settings | _wiring(instance, own, kv_store, port[f"{instance} runtime"])
         services.append(Service(instance, MESHD, instance, (sys.executable, "-m", "meshd"), env, own))
     drain_s = int(wish.settings.get("SHUTDOWN_TIMEOUT_MS", SHUTDOWN_MS)) / 1000
-    return State(version, SERVICE, kv_store, drain_s, tuple(services))
+    return State(version, SERVICE, kv_store, drain_s, tuple(services), etcd=binary.version)
 
 
 def _wiring(instance: str, own: Mapping[str, int], kv_store: str, spi: int) -> dict[str, str]:

@@ -17,15 +17,20 @@ _POLL_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One run of a program: ``started`` says when in the words of the system, unique for its pid."""
+    """One run of a program: ``started`` says when in the words of the system, unique for its pid.
+
+    ``log_at`` is where in its log what it writes begins.
+    """
 
     pid: int
     started: str
+    log_at: int = 0
 
 
 def spawn(command: Sequence[str], env: Mapping[str, str], log: Path) -> Process:
     """Start ``command`` in its own session with both outputs appended to ``log``; OSError when it cannot be."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    log_at = log.stat().st_size if log.exists() else 0
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     pid = os.posix_spawn(
         command[0],
@@ -38,7 +43,7 @@ def spawn(command: Sequence[str], env: Mapping[str, str], log: Path) -> Process:
         ],
         setsid=True,
     )
-    return Process(pid, started_at(pid) or "")
+    return Process(pid, started_at(pid) or "", log_at)
 
 
 def started_at(pid: int) -> str | None:
@@ -128,11 +133,11 @@ def _wait(processes: list[Process], bound_s: float, tell: Callable[[Process], No
     return left
 
 
-def last_lines(log: Path, lines: int = 12) -> list[str]:
-    """The end of a log, for a message about what wrote it."""
+def last_lines(log: Path, lines: int = 12, log_at: int = 0) -> list[str]:
+    """The end of a log, from ``log_at`` on, for a message about what wrote it."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 16_384))
+            file.seek(max(log_at, log.stat().st_size - 16_384))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return []

@@ -98,7 +98,7 @@ def _planned(home: Home) -> State:
 
 def _with_log(home: Home, service: Service, sentence: str) -> str:
     log = home.log(service.name)
-    lines = last_lines(log)
+    lines = last_lines(log, log_at=service.process.log_at if service.process else 0)
     if not lines:
-        return f"{sentence}; its log {log} is empty"
+        return f"{sentence}, without a word in {log}"
     return "\n".join([f"{sentence}; the last {count(len(lines), 'line')} of {log}:", *(f"  {line}" for line in lines)])

@@ -48,7 +48,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The whole of state.json. ``phase``: starting, up, down."""
+    """The whole of state.json. ``phase``: starting, up, down; ``etcd``: the version of the one that it runs with."""
 
     version: str
     service: str
@@ -56,6 +56,7 @@ class State:
     drain_s: float
     services: tuple[Service, ...] = ()
     phase: str = "starting"
+    etcd: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def instances(self) -> tuple[str, ...]:
@@ -114,6 +115,7 @@ def load(path: Path) -> State | None:
             drain_s=values["drain_s"],
             services=tuple(_service(service) for service in values["services"]),
             phase=values["phase"],
+            etcd=tuple(values.get("etcd", (0, 0, 0))),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged: {error!r}") from None
@@ -144,4 +146,4 @@ def _service(values: dict[str, Any]) -> Service:
 
 
 def _process(values: dict[str, Any] | None) -> Process | None:
-    return Process(values["pid"], values["started"]) if values else None
+    return Process(values["pid"], values["started"], values.get("log_at", 0)) if values else None

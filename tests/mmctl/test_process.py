@@ -109,3 +109,10 @@ def test_last_lines_of_a_long_log_are_its_end(tmp_path: Path) -> None:
     log.write_text("".join(f"line {number}\n\n" for number in range(10_000)))
     assert last_lines(log, 2) == ["line 9998", "line 9999"]
     assert last_lines(tmp_path / "none") == []
+
+
+def test_last_lines_are_of_this_run_alone(tmp_path: Path, started: list[Process]) -> None:
+    log = tmp_path / "0.log"
+    log.write_text("what an earlier run had to say\n")
+    process = start(PAUSE, tmp_path, started)
+    assert last_lines(log, log_at=process.log_at) == ["here"]
