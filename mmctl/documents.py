@@ -32,7 +32,7 @@ _YAML_SUFFIXES = {".yaml", ".yml"}
 
 
 class _Invalid(ValueError):
-    """One thing that is wrong with one document."""
+    """What is wrong with one document, each argument one thing."""
 
 
 def read_registrations(file: str) -> list[Registration]:
@@ -58,8 +58,8 @@ def parse_registrations(text: str, source: str) -> list[Registration]:
             registration = _registration(document)
             if registration.name in given:
                 raise _Invalid(f"name {registration.name!r} was given before, in {given[registration.name]}")
-        except (_Invalid, Usage) as error:
-            errors.append(f"{source}: {place}: {error}")
+        except _Invalid as error:
+            errors += [f"{source}: {place}: {mistake}" for mistake in error.args]
             continue
         given[registration.name] = place
         registrations.append(registration)
@@ -160,15 +160,24 @@ def _yaml_values(text: str, source: str) -> Iterator[Any]:
 def _registration(document: Any) -> Registration:
     if not isinstance(document, dict):
         raise _Invalid(f"a model is an object with name and type, not {_kind(document)}")
-    for field in document:
+    mistakes = []
+    values = {}
+    for field, value in document.items():
         if field not in _FIELDS:
             name = str(field)
             other = _OTHERS.get(name.lower())
-            raise _Invalid(f"unknown field {name!r}; {f'did you mean {other!r}?' if other else nearest(name, _FIELDS)}")
-    values = {field: read(field, document[field]) for field, read in _FIELDS.items() if field in document}
+            hint = f"did you mean {other!r}?" if other else nearest(name, _FIELDS)
+            mistakes.append(f"unknown field {name!r}; {hint}")
+            continue
+        try:
+            values[field] = _FIELDS[field](field, value)
+        except _Invalid as error:
+            mistakes += error.args
     for field in ("name", "type"):
-        if not values.get(field):
-            raise _Invalid(f"field {field!r} is missing or empty")
+        if field not in document or values.get(field) == "":
+            mistakes.append(f"field {field!r} is missing or empty")
+    if mistakes:
+        raise _Invalid(*mistakes)
     return Registration(**{("size_bytes" if field == "size" else field): value for field, value in values.items()})
 
 

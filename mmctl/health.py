@@ -105,5 +105,7 @@ def _of_models(failed: Sequence[Model], number: int) -> list[str]:
         if model.failures
     ]
     if number > len(failed):
-        problems.append(f"{count(number - len(failed), 'more model')} failed to load: `mmctl list --status failed`")
+        problems.append(
+            f"{count(number - len(failed), 'more model')} failed to load: `mmctl list --status loading_failed`"
+        )
     return problems

@@ -102,12 +102,24 @@ def test_mistake_in_json_is_named_with_its_place(text: str, error: str) -> None:
 
 
 def test_all_mistakes_are_told_at_once_and_nothing_is_returned() -> None:
-    text = "\n---\n".join(f"name: m{number}\nkind: t" for number in range(MOST_ERRORS + 5))
+    text = "\n---\n".join(f"name: m{number}\ntype: t\nkind: t" for number in range(MOST_ERRORS + 5))
     with pytest.raises(Usage) as raised:
         parse_registrations(text, "m.yaml")
     lines = str(raised.value).splitlines()
     assert len(lines) == MOST_ERRORS + 1
     assert lines[-1] == "m.yaml: 5 more mistakes"
+
+
+def test_all_mistakes_of_one_document_are_told() -> None:
+    with pytest.raises(Usage) as raised:
+        parse_registrations("name: ''\ntype: 3\nsize: big\nload: maybe\nkind: t", "m.yaml")
+    assert [line.removeprefix("m.yaml: document 1: ")[:16] for line in str(raised.value).splitlines()] == [
+        "field 'type' is ",
+        "field 'size': 'b",
+        "field 'load' is ",
+        "unknown field 'k",
+        "field 'name' is ",
+    ]
 
 
 def test_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
