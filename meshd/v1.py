@@ -118,7 +118,7 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
         if isinstance(outcome, MeshError):
             await context.abort(TO_GRPC[outcome.code], outcome.text)
             raise AssertionError("abort returned")
-        record = self._node.view.record(request.name)
+        record = self._node.desk.record(request.name)
         if outcome.status is Status.NOT_FOUND or record is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no model {request.name!r} is registered")
         return model_message(request.name, record, self._node.view.mod(request.name), outcome, "")
