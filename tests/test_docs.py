@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy
+import onnxruntime
 import pytest
 
 from meshcore.reasons import Rejected, Rule
@@ -22,6 +27,17 @@ def test_every_rule_and_every_rejection_is_explained_and_nothing_else() -> None:
 def test_links_lead_to_files_that_are_there(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+def test_readme_makes_a_model_and_a_request_for_it(tmp_path: Path) -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = re.findall(r"<!-- tested: first_model.py -->\n```python\n(.*?)```", page, re.DOTALL)
+    subprocess.run([sys.executable, "-c", *code], cwd=tmp_path, check=True, timeout=120)
+    (tensor,) = json.loads((tmp_path / "request.json").read_text())["inputs"]
+    session = onnxruntime.InferenceSession(tmp_path / "models" / "digits" / "mlp.onnx")
+    given = numpy.array(tensor["data"], dtype="float32").reshape(tensor["shape"])
+    labels, _ = session.run(None, {tensor["name"]: given})
+    assert labels == [0]
 
 
 def test_sections_that_the_code_names_are_there() -> None:
