@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup demo test test-all check clean
+.PHONY: setup demo test test-all check bench clean
 
 setup: $(INSTALLED)
 
@@ -24,6 +24,9 @@ test: setup
 	$(BIN)/python -m pytest tests --ignore=tests/meshcore
 
 test-all: test check demo
+
+bench: setup
+	@$(BIN)/python -m bench.plane
 
 check: setup
 	$(BIN)/ruff check .

@@ -11,6 +11,8 @@ from itertools import islice
 CANDIDATES_KEPT = 16
 KEPT_PER_MODEL = 8
 KEPT_IN_ALL = 50_000
+MODELS_KEPT = 5_000
+"""Models whose last reasons are kept beside the ring: those decided about last, as many as an instance may hold."""
 
 
 class Rule(StrEnum):
@@ -103,7 +105,13 @@ class ReasonLog:
         )  # fmt: skip
         self._ring.append(stamped)
         if stamped.model:
-            self._by_model.setdefault(stamped.model, deque(maxlen=self._kept_per_model)).append(stamped)
+            kept = self._by_model.pop(stamped.model, None)
+            if kept is None:
+                kept = deque(maxlen=self._kept_per_model)
+                if len(self._by_model) >= MODELS_KEPT:
+                    del self._by_model[next(iter(self._by_model))]
+            kept.append(stamped)
+            self._by_model[stamped.model] = kept  # at the end: decided about last
         return stamped
 
     def forget(self, model: str) -> None:

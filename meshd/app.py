@@ -39,6 +39,7 @@ from meshd.spi import RuntimeClient
 from meshd.store.base import Session, Store, StoreError
 from meshd.store.connect import open_store, parse_kv_store
 from meshd.store.memory import MemoryHub
+from meshd.timed import TimedRuntime
 from meshd.v1 import MeshV1
 from meshd.witness import Witness
 from protos import meshd_internal_pb2_grpc, meshd_pb2_grpc
@@ -114,7 +115,7 @@ class App:
         records = Records(store, keys, me.instance)
         witness = Witness(node, metrics)
         driver = Driver(
-            node, clock.now, runtime, records, plane, lambda: PeerCall(plane),
+            node, clock.now, TimedRuntime(runtime, metrics), records, plane, lambda: PeerCall(plane),
             observe=lambda _: witness.catch_up(), on_stop=self._deregistered.set,
         )  # fmt: skip
         plane.serve_for(driver)

@@ -134,10 +134,6 @@ class Metrics:
         self._gauge("instance_used_bps", "Share of the memory that models take, in hundredths of a percent", share)
         self._gauge("instance_models_total", "Copies", models)
 
-    def models_managed(self, count: int | None) -> None:
-        """Registered models; only the leader says how many, None takes the series away."""
-        self._gauge("models_managed_total", "Registered models", count)
-
     def exposition(self, names: Collection[str] = ()) -> bytes:
         """All series in text format 0.0.4, or the samples of the given names and the families of those names."""
 
@@ -167,11 +163,8 @@ class Metrics:
             self._labels[key] = labels
         return labels
 
-    def _gauge(self, name: str, help_text: str, value: float | None) -> None:
-        if value is None:
-            self._gauges.pop(f"modelmesh_{name}", None)
-        else:
-            self._gauges[f"modelmesh_{name}"] = (help_text, value)
+    def _gauge(self, name: str, help_text: str, value: float) -> None:
+        self._gauges[f"modelmesh_{name}"] = (help_text, value)
 
 
 def _calls(name: str, help_text: str, bounds: tuple[float, ...], labels: Labels) -> Histograms:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import grpc
 
-from runtimes.runtime import MIB, ModelInfo
+from runtimes.runtime import ModelInfo
 from runtimes.sdk import size_bytes
 
 PREFIX = "fake:"
@@ -20,7 +20,7 @@ PREFIX = "fake:"
 class Behaviour:
     """What a model does. Failures are names of gRPC status codes; empty: it does not fail."""
 
-    size: int = 10 * MIB
+    size: int = 64 << 10
     load_ms: float = 0.0
     unload_ms: float = 0.0
     infer_ms: float = 0.0

@@ -22,7 +22,6 @@ from protos import grpc_predict_v2_pb2 as v2
 from protos import grpc_predict_v2_pb2_grpc
 from runtimes import sdk
 from runtimes.behaviour import Behaviour, behaviour
-from runtimes.runtime import MIB
 
 INJECTED = {f"inference.GRPCInferenceService/{name}": (1,) for name in ("ModelInfer", "ModelMetadata", "ModelReady")}
 
@@ -222,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--inject", action="store_true", help="have the mesh write model ids into V2 requests")
     parser.add_argument("--instance", default=f"fake-{os.getpid()}", help="what answers say in fake-instance")
     models = parser.add_argument_group("models that their path and key say nothing else about")
-    models.add_argument("--size", type=size, default=10 * MIB, metavar="SIZE", help="size (10MiB)")
+    models.add_argument("--size", type=size, default=64 << 10, metavar="SIZE", help="size (64KiB)")
     models.add_argument("--load-ms", type=float, default=0.0, metavar="MS", help="time a load takes (0)")
     models.add_argument("--unload-ms", type=float, default=0.0, metavar="MS", help="time an unload takes (0)")
     models.add_argument("--infer-ms", type=float, default=0.0, metavar="MS", help="time a request takes (0)")

@@ -23,6 +23,7 @@ OPTIONS: Final = (
     ("grpc.max_receive_message_length", 128 << 20),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 8_000),
+    ("grpc.http2.ping_timeout_ms", 8_000),  # which keeps the one above from its effect where it is longer
     # Not without calls: etcd ends idle connections that ping (too_many_pings). A watch is a call.
     ("grpc.keepalive_permit_without_calls", 0),
     ("grpc.http2.max_pings_without_data", 0),

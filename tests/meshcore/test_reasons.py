@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from meshcore.reasons import Candidate, Reason, ReasonLog, Rejected, Rule, trimmed
+from meshcore.reasons import MODELS_KEPT, Candidate, Reason, ReasonLog, Rejected, Rule, trimmed
 
 
 def reason(model: str, cause: str = "") -> Reason:
@@ -33,6 +33,16 @@ def test_last_few_reasons_of_each_model_are_kept() -> None:
     assert [kept.cause for kept in log.of("m")] == [f"{number}" for number in range(2, 10)]
     assert len(log.of("n")) == 1
     assert log.of("o") == ()
+
+
+def test_reasons_are_kept_of_the_models_decided_about_last() -> None:
+    """However many models come by, those of so many are kept; a new decision about an old one keeps it."""
+    log = ReasonLog()
+    for number in range(MODELS_KEPT):
+        log.add(reason(f"m{number}"), number)
+    log.add(reason("m0"), 1)
+    log.add(reason("new"), 2)
+    assert [len(log.of(model)) for model in ("m0", "m1", "m2", "new")] == [2, 0, 1, 1]
 
 
 def test_forgotten_model_has_no_reasons_of_its_own() -> None:

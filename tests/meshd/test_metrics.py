@@ -114,15 +114,6 @@ def test_an_instance_says_how_full_it_is() -> None:
     assert seen["modelmesh_instance_used_bps"] == 0
 
 
-def test_registered_models_are_shown_by_the_leader_only() -> None:
-    metrics = Metrics()
-    metrics.models_managed(12)
-    assert series(metrics)["modelmesh_models_managed_total"] == 12
-    metrics.models_managed(None)
-    metrics.models_managed(None)
-    assert "modelmesh_models_managed_total" not in series(metrics)
-
-
 def test_names_narrow_what_is_shown() -> None:
     metrics = Metrics()
     metrics.api_request(METHOD, "OK", 3.0, 1, 1)
