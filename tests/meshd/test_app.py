@@ -220,7 +220,7 @@ def test_what_happens_is_counted_once_and_where_it_happens() -> None:
         assert metrics["modelmesh_cache_miss_milliseconds_count"] == 3
         assert metrics["modelmesh_loadmodel_milliseconds_count"] == 3
         assert metrics["modelmesh_instance_models_total"] == 3
-        assert metrics["modelmesh_instance_used_bytes"] == 30 * MIB
+        assert metrics["modelmesh_instance_used_bytes"] == 3 * (64 << 10)
 
 
 def test_a_cold_start_elsewhere_is_a_cold_start_of_who_was_asked() -> None:
