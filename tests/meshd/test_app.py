@@ -23,6 +23,7 @@ from runtimes.fake import Fake
 from tests.client import ECHO, Client, Status, instance_of, refused
 from tests.meshd.mesh import MIB, mesh
 from tests.meshd.test_mesh_port import headers, verdict
+from tests.omitted import omit
 from tests.processes import free_port, got, until
 
 GUARD_S = 30
@@ -158,8 +159,9 @@ def test_an_instance_is_known_only_once_it_answers() -> None:
         client.close()
 
 
-@pytest.mark.skipif(not socket.has_ipv6, reason="the machine has no IPv6")
 def test_an_instance_can_live_on_an_ipv6_address() -> None:
+    if not socket.has_ipv6:
+        omit("a machine with IPv6")
     with mesh(0) as made:
         made.add(wait=False, MM_BIND="::1")
         with Client(f"[::1]:{made[0].port}") as client:
