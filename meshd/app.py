@@ -28,6 +28,7 @@ from meshd.driver import Driver
 from meshd.external import InferencePort, MeshPort
 from meshd.mesh_api import MeshApi
 from meshd.metrics import Metrics
+from meshd.plane.inbound import Retained
 from meshd.plane.methods import Methods
 from meshd.plane.peer_calls import PeerCall, who_answers
 from meshd.plane.python import Calls, PythonPlane
@@ -110,7 +111,8 @@ class App:
         me = self._me(clock.now(), mesh_port, port)
         node = Node(me, config.settings(), info.params, Rules(), Random(rng.getrandbits(64)))
         methods = Methods(info.method_infos, info.allow_any_method)
-        plane = PythonPlane(me.instance, key, runtime, methods, clock.now, Random(rng.getrandbits(64)), metrics)
+        buffer = Retained(1 << 20, 64 << 20)
+        plane = PythonPlane(me.instance, key, runtime, methods, clock.now, Random(rng.getrandbits(64)), metrics, buffer)
         ending.push_async_callback(plane.close)
         records = Records(store, keys, me.instance)
         witness = Witness(node, metrics)
@@ -132,7 +134,7 @@ class App:
         healthy = await self._add_health(server)
         inference = InferencePort(plane, metrics, time.monotonic, config.logs_each_request)
         server.add_generic_rpc_handlers((ModelMeshApi(management), inference))
-        await self._open_metrics(ending, witness, metrics)
+        await self._open_metrics(ending, witness, metrics, plane)
         # With its first step the node says in the store where it is: from then on it has to answer there.
         while held:
             driver.feed(held.pop(0))
@@ -215,13 +217,16 @@ class App:
             ending.push_async_callback(listener.close)
         ending.callback(self._stopped.set)
 
-    async def _open_metrics(self, ending: contextlib.AsyncExitStack, witness: Witness, metrics: Metrics) -> None:
+    async def _open_metrics(
+        self, ending: contextlib.AsyncExitStack, witness: Witness, metrics: Metrics, plane: PythonPlane
+    ) -> None:
         config = self._config
         if not config.metrics.is_on:
             return
 
         def exposition(names: Any) -> bytes:
             witness.scrape()
+            metrics.retained(plane.buffer.used_bytes)
             return metrics.exposition(names)
 
         tls = server_context(config.address) if config.metrics.scheme == "https" else None
