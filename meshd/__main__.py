@@ -46,6 +46,8 @@ def run(arguments: Sequence[str]) -> int:
     log.configure(config.log_level, config.log_format)
     for warning in config.warnings:
         _log.warning(warning)
+    for fault in config.faults:
+        _log.error(fault)
     return asyncio.run(_serve(config))
 
 
