@@ -14,6 +14,7 @@ from typing import Any
 from meshcore.settings import Settings
 from meshd.build import version_number
 from meshd.config_checks import conflicts, faults, stray, unused
+from meshd.config_file import NO_FILE, FileSettings, read_file
 from meshd.settings.forms import DataPlaneConfig, RetryBuffer, StaticModel, TypeConstraint
 from meshd.settings.kinds import Unfit
 from meshd.settings.metrics import InfoMetric, MetricsConfig
@@ -24,7 +25,7 @@ POD_ID_CHARACTERS = 12
 TERMINATION_LOG = "/dev/termination-log"
 RUNTIME_SOCKET = "unix:/tmp/mmesh/grpc.sock"
 RUNTIME_ADDRESS = "localhost:8085"
-DEFAULT, DERIVED = "default", "derived"
+FILE, DEFAULT, DERIVED = "file", "default", "derived"
 
 
 class ConfigError(Exception):
@@ -173,40 +174,49 @@ class Config:
         return Settings(min_churn_age_ms=self.min_churn_age_ms, failure_expiry_ms=self.failure_expiry_ms)
 
 
-def load() -> Config:
-    """The configuration of this process. Raises ConfigError."""
-    return read(os.environ, Host(socket.gethostname(), _own_address(), secrets.token_hex(2)))
+def load(path: str = "") -> Config:
+    """The configuration of this process, from its environment and from a file if one is named. Raises ConfigError."""
+    try:
+        file = read_file(path) if path else NO_FILE
+    except Unfit as error:
+        raise ConfigError([str(error)], _termination_path(os.environ)) from error
+    return read(os.environ, Host(socket.gethostname(), _own_address(), secrets.token_hex(2)), file)
 
 
-def read(env: Mapping[str, str], host: Host) -> Config:
-    """``env`` as configuration: a variable that is blank counts as unset. Raises ConfigError with all that is wrong."""
+def read(env: Mapping[str, str], host: Host, file: FileSettings = NO_FILE) -> Config:
+    """``env`` as configuration, and where it says nothing what ``file`` says; what is blank counts as unset.
+
+    Raises ConfigError with all that is wrong.
+    """
+    given = {name: text.strip() for name, text in (*file.texts.items(), *env.items()) if text.strip()}
     values: dict[str, Any] = {}
     texts: dict[str, str] = {}
     origins: dict[str, str] = {}
-    problems: list[str] = []
+    problems = [*file.problems]
     for setting in SETTINGS:
-        origin = next((name for name in setting.names if env.get(name, "").strip()), DEFAULT)
-        text = env[origin].strip() if origin != DEFAULT else setting.default
+        origin, name = _origin(setting, env, file)
+        text = given.get(name, setting.default)
         if text is None:
             problems.append(f"{setting.name} is not set, and there is no default; allowed: {setting.kind.allowed}")
             continue
         texts[setting.name], origins[setting.name] = text, origin
+        where = f"{file.path}: {name}" if origin == FILE else name
         try:
             values[setting.field] = _parsed(setting, text, env)
         except Unfit as error:
-            problems.append(f"{origin}: {error}; allowed: {setting.kind.allowed}")
+            problems.append(f"{where}: {error}; allowed: {setting.kind.allowed}")
         except ValueError:
-            problems.append(f"{origin}={setting.masked(text)} is not allowed; allowed: {setting.kind.allowed}")
-    problems += conflicts(values, env)
+            problems.append(f"{where}={setting.masked(text)} is not allowed; allowed: {setting.kind.allowed}")
+    problems += conflicts(values, given)
     if problems:
-        raise ConfigError(problems, _termination_path(texts))
+        raise ConfigError(problems, _termination_path(given))
     values["metrics"] = values["metrics"].beside(values["info_metric"])
     for setting in SETTINGS:
         derived = _derived(setting.field, values, host)
         if origins[setting.name] == DEFAULT and derived:
             values[setting.field] = texts[setting.name] = derived
             origins[setting.name] = DERIVED
-    warnings = (*stray(env), *unused(values, origins))
+    warnings = (*stray({*env, *file.texts}), *unused(values, origins))
     return Config(
         **values, origins=MappingProxyType(origins), texts=MappingProxyType(texts), warnings=warnings,
         faults=faults(values),
@@ -230,6 +240,17 @@ def _own_address() -> str:
         except OSError:
             return "127.0.0.1"
         return str(probe.getsockname()[0])
+
+
+def _origin(setting: Setting, env: Mapping[str, str], file: FileSettings) -> tuple[str, str]:
+    """Where a setting's value comes from, and under which of its names it stands there."""
+    for name in setting.names:
+        if env.get(name, "").strip():
+            return name, name
+    for name in setting.names:
+        if file.texts.get(name, "").strip():
+            return FILE, name
+    return DEFAULT, setting.name
 
 
 def _parsed(setting: Setting, text: str, env: Mapping[str, str]) -> object:
@@ -263,5 +284,6 @@ def _derived(field: str, values: Mapping[str, Any], host: Host) -> str:
             return ""
 
 
-def _termination_path(texts: Mapping[str, str]) -> str:
-    return texts["LL_TERMINATION_MSG_PATH"] or (TERMINATION_LOG if texts["WKUBE_POD_NAME"] else "")
+def _termination_path(given: Mapping[str, str]) -> str:
+    """Where the reason of a failed start goes when there is no configuration to say so."""
+    return given.get("LL_TERMINATION_MSG_PATH", "").strip() or (TERMINATION_LOG if given.get("WKUBE_POD_NAME") else "")

@@ -25,8 +25,9 @@ NEAR, ALL_BUT = 0.6, 0.8
 _NAME_OF = {setting.field: setting.name for setting in SETTINGS}
 
 
-def conflicts(values: Mapping[str, Any], env: Mapping[str, str]) -> list[str]:
-    """What cannot be together; a setting that is wrong by itself is not among ``values``."""
+def conflicts(values: Mapping[str, Any], given: Mapping[str, str]) -> list[str]:
+    """What cannot be together; a setting that is wrong by itself is not among ``values``. ``given``: all that is set,
+    by name."""
     problems = [
         f"{_NAME_OF[one]} and {_NAME_OF[other]} are both set; set one"
         for one, other in ONE_OF
@@ -35,9 +36,9 @@ def conflicts(values: Mapping[str, Any], env: Mapping[str, str]) -> list[str]:
     least, most = values.get("second_copy_min_s", 0), values.get("second_copy_max_s", 10**9)
     if least > most:
         problems.append(
-            f"MM_MIN_SECOND_COPY_AGE_SECS={least} is above MM_MAX_SECOND_COPY_AGE_SECS={most}; it cannot be"
+            f"MM_MIN_SECOND_COPY_AGE_SECS={least} is above MM_MAX_SECOND_COPY_AGE_SECS={most}; it has to be below"
         )
-    return [*problems, *_of_tls(values), *_of_zookeeper(env), *_of_ports(values)]
+    return [*problems, *_of_tls(values), *_of_zookeeper(given), *_of_ports(values)]
 
 
 def faults(values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -62,11 +63,16 @@ def stray(names: Collection[str]) -> tuple[str, ...]:
     """A sentence for each of ``names`` that looks like a setting and is none."""
     warnings = []
     for name in sorted(names):
-        if name in WITHOUT_EFFECT or name.startswith(WITHOUT_EFFECT_PREFIX):
+        if is_known(name) and name not in NAMES:
             warnings.append(f"{name} is a setting of ModelMesh that has no effect here")
         elif name not in NAMES and (name.startswith(OURS) or (name.startswith(NOT_ONLY_OURS) and hint(name, ALL_BUT))):
             warnings.append(f"{name} is not a setting{hint(name)}")
     return tuple(warnings)
+
+
+def is_known(name: str) -> bool:
+    """Whether this is a setting, be it one that has no effect."""
+    return name in NAMES or name in WITHOUT_EFFECT or name.startswith(WITHOUT_EFFECT_PREFIX)
 
 
 def hint(name: str, least: float = NEAR) -> str:
@@ -87,9 +93,9 @@ def _of_tls(values: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _of_zookeeper(env: Mapping[str, str]) -> list[str]:
+def _of_zookeeper(given: Mapping[str, str]) -> list[str]:
     """ZOOKEEPER is what counts for ModelMesh where KV_STORE is not set."""
-    if env.get("ZOOKEEPER", "").strip() and not env.get("KV_STORE", "").strip():
+    if given.get("ZOOKEEPER") and not given.get("KV_STORE"):
         return ["ZOOKEEPER names a store that is not supported; set KV_STORE, as in etcd:localhost:2379"]
     return []
 
