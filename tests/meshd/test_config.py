@@ -11,9 +11,11 @@ import pytest
 
 from meshcore.settings import Settings
 from meshd import log
-from meshd.config import Config, ConfigError, Host, describe, load, read, version_number
-from meshd.settings_kinds import MetricsConfig
-from meshd.settings_table import REFUSED, SETTINGS, WITHOUT_EFFECT, Setting
+from meshd.build import version_number
+from meshd.config import Config, ConfigError, Host, describe, load, read
+from meshd.settings.metrics import MetricsConfig
+from meshd.settings.setting import Setting
+from meshd.settings.table import SETTINGS, WITHOUT_EFFECT
 
 LEAST = {"MM_SERVICE_NAME": "mesh", "KV_STORE": "etcd:localhost:2379"}
 HOST = Host("box", "10.0.0.9", "beef")
@@ -183,10 +185,10 @@ def test_metrics_are_prometheus_over_http_when_unset_and_as_written_when_set() -
         ("prometheus:mem_detail=heap", "'heap' is none of all, none, netty, gc, bp, mp, ma"),
     ],
 )
-def test_metrics_that_do_not_exist_are_a_warning_and_leave_none(value: str, problem: str) -> None:
+def test_metrics_that_do_not_exist_are_a_fault_and_leave_none(value: str, problem: str) -> None:
     without = config(MM_METRICS=value)
     assert not without.metrics.is_on
-    assert without.warnings == (f"MM_METRICS: {problem}; there are no metrics",)
+    assert without.faults == (f"MM_METRICS: {problem}; there are no metrics",)
 
 
 def test_an_unknown_variable_is_a_warning_with_the_nearest_known_one() -> None:
@@ -202,12 +204,10 @@ def test_a_setting_of_model_mesh_without_effect_is_said_to_have_none() -> None:
     )
 
 
-def test_protection_that_is_not_offered_stops_the_start_and_keeps_secrets() -> None:
-    assert problems(MM_TLS_PRIVATE_KEY_PASSPHRASE="hunter2") == [
-        "MM_TLS_PRIVATE_KEY_PASSPHRASE asks for protection that is not offered; "
-        "unset it and protect the mesh by other means"
+def test_a_mode_that_is_not_offered_stops_the_start() -> None:
+    assert problems(KV_READ_ONLY="true") == [
+        "KV_READ_ONLY=true is not allowed; allowed: false, for there is no read-only mode"
     ]
-    assert problems(KV_READ_ONLY="true")
     assert config(KV_READ_ONLY="false", MM_TLS_CLIENT_AUTH="NONE").warnings == ()
 
 
@@ -237,18 +237,19 @@ def test_the_process_finds_its_own_host(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_table_and_the_config_have_the_same_fields() -> None:
     assert {setting.field for setting in SETTINGS} == {field.name for field in fields(Config)} - {
-        "origins", "texts", "warnings",
+        "origins", "texts", "warnings", "faults",
     }  # fmt: skip
     names = [name for setting in SETTINGS for name in (setting.name, *setting.aliases)]
     assert len(names) == len(set(names))
-    assert not set(names) & {*REFUSED, *WITHOUT_EFFECT}
+    assert not set(names) & set(WITHOUT_EFFECT)
 
 
 def documented(setting: Setting) -> str:
     """The row of docs/configuration.md that a setting must have."""
+    meaning = setting.meaning + ("" if setting.is_acted_on else " (not acted on yet)")
     name = " ".join(f"`{name}`" for name in (setting.name, *setting.aliases))
     default = {None: "mandatory", "": ""}.get(setting.default, f"`{setting.default}`")
-    cells = (name, default, setting.unit, setting.kind.allowed, setting.meaning)
+    cells = (name, default, setting.unit, setting.kind.allowed, meaning)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -256,7 +257,7 @@ def test_every_setting_is_documented() -> None:
     lines = DOCS.read_text().splitlines()
     assert [row for row in map(documented, SETTINGS) if row not in lines] == []
     text = DOCS.read_text()
-    assert [name for name in (*REFUSED, *WITHOUT_EFFECT) if f"`{name}`" not in text] == []
+    assert [name for name in WITHOUT_EFFECT if f"`{name}`" not in text] == []
 
 
 @pytest.mark.parametrize(
