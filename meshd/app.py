@@ -111,7 +111,7 @@ class App:
         me = self._me(clock.now(), mesh_port, port)
         node = Node(me, config.settings(), info.params, Rules(), Random(rng.getrandbits(64)))
         methods = Methods(info.method_infos, info.allow_any_method)
-        buffer = Retained(1 << 20, 64 << 20)
+        buffer = Retained(config.retry_buffer.request_bytes, config.retry_buffer.process_bytes)
         plane = PythonPlane(me.instance, key, runtime, methods, clock.now, Random(rng.getrandbits(64)), metrics, buffer)
         ending.push_async_callback(plane.close)
         records = Records(store, keys, me.instance)

@@ -136,13 +136,13 @@ class Inbound:
             if message is None:
                 await call.done_writing()
             else:
-                await call.write(message if self._convert is None else self._convert(message))
+                await _write(call, message if self._convert is None else self._convert(message))
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
             return False  # the try was cancelled, not this
-        except (asyncio.InvalidStateError, grpc.aio.AioRpcError, grpc.aio.InternalError):
+        except (asyncio.InvalidStateError, grpc.aio.AioRpcError, grpc.aio.BaseError):
             return False  # its status says why, to whoever waits for the answer
         except ValueError as failure:
             self.failure = failure
@@ -157,3 +157,13 @@ class Inbound:
                     self._messages.popleft()
                     self._dropped += 1
         return True
+
+
+async def _write(call: Any, message: bytes) -> None:
+    """Send one message on a call that may end meanwhile. Raises AioRpcError, BaseError.
+
+    ``call.write`` would replace the status that the other side ended the call with by one of its own, INTERNAL, and
+    with it the verdict of an instance that refuses a request before it has all of it.
+    """
+    await call.wait_for_connection()
+    await call._cython_call.send_serialized_message(message)

@@ -1,0 +1,156 @@
+"""Requests that are tried again elsewhere: what of them is kept, how much, and what happens to those that are not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import pytest
+
+from tests.client import ECHO, GUARD_S, Metadata, refused
+from tests.meshd.mesh import MIB, Instance, Mesh, mesh
+from tests.meshd.test_plane import Spy
+from tests.processes import until
+
+BIG = 16 * MIB
+STREAM, SUM, BREAK = "/some.Service/Stream", "/spy.Spy/Sum", "/spy.Spy/Break"
+
+
+@pytest.fixture
+def pair() -> Iterator[Mesh]:
+    """Two instances whose runtimes take messages of any size; a request may keep 1 MiB, all together 4 MiB."""
+    limits = {"MM_RETRY_BUFFER": f"{MIB},{4 * MIB}", "MM_SVC_GRPC_MAX_MSG_SIZE": str(2 * BIG)}
+    with mesh(2, runtime=Spy, **limits) as made:
+        yield made
+
+
+def named(model: str, *more: tuple[str, str]) -> Metadata:
+    return (("mm-model-id", model), *more)
+
+
+def only_on_i0(pair: Mesh, model: str, path: str = "fake:?") -> None:
+    pair.client.register(model, path)
+    pair.copy(model, 0)
+    until(lambda: pair[1].client.state(model) == "LOADED", "i1 knows of the copy")
+
+
+def loads(pair: Mesh, model: str) -> int:
+    return sum(i.fake.counts[model].loads for i in pair.instances if model in i.fake.counts)
+
+
+def test_a_request_within_the_buffer_is_sent_again_whole(pair: Mesh) -> None:
+    only_on_i0(pair, "m")
+    body = bytes(range(256)) * 4096
+    for instance in pair.instances:
+        del pair[0].fake.models["m"]
+        assert instance.client.call(ECHO, body, named("m")).body == body
+        until(lambda: "m" in pair[0].fake.models or "m" in pair[1].fake.models, "loaded again")
+        pair.copy("m", 0)
+    assert all(each.metrics()["meshd_retained_bytes"] == 0 for each in pair.instances)
+
+
+def test_a_stream_within_the_buffer_is_sent_again_from_its_first_message(pair: Mesh) -> None:
+    only_on_i0(pair, "m")
+    messages = [bytes([number]) * 1000 for number in range(200)]
+    for instance in pair.instances:
+        pair[0].fake.models.pop("m", None)
+        answers = instance.client.channel.stream_stream(STREAM)(iter(messages), metadata=named("m"), timeout=GUARD_S)
+        assert list(answers) == messages
+        pair.copy("m", 0)
+
+
+def test_a_request_beyond_the_buffer_passes_and_is_not_tried_twice(pair: Mesh) -> None:
+    """Straight, the copy that is lost costs one request; over a hop too. Both heal the mesh for the next one."""
+    only_on_i0(pair, "m")
+
+    def sum_of(instance: Instance, *sizes: int) -> bytes:
+        method = instance.client.channel.stream_unary(SUM)
+        return bytes(method(map(bytes, sizes), metadata=named("m"), timeout=GUARD_S))
+
+    for instance in pair.instances:
+        assert sum_of(instance, BIG, BIG) == str(2 * BIG).encode()
+        del pair[0].fake.models["m"]
+        code, text = refused(lambda instance=instance: sum_of(instance, BIG, BIG))  # type: ignore[misc]
+        assert (code, "larger than what is kept" in text) == ("UNAVAILABLE", True), text
+        assert sum_of(instance, BIG, BIG) == str(2 * BIG).encode()
+        assert instance.metrics()["meshd_unretained"] >= 3
+        until(lambda: pair[1].client.holders("m") != [], "loaded again")
+        pair.copy("m", 0)
+
+
+def test_a_copy_that_moved_answers_a_request_beyond_the_buffer(pair: Mesh) -> None:
+    """What a verdict comes to before any of the request was taken from the client is no reason to give up."""
+    pair.client.register("m", "fake:?load_ms=50")
+    assert pair[1].client.call(ECHO, bytes(BIG), named("m")).body == bytes(BIG)
+    assert loads(pair, "m") == 1
+
+
+def test_what_is_kept_stays_under_its_cap_and_is_given_back(pair: Mesh) -> None:
+    """64 requests of which each may be kept, and all together not."""
+    only_on_i0(pair, "slow", "fake:?infer_ms=600000")
+    body = bytes(MIB // 2)
+    calls = [instance.client.begin(ECHO, body, named("slow")) for instance in pair.instances for _ in range(32)]
+    until(lambda: pair[0].fake.counts["slow"].in_flight == 64, "all are under way")
+    kept = [instance.metrics()["meshd_retained_bytes"] for instance in pair.instances]
+    assert kept == [4 * MIB, 4 * MIB]
+    for call in calls:
+        call.cancel()
+    until(lambda: all(i.metrics()["meshd_retained_bytes"] == 0 for i in pair.instances), "all is given back")
+    until(lambda: pair[1].metrics()["meshd_unretained"] == 32 - 8, "what had no room is counted")
+
+
+def test_large_requests_at_once_pass_unkept(pair: Mesh) -> None:
+    """64 requests of 16 MiB in flight: none is kept, all are answered."""
+    only_on_i0(pair, "m")
+    body, peak = bytes(BIG), [0.0]
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.is_set():
+            peak[0] = max(peak[0], *(instance.metrics()["meshd_retained_bytes"] for instance in pair.instances))
+
+    def call(number: int) -> int:
+        return len(pair[number % 2].client.call(ECHO, body, named("m")).body)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(call, range(64))) == [BIG] * 64
+    finally:
+        is_over.set()
+        watcher.join()
+    assert peak[0] <= 4 * MIB
+    assert sum(instance.metrics()["meshd_unretained"] for instance in pair.instances) >= 64
+
+
+def test_a_client_that_waits_for_a_load_is_not_read(pair: Mesh) -> None:
+    """The flow control of its connection holds it back, whatever it would like to send."""
+    pair.client.register("m", "fake:?load_ms=300")
+    sent = [0]
+
+    def endless() -> Iterator[bytes]:
+        for _ in range(2000):
+            sent[0] += 1
+            yield bytes(64 << 10)
+
+    answers = pair.client.channel.stream_stream(STREAM)(endless(), metadata=named("m"), timeout=GUARD_S)
+    until(lambda: pair.client.state("m") == "LOADING", "it is being loaded")
+    assert pair[0].metrics()["meshd_retained_bytes"] + pair[1].metrics()["meshd_retained_bytes"] == 0
+    assert sum(len(answer) for answer in answers) == 2000 * (64 << 10)
+    assert sent[0] == 2000
+
+
+def test_an_answer_that_has_begun_is_not_tried_again(pair: Mesh) -> None:
+    """Its error is the client's, even where the words would mean a lost copy."""
+    only_on_i0(pair, "m")
+    for instance in pair.instances:
+        answers: Any = instance.client.channel.stream_stream(BREAK)(iter([b"a"]), metadata=named("m"), timeout=GUARD_S)
+        assert next(answers) == b"a"
+        with pytest.raises(grpc.RpcError) as caught:
+            next(answers)
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert loads(pair, "m") == 1
