@@ -113,6 +113,7 @@ class App:
         methods = Methods(info.method_infos, info.allow_any_method)
         buffer = Retained(config.retry_buffer.request_bytes, config.retry_buffer.process_bytes)
         plane = PythonPlane(me.instance, key, runtime, methods, clock.now, Random(rng.getrandbits(64)), metrics, buffer)
+        plane.logs_each_request = config.logs_each_request
         ending.push_async_callback(plane.close)
         records = Records(store, keys, me.instance)
         witness = Witness(node, metrics)
@@ -132,7 +133,7 @@ class App:
         mesh_server.add_generic_rpc_handlers((MeshPort(plane),))
         meshd_pb2_grpc.add_MeshServicer_to_server(MeshV1(node, management, config, store_config, self._reach), server)
         healthy = await self._add_health(server)
-        inference = InferencePort(plane, metrics, time.monotonic, config.logs_each_request)
+        inference = InferencePort(plane, metrics, time.monotonic)
         server.add_generic_rpc_handlers((ModelMeshApi(management), inference))
         await self._open_metrics(ending, witness, metrics, plane)
         # With its first step the node says in the store where it is: from then on it has to answer there.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import grpc.aio
 
 from meshcore.asks import Answered, Done, Failed, Refused, Request, RuntimeFailed, Verdict, VerdictError
 from meshcore.errors import Code, MeshError
+from meshd import request_id
 from meshd.codes import TO_GRPC
 from meshd.handshake import SERVICES
 from meshd.metrics import Metrics
@@ -22,8 +22,6 @@ from meshd.plane.python import PythonPlane
 FORBIDDEN = tuple(f"/{service}/" for service in SERVICES)
 """The runtime's management, under all its names, is no business of clients."""
 
-_log = logging.getLogger(__name__)
-
 _LEFT = Failed(MeshError("the client went away", Code.CANCELLED))
 _ANSWER: Metadata = ((internal.ANSWER, "1"),)
 _WAITED: Metadata = ((internal.WAITED, "1"),)
@@ -32,9 +30,8 @@ _WAITED: Metadata = ((internal.WAITED, "1"),)
 class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Takes every method that nobody else on the port serves as an inference call."""
 
-    def __init__(self, plane: PythonPlane, metrics: Metrics, now: Callable[[], float], logs_each_request: bool) -> None:
+    def __init__(self, plane: PythonPlane, metrics: Metrics, now: Callable[[], float]) -> None:
         self._plane, self._metrics, self._now = plane, metrics, now
-        self._logs_each_request = logs_each_request
 
     def service(self, handler_call_details: Any) -> Any:
         """grpc's question which handler serves a method."""
@@ -47,6 +44,7 @@ class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     async def _serve(self, path: str, context: Any) -> None:
         metadata = tuple(context.invocation_metadata() or ())
+        request_id.take(metadata)
         if path.startswith(FORBIDDEN) or not self._plane.methods.is_permitted(path):
             method = path.removeprefix("/")
             text = f"{method}: UNIMPLEMENTED: Method not found or not permitted: {method}"
@@ -56,8 +54,6 @@ class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
             model = model_id(metadata)
         except MeshError as error:
             await context.abort(TO_GRPC[error.code], error.text)
-        if self._logs_each_request:
-            _log.info("invoking model runtime: %s of %s", path, model)
         call = InferenceCall(self._plane, path, metadata, context)
         end: Done | Failed = _LEFT
         try:
@@ -97,6 +93,7 @@ class MeshPort(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def _serve(self, path: str, context: Any) -> None:
         metadata = tuple(context.invocation_metadata() or ())
         await check_peer(context, metadata, self._plane.key)
+        request_id.take(metadata, request_id.HEADER)
         try:
             request = internal.to_request(metadata)
         except internal.NotAPeer as error:

@@ -30,13 +30,13 @@ class _Taken:
 _taken: ContextVar[_Taken | None] = ContextVar("request", default=None)
 
 
-def take(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+def take(metadata: Iterable[tuple[str, str | bytes]], header: str = CLIENT_HEADER) -> str:
     """Have the running task, and tasks it starts from now on, work for the request with this metadata.
 
-    Returns the request's id: another instance's, else the client's if it is sane, else a new one.
+    Returns the request's id: the one in ``header`` if it is sane, else a new one.
     """
     kept = tuple(metadata)
-    given = (value for name in (HEADER, CLIENT_HEADER) for key, value in kept if key == name)
+    given = (value for key, value in kept if key == header)
     found = next((value for value in given if isinstance(value, str) and SANE.fullmatch(value)), "")
     request = found or secrets.token_hex(MADE_BYTES)
     _taken.set(_Taken(request, kept))

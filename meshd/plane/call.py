@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ import grpc.aio
 
 from meshcore.asks import Answered, Forward, Infer, Outcome, Refused, RuntimeFailed, Unreachable, Verdict
 from meshcore.errors import Code
+from meshd import request_id
 from meshd.codes import from_grpc
 from meshd.metrics import Metrics
 from meshd.plane import internal
@@ -24,6 +26,8 @@ from meshd.plane.splice import Malformed, inject
 HEADERS_S = 0.02
 """While a client may still send, an answer's metadata that comes without a message is passed on after this long: it
 may wait for them. Until then, as before any answer, another copy can be tried."""
+
+_log = logging.getLogger(__name__)
 
 OVERLOADED = "Model queue overload"
 
@@ -44,6 +48,7 @@ class Carrier(Protocol):
     copies: LocalCopies
     metrics: Metrics
     buffer: Retained
+    logs_each_request: bool
 
     def channel(self, instance: str) -> Any | None: ...
     def sent(self, instance: str) -> None: ...
@@ -107,6 +112,8 @@ class InferenceCall:
 
     async def _timed(self, model: str) -> Outcome:
         self._try(model)
+        if self._plane.logs_each_request:
+            _log.info("invoking model runtime: %s of %s", self._path, model)
         began, code = self._loop.time(), "CANCELLED"
         try:
             outcome = await self._inferred(model)
@@ -140,7 +147,8 @@ class InferenceCall:
         channel = plane.channel(step.instance)
         if channel is None:
             return Unreachable("not known any more", is_retryable=self.inbound.can_repeat)
-        metadata = for_peer(self._metadata) + internal.to_metadata(step.request, plane.key)
+        named = ((request_id.HEADER, request_id.current()),)
+        metadata = for_peer(self._metadata) + internal.to_metadata(step.request, plane.key) + named
         self._try(step.request.model)
         plane.sent(step.instance)
         plane.metrics.counters.forwarded += 1

@@ -91,6 +91,7 @@ class PythonPlane:
         self._closing: set[asyncio.Task[None]] = set()
         self._core: Core | None = None
         self.metrics, self.buffer = metrics, buffer
+        self.logs_each_request = False
         self.of_clients, self.of_peers = Calls(), Calls()
 
     def serve_for(self, core: Core) -> None:
