@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -17,7 +17,10 @@ from meshd.metrics import Metrics
 from meshd.plane import internal
 from meshd.plane.call import Ended, InferenceCall
 from meshd.plane.metadata import Metadata, is_balanced, model_id
+from meshd.plane.methods import UNARY
 from meshd.plane.python import PythonPlane
+from meshd.plane.stream import StreamCall
+from meshd.plane.unary import UnaryCall
 
 FORBIDDEN = tuple(f"/{service}/" for service in SERVICES)
 """The runtime's management, under all its names, is no business of clients."""
@@ -25,6 +28,9 @@ FORBIDDEN = tuple(f"/{service}/" for service in SERVICES)
 _LEFT = Failed(MeshError("the client went away", Code.CANCELLED))
 _ANSWER: Metadata = ((internal.ANSWER, "1"),)
 _WAITED: Metadata = ((internal.WAITED, "1"),)
+
+
+Serve = Callable[[str, Any, bytes | None], Awaitable[bytes]]
 
 
 class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -35,14 +41,9 @@ class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def service(self, handler_call_details: Any) -> Any:
         """grpc's question which handler serves a method."""
-        path: str = handler_call_details.method
+        return handler(handler_call_details.method, self._serve)
 
-        async def serve(_: Any, context: Any) -> None:
-            await self._serve(path, context)
-
-        return grpc.stream_stream_rpc_method_handler(serve)
-
-    async def _serve(self, path: str, context: Any) -> None:
+    async def _serve(self, path: str, context: Any, body: bytes | None) -> bytes:
         metadata = tuple(context.invocation_metadata() or ())
         request_id.take(metadata)
         if path.startswith(FORBIDDEN) or not self._plane.methods.is_permitted(path):
@@ -54,14 +55,14 @@ class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
             model = model_id(metadata)
         except MeshError as error:
             await context.abort(TO_GRPC[error.code], error.text)
-        call = InferenceCall(self._plane, path, metadata, context)
+        call = _call(self._plane, path, metadata, context, body)
         end: Done | Failed = _LEFT
         try:
             end = await self._plane.serve(Request(model, is_balanced=is_balanced(metadata)), call)
         finally:
             call.close()
             self._count(path, end, call, (self._now() - began) * 1000)
-        await answer(end, context)
+        return await answer(end, context)
 
     def _count(self, path: str, end: Done | Failed, call: InferenceCall, ms: float) -> None:
         counters = self._metrics.counters
@@ -72,7 +73,7 @@ class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
             counters.cold += 1
         else:
             counters.hits += 1
-        self._metrics.api_request(path, status_of(end).name, ms, call.inbound.count_bytes, call.reply_bytes)
+        self._metrics.api_request(path, status_of(end).name, ms, call.sent.count_bytes, call.reply_bytes)
 
 
 class MeshPort(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -83,14 +84,9 @@ class MeshPort(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def service(self, handler_call_details: Any) -> Any:
         """grpc's question which handler serves a method."""
-        path: str = handler_call_details.method
+        return handler(handler_call_details.method, self._serve)
 
-        async def serve(_: Any, context: Any) -> None:
-            await self._serve(path, context)
-
-        return grpc.stream_stream_rpc_method_handler(serve)
-
-    async def _serve(self, path: str, context: Any) -> None:
+    async def _serve(self, path: str, context: Any, body: bytes | None) -> bytes:
         metadata = tuple(context.invocation_metadata() or ())
         await check_peer(context, metadata, self._plane.key)
         request_id.take(metadata, request_id.HEADER)
@@ -99,12 +95,32 @@ class MeshPort(grpc.GenericRpcHandler):  # type: ignore[misc]
         except internal.NotAPeer as error:
             refused = Refused(Verdict.VERSION, self._plane.me, text=str(error))
             return await answer(Failed(VerdictError(refused)), context, _ANSWER)
-        call = InferenceCall(self._plane, path, metadata, context)
+        call = _call(self._plane, path, metadata, context, body)
         try:
             end = await self._plane.serve(request, call)
         finally:
             call.close()
-        await answer(end, context, _ANSWER + _WAITED if call.has_waited else _ANSWER)
+        return await answer(end, context, _ANSWER + _WAITED if call.has_waited else _ANSWER)
+
+
+def handler(path: str, serve: Serve) -> Any:
+    """grpc's handler for calls of a method: of any kind, unless it is known to be unary."""
+
+    async def serve_one(body: bytes, context: Any) -> bytes:
+        return await serve(path, context, body)
+
+    async def serve_any(_: Any, context: Any) -> None:
+        await serve(path, context, None)
+
+    if path in UNARY:
+        return grpc.unary_unary_rpc_method_handler(serve_one)
+    return grpc.stream_stream_rpc_method_handler(serve_any)
+
+
+def _call(plane: PythonPlane, path: str, metadata: Metadata, context: Any, body: bytes | None) -> InferenceCall:
+    if body is None:
+        return StreamCall(plane, path, metadata, context)
+    return UnaryCall(plane, path, metadata, context, body)
 
 
 async def check_peer(context: Any, metadata: Metadata, key: bytes) -> None:
@@ -126,13 +142,13 @@ def status_of(end: Done | Failed) -> grpc.StatusCode:
             return grpc.StatusCode.OK
 
 
-async def answer(end: Done | Failed, context: Any, mark: Metadata = ()) -> None:
-    """Send how a call ended; what is not OK aborts it."""
+async def answer(end: Done | Failed, context: Any, mark: Metadata = ()) -> bytes:
+    """Send how a call ended; what is not OK aborts it. The message that is still to be sent, if it is a unary call."""
     match end:
         case Done(Answered(Ended() as ended)):
-            await _end(context, ended, ended.text, mark)
+            return await _end(context, ended, ended.text, mark)
         case Done(RuntimeFailed(text=text, reply=Ended() as ended)):
-            await _end(context, ended, text, mark)
+            return await _end(context, ended, text, mark)
         case Done(RuntimeFailed(code=code, text=text)):
             await context.abort(TO_GRPC[code], text, mark)
         case Failed(VerdictError() as told):
@@ -141,12 +157,14 @@ async def answer(end: Done | Failed, context: Any, mark: Metadata = ()) -> None:
             await context.abort(TO_GRPC[error.code], error.text, mark)
         case _:
             await context.abort(grpc.StatusCode.INTERNAL, f"no answer came of this: {end}", mark)
+    raise AssertionError("abort returned")
 
 
-async def _end(context: Any, ended: Ended, text: str, mark: Metadata) -> None:
+async def _end(context: Any, ended: Ended, text: str, mark: Metadata) -> bytes:
     if ended.initial:
         await context.send_initial_metadata(ended.initial)
     if ended.status is not grpc.StatusCode.OK:
         await context.abort(ended.status, text, ended.trailing + mark)
     if ended.trailing or mark:
         context.set_trailing_metadata(ended.trailing + mark)
+    return ended.body

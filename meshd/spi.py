@@ -151,9 +151,10 @@ class RuntimeClient:
                 return UnloadFailed(command.model, command.gen, error_text(error))
         return Unloaded(command.model, command.gen)
 
-    def begin(self, method: str, metadata: Metadata, timeout_s: float | None) -> Any:
-        """Begin a call of any kind to what the runtime serves, ``/package.Service/Method``; messages are bytes."""
-        return self._serving.stream_stream(method)(timeout=timeout_s, metadata=metadata)
+    @property
+    def serving(self) -> Any:
+        """The channel to what the runtime serves, for calls of any method; there is one once ``start`` is over."""
+        return self._serving
 
     def _method(self, name: str, reply: Any) -> Any:
         return method_of(self._managing, self._service, name, reply)

@@ -1,4 +1,4 @@
-"""One inference call of any kind, unary or streaming, tried on one copy after another until an answer begins."""
+"""One inference call, tried on one copy after another until an answer begins."""
 
 from __future__ import annotations
 
@@ -18,16 +18,14 @@ from meshd.codes import from_grpc
 from meshd.metrics import Metrics
 from meshd.plane import internal
 from meshd.plane.copies import LocalCopies, Overloaded
-from meshd.plane.inbound import Inbound, Retained
+from meshd.plane.inbound import Retained
 from meshd.plane.metadata import Metadata, for_client, for_peer, for_runtime
 from meshd.plane.methods import Methods
 from meshd.plane.splice import Malformed, inject
 
-HEADERS_S = 0.02
-"""While a client may still send, an answer's metadata that comes without a message is passed on after this long: it
-may wait for them. Until then, as before any answer, another copy can be tried."""
-
 _log = logging.getLogger(__name__)
+
+Convert = Callable[[bytes], bytes]
 
 OVERLOADED = "Model queue overload"
 
@@ -35,7 +33,19 @@ OVERLOADED = "Model queue overload"
 class Serving(Protocol):
     """What serves inference beside this instance."""
 
-    def begin(self, method: str, metadata: Metadata, timeout_s: float | None) -> Any: ...
+    @property
+    def serving(self) -> Any: ...  # a channel
+
+
+class Sent(Protocol):
+    """What the client sends. ``can_repeat``: all that was passed on is kept, so it can be passed on once more."""
+
+    count_bytes: int
+    has_outgrown: bool
+
+    @property
+    def can_repeat(self) -> bool: ...
+    def close(self) -> None: ...
 
 
 class Carrier(Protocol):
@@ -63,17 +73,19 @@ class Ended:
     text: str = ""
     initial: Metadata = ()
     trailing: Metadata = ()
+    body: bytes = b""
+    """The one message of a unary answer."""
 
 
 class InferenceCall:
     """A client's call, or another instance's: what it sends, where it was tried, what it was answered."""
 
-    def __init__(self, plane: Carrier, path: str, metadata: Metadata, context: Any) -> None:
+    def __init__(self, plane: Carrier, path: str, metadata: Metadata, context: Any, sent: Sent) -> None:
         self._plane, self._path, self._metadata, self._context = plane, path, metadata, context
+        self.sent = sent
         self._loop = asyncio.get_running_loop()
         timeout_s = context.time_remaining()
         self._deadline = None if timeout_s is None else self._loop.time() + timeout_s
-        self.inbound = Inbound(context.read, plane.buffer)
         self.has_begun = False
         """Whether the client has seen anything of an answer."""
         self.has_waited = False
@@ -83,8 +95,8 @@ class InferenceCall:
 
     def close(self) -> None:
         """The call is over."""
-        self._plane.metrics.counters.unretained += self.inbound.has_outgrown
-        self.inbound.close()
+        self._plane.metrics.counters.unretained += self.sent.has_outgrown
+        self.sent.close()
 
     def waits(self) -> None:
         """The request begins to wait for a load here: a cold start."""
@@ -97,7 +109,7 @@ class InferenceCall:
         try:
             copy = plane.copies.begin(step.model, step.gen)
         except Overloaded:
-            return RuntimeFailed(Code.RESOURCE_EXHAUSTED, OVERLOADED, is_retryable=self.inbound.can_repeat)
+            return RuntimeFailed(Code.RESOURCE_EXHAUSTED, OVERLOADED, is_retryable=self.sent.can_repeat)
         if copy is None:
             return self._refused()
         is_running = copy.admit()
@@ -125,19 +137,18 @@ class InferenceCall:
     async def _inferred(self, model: str) -> Answered | RuntimeFailed:
         plane = self._plane
         path, id_bytes = plane.methods.injection_path(self._path), model.encode()
-        convert: Callable[[bytes], bytes] | None = None
+        convert: Convert | None = None
         if path:
             convert = lambda message: inject(message, path, id_bytes)  # noqa: E731
         plane.sent(plane.me)
         try:
-            call = plane.runtime.begin(self._path, for_runtime(self._metadata, model), self._left_s())
-            return Answered(await self._relay(call, convert))
+            return Answered(await self._relay(plane.runtime.serving, for_runtime(self._metadata, model), convert))
         except grpc.aio.AioRpcError as error:
             method, code, details = self._path.removeprefix("/"), error.code().name, error.details()
             return self._failed(error, f"{method}: {code}: {details}" if details else f"{method}: {code}")
         except Malformed as error:
             text = f"{self._path.removeprefix('/')}: UNKNOWN: {error}"
-            return RuntimeFailed(Code.UNKNOWN, text, is_retryable=self.inbound.can_repeat)
+            return RuntimeFailed(Code.UNKNOWN, text, is_retryable=self.sent.can_repeat)
         finally:
             plane.returned(plane.me)
 
@@ -146,23 +157,22 @@ class InferenceCall:
         plane = self._plane
         channel = plane.channel(step.instance)
         if channel is None:
-            return Unreachable("not known any more", is_retryable=self.inbound.can_repeat)
+            return Unreachable("not known any more", is_retryable=self.sent.can_repeat)
         named = ((request_id.HEADER, request_id.current()),)
         metadata = for_peer(self._metadata) + internal.to_metadata(step.request, plane.key) + named
         self._try(step.request.model)
         plane.sent(step.instance)
         plane.metrics.counters.forwarded += 1
         try:
-            call = channel.stream_stream(self._path)(timeout=self._left_s(), metadata=metadata)
-            return Answered(await self._relay(call, None))
+            return Answered(await self._relay(channel, metadata, None))
         except grpc.aio.AioRpcError as error:
             trailers = error.trailing_metadata() or ()
             self._note_wait(trailers)
             refused = internal.from_trailers(trailers)
             if refused is not None:
-                return replace(refused, is_retryable=self.inbound.can_repeat)
+                return replace(refused, is_retryable=self.sent.can_repeat)
             if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED and not _is_answer(error):
-                can_repeat = self.inbound.can_repeat and not self.has_begun
+                can_repeat = self.sent.can_repeat and not self.has_begun
                 return Unreachable(error.details() or "connection lost", can_repeat)
             return self._failed(error, error.details() or "")
         finally:
@@ -170,57 +180,12 @@ class InferenceCall:
 
     # -- one try ---------------------------------------------------------------------------------------
 
-    async def _relay(self, call: Any, convert: Callable[[bytes], bytes] | None) -> Ended:
-        """Pass messages on both ways until the answer ends. Raises AioRpcError, Malformed."""
-        inbound = self.inbound
-        inbound.attach(call, convert)
-        try:
-            message = await self._first(call)
-            if message is grpc.aio.EOF:
-                return Ended(initial=for_client(await call.initial_metadata()), trailing=await self._trailing(call))
-            await self._begin(call)
-            while message is not grpc.aio.EOF:
-                self.reply_bytes = (self.reply_bytes or 0) + len(message)
-                await self._context.write(message)
-                message = await call.read()
-            return Ended(trailing=await self._trailing(call))
-        except asyncio.CancelledError:
-            if inbound.failure is not None and not _is_cancelled():
-                raise inbound.failure from None
-            raise
-        finally:
-            inbound.detach()
-            call.cancel()  # nothing, if it has ended
+    async def _relay(self, channel: Any, metadata: Metadata, convert: Convert | None) -> Ended:
+        """One try: send the request, each message as ``convert`` makes it, and pass the answer on until it ends.
 
-    async def _first(self, call: Any) -> Any:
-        """The first message of the answer, or EOF."""
-        if self.inbound.is_done:
-            return await call.read()
-        reading = asyncio.ensure_future(call.read())
-        try:
-            done, _ = await asyncio.wait((reading,), timeout=HEADERS_S)
-            if not done and not self.inbound.is_done:
-                headers = asyncio.ensure_future(call.initial_metadata())
-                try:
-                    await asyncio.wait((reading, headers), return_when=asyncio.FIRST_COMPLETED)
-                    if not reading.done():  # else a status without metadata is about to come
-                        done, _ = await asyncio.wait((reading,), timeout=HEADERS_S)
-                        if not done:
-                            await self._begin(call)
-                finally:
-                    headers.cancel()
-            return await reading
-        finally:
-            reading.cancel()
-
-    async def _begin(self, call: Any) -> None:
-        """Show the client that the answer begins: from here on there is no other try."""
-        if self.has_begun:
-            return
-        initial = for_client(await call.initial_metadata())
-        self.has_begun = True
-        self.inbound.let_go()
-        await self._context.send_initial_metadata(initial)
+        Raises AioRpcError, Malformed.
+        """
+        raise NotImplementedError
 
     async def _trailing(self, call: Any) -> Metadata:
         trailing = await call.trailing_metadata()
@@ -233,7 +198,7 @@ class InferenceCall:
         return None if self._deadline is None else max(0.0, self._deadline - self._loop.time())
 
     def _refused(self) -> Refused:
-        return Refused(Verdict.NOT_HERE, self._plane.me, is_retryable=self.inbound.can_repeat)
+        return Refused(Verdict.NOT_HERE, self._plane.me, is_retryable=self.sent.can_repeat)
 
     def _try(self, model: str) -> None:
         """One more try begins; what was waited for is over."""
@@ -254,19 +219,13 @@ class InferenceCall:
         ended = Ended(error.code(), text, initial, for_client(error.trailing_metadata() or ()))
         if self.has_begun:
             return Answered(ended)
-        return RuntimeFailed(from_grpc(error.code()), text, ended, self.inbound.can_repeat)
+        return RuntimeFailed(from_grpc(error.code()), text, ended, self.sent.can_repeat)
 
 
 def _status_name(outcome: Answered | RuntimeFailed) -> str:
     if isinstance(outcome.reply, Ended):
         return str(outcome.reply.status.name)
     return outcome.code.name if isinstance(outcome, RuntimeFailed) else "OK"
-
-
-def _is_cancelled() -> bool:
-    """Whether whoever runs this is being cancelled, and not just a call that it waits for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _is_answer(error: grpc.aio.AioRpcError) -> bool:

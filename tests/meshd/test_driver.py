@@ -27,11 +27,11 @@ from meshcore.settings import Settings
 from meshd.clock import Clock
 from meshd.driver import Driver
 from meshd.metrics import Metrics
-from meshd.plane.call import InferenceCall
 from meshd.plane.inbound import Retained
 from meshd.plane.methods import Methods
 from meshd.plane.peer_calls import PeerCall
 from meshd.plane.python import PythonPlane
+from meshd.plane.stream import StreamCall
 from meshd.records import Keys, Reach, Records, follow
 from meshd.spi import RuntimeClient
 from meshd.store.memory import MemoryHub, MemoryStore
@@ -99,7 +99,7 @@ class Bench:
         assert isinstance(await self.driver.run(Unregister(model), PeerCall(self.plane)), Done)
 
     async def infer(self, model: str, timeout_s: float | None = None) -> Done | Failed:
-        call = InferenceCall(self.plane, ECHO, (("mm-model-id", model),), OneMessage(timeout_s))
+        call = StreamCall(self.plane, ECHO, (("mm-model-id", model),), OneMessage(timeout_s))
         try:
             return await self.plane.serve(Request(model), call)
         finally:

@@ -10,6 +10,8 @@ from typing import Any
 import grpc
 import pytest
 
+from protos import grpc_predict_v2_pb2 as v2
+from protos import grpc_predict_v2_pb2_grpc
 from tests.client import ECHO, GUARD_S, Metadata, refused
 from tests.meshd.mesh import MIB, Instance, Mesh, mesh
 from tests.meshd.test_plane import Spy
@@ -37,16 +39,27 @@ def only_on_i0(pair: Mesh, model: str, path: str = "fake:?") -> None:
     until(lambda: pair[1].client.state(model) == "LOADED", "i1 knows of the copy")
 
 
+def infer(instance: Instance, request: Any) -> Any:
+    stub = grpc_predict_v2_pb2_grpc.GRPCInferenceServiceStub(instance.client.channel)
+    return stub.ModelInfer(request, metadata=named("m"), timeout=GUARD_S)
+
+
 def loads(pair: Mesh, model: str) -> int:
     return sum(i.fake.counts[model].loads for i in pair.instances if model in i.fake.counts)
 
 
 def test_a_request_within_the_buffer_is_sent_again_whole(pair: Mesh) -> None:
+    """Of a method that is known to be unary and of any other."""
     only_on_i0(pair, "m")
-    body = bytes(range(256)) * 4096
+    body = bytes(range(256)) * 4000
+    request = v2.ModelInferRequest(model_name="m", raw_input_contents=[body])
     for instance in pair.instances:
         del pair[0].fake.models["m"]
         assert instance.client.call(ECHO, body, named("m")).body == body
+        until(lambda: "m" in pair[0].fake.models or "m" in pair[1].fake.models, "loaded again")
+        pair.copy("m", 0)
+        del pair[0].fake.models["m"]
+        assert list(infer(instance, request).raw_output_contents) == [body]
         until(lambda: "m" in pair[0].fake.models or "m" in pair[1].fake.models, "loaded again")
         pair.copy("m", 0)
     assert all(each.metrics()["meshd_retained_bytes"] == 0 for each in pair.instances)
@@ -86,6 +99,18 @@ def test_a_copy_that_moved_answers_a_request_beyond_the_buffer(pair: Mesh) -> No
     pair.client.register("m", "fake:?load_ms=50")
     assert pair[1].client.call(ECHO, bytes(BIG), named("m")).body == bytes(BIG)
     assert loads(pair, "m") == 1
+
+
+def test_a_unary_request_beyond_the_buffer_is_not_tried_twice(pair: Mesh) -> None:
+    only_on_i0(pair, "m")
+    request = v2.ModelInferRequest(model_name="m", raw_input_contents=[bytes(BIG)])
+    for instance in pair.instances:
+        del pair[0].fake.models["m"]
+        code, text = refused(lambda instance=instance: infer(instance, request))  # type: ignore[misc]
+        assert (code, "larger than what is kept" in text) == ("UNAVAILABLE", True), text
+        assert len(infer(instance, request).raw_output_contents[0]) == BIG
+        until(lambda: pair[1].client.holders("m") != [], "loaded again")
+        pair.copy("m", 0)
 
 
 def test_what_is_kept_stays_under_its_cap_and_is_given_back(pair: Mesh) -> None:
