@@ -12,9 +12,12 @@ from meshd.plane.call import Carrier, Convert, Ended, InferenceCall
 from meshd.plane.inbound import Inbound
 from meshd.plane.metadata import Metadata, for_client
 
-HEADERS_S = 0.02
+HEADERS_S = 0.05
 """While a client may still send, an answer's metadata that comes without a message is passed on after this long: it
-may wait for them. Until then, as before any answer, another copy can be tried."""
+may be waiting for it. Until then, as before any answer, another copy can be tried."""
+
+LATE_S = 0.01
+"""A loop that is further behind may not have seen the end of a request that has long come."""
 
 
 class StreamCall(InferenceCall):
@@ -25,15 +28,16 @@ class StreamCall(InferenceCall):
         super().__init__(plane, path, metadata, context, self._inbound)
         self._early: asyncio.Task[None] | None = None
         """Passes metadata on that comes long before a message."""
+        self._watch: asyncio.TimerHandle
 
     async def _relay(self, channel: Any, metadata: Metadata, convert: Convert | None) -> Ended:
         inbound = self._inbound
         call = channel.stream_stream(self._path)(timeout=self._left_s(), metadata=metadata)
         inbound.attach(call, convert)
-        watch = self._loop.call_later(HEADERS_S, self._watch, call)
+        self._watch = self._loop.call_later(HEADERS_S, self._look, call)
         try:
             message = await call.read()
-            watch.cancel()
+            self._watch.cancel()
             if message is not grpc.aio.EOF:
                 await self._begin(call)
             while message is not grpc.aio.EOF:
@@ -47,7 +51,7 @@ class StreamCall(InferenceCall):
                 raise inbound.failure from None
             raise
         finally:
-            watch.cancel()
+            self._watch.cancel()
             if self._early is not None and not self.has_begun:
                 self._early.cancel()
             inbound.detach()
@@ -63,15 +67,20 @@ class StreamCall(InferenceCall):
         elif self._early is not None:
             await self._early
 
-    def _watch(self, call: Any) -> None:
+    def _look(self, call: Any) -> None:
         """No message for a while: a client that may still send, may be waiting for the answer's metadata."""
-        if not self._inbound.is_done:
+        late_s = self._loop.time() - self._watch.when()
+        if self._inbound.is_done:
+            return
+        if late_s > LATE_S:
+            self._watch = self._loop.call_later(HEADERS_S, self._look, call)
+        else:
             self._early = self._loop.create_task(self._begin_early(call))
 
     async def _begin_early(self, call: Any) -> None:
         initial = for_client(await call.initial_metadata())
         await asyncio.sleep(HEADERS_S)  # else it is but a status without metadata that is about to come
-        if not self.has_begun and not call.done():
+        if not self.has_begun and not self._inbound.is_done and not call.done():
             self.has_begun = True
             self._inbound.let_go()
             with suppress(grpc.aio.BaseError):  # the client has left
