@@ -94,8 +94,8 @@ def _print(config: Config, form: str) -> None:
         meaning = row.meaning if row.is_acted_on else f"{row.meaning} {NOT_ACTED_ON}"
         table.append((row.name, " ".join(row.value.split()), row.origin, row.unit, meaning))
     widths = [min(WIDEST, max(map(len, column))) for column in zip(*table, strict=True)]
-    for cells in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+    lines = ("  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table)
+    print("\n".join(lines))  # in one go: whoever reads may have enough after some lines
 
 
 if __name__ == "__main__":

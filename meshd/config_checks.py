@@ -15,6 +15,7 @@ ONE_OF = (
     ("data_plane_config", "data_plane_config_path"),
     ("type_constraints", "type_constraints_path"),
 )
+UNSET = (None, "")
 OURS = ("MM_", "TAS_")
 """What variables of a mesh begin with, and nobody else's."""
 NOT_ONLY_OURS = "INTERNAL_"
@@ -31,7 +32,7 @@ def conflicts(values: Mapping[str, Any], given: Mapping[str, str]) -> list[str]:
     problems = [
         f"{_NAME_OF[one]} and {_NAME_OF[other]} are both set; set one"
         for one, other in ONE_OF
-        if values.get(one) and values.get(other)
+        if values.get(one) not in UNSET and values.get(other) not in UNSET
     ]
     least, most = values.get("second_copy_min_s", 0), values.get("second_copy_max_s", 10**9)
     if least > most:

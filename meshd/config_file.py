@@ -40,8 +40,10 @@ def read_file(path: str) -> FileSettings:
     texts: dict[str, str] = {}
     problems = []
     for key, value in root.value:
-        name, place = str(key.value), _place(path, key)
-        if not is_known(name):
+        name, place = key.value, _place(path, key)
+        if not isinstance(name, str):
+            problems.append(f"{place}: what is no name is in the place of one")
+        elif not is_known(name):
             problems.append(f"{place}: {name} is not a setting{hint(name)}")
         elif name in texts:
             problems.append(f"{place}: {name} is there twice")
