@@ -13,7 +13,7 @@ from typing import Any
 
 from meshcore.settings import Settings
 from meshd.build import version_number
-from meshd.config_checks import conflicts, faults, stray, unused
+from meshd.config_checks import conflicts, faults, ineffective, stray
 from meshd.config_file import NO_FILE, FileSettings, read_file
 from meshd.settings.forms import DataPlaneConfig, RetryBuffer, StaticModel, TypeConstraint
 from meshd.settings.kinds import Unfit
@@ -89,7 +89,7 @@ class Config:
     default_vmodel_owner: str
 
     tls_key_path: str
-    """Empty: no TLS on the external port."""
+    """Empty: no TLS."""
     tls_certificate_path: str
     tls_key_passphrase: str
     tls_client_auth: str
@@ -99,8 +99,7 @@ class Config:
     internal_trust_paths: tuple[str, ...]
 
     max_message_bytes: int
-    max_headers_bytes: int | None
-    """None: gRPC's own limit."""
+    max_headers_bytes: int
     max_connection_age_s: int | None
     """None: for ever."""
     max_connection_grace_s: int | None
@@ -216,7 +215,7 @@ def read(env: Mapping[str, str], host: Host, file: FileSettings = NO_FILE) -> Co
         if origins[setting.name] == DEFAULT and derived:
             values[setting.field] = texts[setting.name] = derived
             origins[setting.name] = DERIVED
-    warnings = (*stray({*env, *file.texts}), *unused(values, origins))
+    warnings = (*stray({*env, *file.texts}), *ineffective(values, origins))
     return Config(
         **values, origins=MappingProxyType(origins), texts=MappingProxyType(texts), warnings=warnings,
         faults=faults(values),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,12 @@ def test_a_file_that_cannot_be_read_is_one_problem(tmp_path: Path, monkeypatch: 
         load(f"{tmp_path}/none.yaml")
     assert caught.value.problems == [f"{tmp_path}/none.yaml cannot be read: No such file or directory"]
     assert caught.value.termination_path == "/somewhere"
+
+
+def test_the_file_in_the_documentation_is_one(file: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    file.write_text(text)
+    found = read({}, HOST, read_file(str(file)))
+    assert found.labels == ("mt:onnx", "rt:onnx")
+    assert found.type_constraints == {"mt:onnx": TypeConstraint(("rt:onnx",), ())}

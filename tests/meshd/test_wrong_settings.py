@@ -82,7 +82,7 @@ def wrong_values(setting: Setting) -> tuple[str, ...]:
         return OF_KIND[id(kind)]
     if "whole number" in kind.allowed:
         low, high = re.search(r"from (-?\d+)", kind.allowed), re.search(r"to (\d+)", kind.allowed)
-        beyond = (str(int(low[1]) - 1),) if low and "-1 or" not in kind.allowed else ()
+        beyond = (str(int(low[1]) - 1),) if low else ()
         beyond += (str(int(high[1]) + 1),) if high else ()
         return ("x", "1.5", "1 0", "1e3", "9" * 18, "9" * 19, *beyond)
     if " or " in kind.allowed:
