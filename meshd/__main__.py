@@ -41,8 +41,10 @@ def run(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--config", metavar="FILE", default="", help="YAML file of settings; the environment wins")
     parser.add_argument("--print-config", action="store_true", help="print every setting with its value and origin")
-    parser.add_argument("-o", dest="form", choices=("table", "json"), default="table", help="how it is printed")
+    parser.add_argument("-o", dest="form", choices=("table", "json"), help="how it is printed; table unless said")
     options = parser.parse_args(arguments)
+    if options.form and not options.print_config:
+        parser.error("-o says how --print-config prints; give both or neither")
     try:
         config = configuration.load(options.config)
     except ConfigError as error:
@@ -84,7 +86,7 @@ def _say_why(path: str, reason: str) -> None:
             Path(path).write_text(f"Service startup failed: {reason}\n", "utf-8")
 
 
-def _print(config: Config, form: str) -> None:
+def _print(config: Config, form: str | None) -> None:
     rows = configuration.describe(config)
     if form == "json":
         print(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))

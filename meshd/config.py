@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import Any
 
 from meshcore.settings import Settings
-from meshd.build import version_number
+from meshd.build import FILE as BUILD_FILE
+from meshd.build import installed_build, version_number
 from meshd.config_checks import conflicts, faults, ineffective, stray
 from meshd.config_file import NO_FILE, FileSettings, read_file
 from meshd.settings.forms import DataPlaneConfig, RetryBuffer, StaticModel, TypeConstraint
@@ -25,6 +26,7 @@ POD_ID_CHARACTERS = 12
 TERMINATION_LOG = "/dev/termination-log"
 RUNTIME_SOCKET = "unix:/tmp/mmesh/grpc.sock"
 RUNTIME_ADDRESS = "localhost:8085"
+INSTALLED = "MM_INSTALL_PATH"
 FILE, DEFAULT, DERIVED = "file", "default", "derived"
 
 
@@ -38,11 +40,15 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What the machine says of itself, for the defaults: its name, its address and a few random characters."""
+    """What the machine says of itself, for the defaults: its name, its address and a few random characters.
+
+    ``build`` is what is installed on it; empty: nothing says.
+    """
 
     name: str
     address: str
     nonce: str
+    build: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,7 @@ class Config:
     zone: str
     labels: tuple[str, ...]
     service_version: str
+    install_path: str
     bootstrap_ms: int
     fails_fast: bool
     shutdown_timeout_ms: int
@@ -144,7 +151,8 @@ class Config:
     payload_capacity: int
 
     origins: Mapping[str, str]
-    """Where each setting's value comes from, by its name: a variable, ``file``, ``default`` or ``derived``."""
+    """Where each setting's value comes from, by its name: a variable, ``file``, ``build-version``, ``default`` or
+    ``derived``."""
     texts: Mapping[str, str]
     """Each setting's value as a user would write it, by its name."""
     warnings: tuple[str, ...]
@@ -179,7 +187,8 @@ def load(path: str = "") -> Config:
         file = read_file(path) if path else NO_FILE
     except Unfit as error:
         raise ConfigError([str(error)], _termination_path(os.environ)) from error
-    return read(os.environ, Host(socket.gethostname(), _own_address(), secrets.token_hex(2)), file)
+    build = installed_build(os.environ.get(INSTALLED, "").strip() or file.texts.get(INSTALLED, ""))
+    return read(os.environ, Host(socket.gethostname(), _own_address(), secrets.token_hex(2), build), file)
 
 
 def read(env: Mapping[str, str], host: Host, file: FileSettings = NO_FILE) -> Config:
@@ -215,6 +224,9 @@ def read(env: Mapping[str, str], host: Host, file: FileSettings = NO_FILE) -> Co
         if origins[setting.name] == DEFAULT and derived:
             values[setting.field] = texts[setting.name] = derived
             origins[setting.name] = DERIVED
+    if host.build:  # an image knows better than its manifest what it is
+        values["service_version"] = texts["SERVICE_VERSION"] = host.build
+        origins["SERVICE_VERSION"] = BUILD_FILE
     warnings = (*stray({*env, *file.texts}), *ineffective(values, origins))
     return Config(
         **values, origins=MappingProxyType(origins), texts=MappingProxyType(texts), warnings=warnings,

@@ -364,6 +364,22 @@ def test_every_setting_is_documented() -> None:
     assert [name for name in WITHOUT_EFFECT if f"`{name}`" not in text] == []
 
 
+def test_an_installed_build_counts_before_what_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**LEAST, "SERVICE_VERSION": "20200101-0000", "MM_INSTALL_PATH": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    assert load().service_version == "20200101-0000"
+    (tmp_path / "build-version").write_text("BUILD_ID=20210101-0000 of some\nsecond line\n")
+    assert (load().service_version, load().version) == ("20210101-0000", 1_609_459_200_000)
+    assert load().origins["SERVICE_VERSION"] == "build-version"
+    monkeypatch.setenv("MM_INSTALL_PATH", "")
+    monkeypatch.chdir(tmp_path)
+    assert load().service_version == "20210101-0000"
+    (tmp_path / "build-version").write_bytes(b"\xff")
+    assert load().service_version == "20200101-0000"
+
+
 @pytest.mark.parametrize(
     ("build", "number"),
     [

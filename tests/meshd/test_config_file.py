@@ -91,12 +91,12 @@ def test_an_unknown_setting_is_an_error_that_names_its_line_and_the_nearest_know
 
 def test_all_that_is_wrong_is_said_at_once_with_where_it_stands(file: Path) -> None:
     assert problems(
-        file, "MM_MESH_PORT: x\nMM_ZONE: a\nMM_ZONE: b\nMM_BIND: [a]\nMM_LABELS: [[a]]\nMM_INSTALL_PATH: {}\n"
+        file, "MM_MESH_PORT: x\nMM_ZONE: a\nMM_ZONE: b\nMM_BIND: [a]\nMM_LABELS: [[a]]\nMM_SERVICE_CLASS: {}\n"
     ) == [
         ", line 5: MM_ZONE is there twice",
         ", line 6: MM_BIND is a list; allowed: an address or a host name",
         ", line 7: MM_LABELS is a list of lists or mappings; a list of plain values is expected",
-        ", line 8: MM_INSTALL_PATH is a mapping; allowed: a plain value",
+        ", line 8: MM_SERVICE_CLASS is a mapping; allowed: a plain value",
         ": MM_MESH_PORT=x is not allowed; allowed: a whole number from 0 to 65535",
     ]
 
@@ -106,8 +106,8 @@ def test_a_wrong_value_that_the_environment_replaces_is_no_problem(file: Path) -
 
 
 def test_a_setting_without_effect_is_a_warning_here_too(file: Path) -> None:
-    assert config(file, "MM_INSTALL_PATH: /opt\nMM_MULTI_PARALLELISM: 4\n").warnings == (
-        "MM_INSTALL_PATH is a setting of ModelMesh that has no effect here",
+    assert config(file, "MM_SERVICE_CLASS: a\nMM_MULTI_PARALLELISM: 4\n").warnings == (
+        "MM_SERVICE_CLASS is a setting of ModelMesh that has no effect here",
         "MM_MULTI_PARALLELISM is accepted and not acted on yet",
     )
 

@@ -129,6 +129,10 @@ def test_help_is_help() -> None:
     code, out, _ = meshd("--help")
     assert code == 0
     assert "--print-config" in out
+    code, _, err = meshd("-o", "json")
+    assert (code, err.splitlines()[-1]) == (
+        2, "meshd: error: -o says how --print-config prints; give both or neither",
+    )  # fmt: skip
 
 
 def told(err: str) -> str:
