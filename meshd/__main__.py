@@ -83,13 +83,13 @@ def _say_why(path: str, reason: str) -> None:
     """Leave the reason where Kubernetes looks for it."""
     if path:
         with suppress(OSError):
-            Path(path).write_text(f"Service startup failed: {reason}\n", "utf-8")
+            Path(path).write_text(f"Service startup failed: {reason}\n", "utf-8", "backslashreplace")
 
 
 def _print(config: Config, form: str | None) -> None:
     rows = configuration.describe(config)
     if form == "json":
-        print(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
+        print(json.dumps([asdict(row) for row in rows], indent=2))
         return
     table = [("SETTING", "VALUE", "ORIGIN", "UNIT", "MEANING")]
     for row in rows:
@@ -97,7 +97,8 @@ def _print(config: Config, form: str | None) -> None:
         table.append((row.name, " ".join(row.value.split()), row.origin, row.unit, meaning))
     widths = [min(WIDEST, max(map(len, column))) for column in zip(*table, strict=True)]
     lines = ("  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table)
-    print("\n".join(lines))  # in one go: whoever reads may have enough after some lines
+    # In one go, for whoever reads may have enough after some lines; a variable may hold what is no text.
+    print("\n".join(lines).encode(errors="backslashreplace").decode())
 
 
 if __name__ == "__main__":

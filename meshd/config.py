@@ -23,6 +23,7 @@ from meshd.settings.setting import Setting
 from meshd.settings.table import SETTINGS
 
 POD_ID_CHARACTERS = 12
+MOST_SHOWN = 200
 TERMINATION_LOG = "/dev/termination-log"
 RUNTIME_SOCKET = "unix:/tmp/mmesh/grpc.sock"
 RUNTIME_ADDRESS = "localhost:8085"
@@ -210,11 +211,11 @@ def read(env: Mapping[str, str], host: Host, file: FileSettings = NO_FILE) -> Co
         texts[setting.name], origins[setting.name] = text, origin
         where = f"{file.path}: {name}" if origin == FILE else name
         try:
-            values[setting.field] = _parsed(setting, text, env)
+            values[setting.field] = _parsed(setting, text, {**file.texts, **env})
         except Unfit as error:
             problems.append(f"{where}: {error}; allowed: {setting.kind.allowed}")
         except ValueError:
-            problems.append(f"{where}={setting.masked(text)} is not allowed; allowed: {setting.kind.allowed}")
+            problems.append(f"{where}={_shown(setting, text)} is not allowed; allowed: {setting.kind.allowed}")
     problems += conflicts(values, given)
     if problems:
         raise ConfigError(problems, _termination_path(given))
@@ -270,6 +271,12 @@ def _parsed(setting: Setting, text: str, env: Mapping[str, str]) -> object:
         return setting.unset
     value = setting.kind.parse(text)
     return value.resolved(env) if isinstance(value, InfoMetric) else value
+
+
+def _shown(setting: Setting, text: str) -> str:
+    """A wrong value as it may stand in a line: without secrets, on one line, and not all of it where it is long."""
+    shown = setting.masked(text).replace("\n", "\\n")
+    return shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}…"
 
 
 def _target(port: int | None, path: str) -> str:

@@ -135,6 +135,11 @@ def test_a_deprecated_name_works_the_present_one_wins_and_the_one_used_is_named(
     assert problem.startswith("TAS_SVC_GRPC_PORT=x is")
 
 
+def test_a_wrong_value_takes_one_line_and_not_all_of_it() -> None:
+    (problem,) = problems(MM_MESH_PORT="1\n" + "2" * 1000)
+    assert problem.startswith(f"MM_MESH_PORT=1\\n{'2' * 197}… is not allowed; ")
+
+
 def test_a_blank_variable_counts_as_unset() -> None:
     assert config(MM_MESH_PORT=" ", MM_METRICS="", MM_LABELS="").mesh_port == 8080
 

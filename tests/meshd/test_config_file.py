@@ -12,6 +12,7 @@ from meshd.config import Config, ConfigError, Host, load, read
 from meshd.config_file import read_file
 from meshd.settings.forms import TypeConstraint
 from meshd.settings.kinds import Unfit
+from meshd.settings.metrics import InfoMetric
 
 HOST = Host("box", "10.0.0.9", "beef")
 LEAST = "MM_SERVICE_NAME: mesh\nKV_STORE: etcd:localhost:2379\n"
@@ -99,6 +100,16 @@ def test_all_that_is_wrong_is_said_at_once_with_where_it_stands(file: Path) -> N
         ", line 8: MM_SERVICE_CLASS is a mapping; allowed: a plain value",
         ": MM_MESH_PORT=x is not allowed; allowed: a whole number from 0 to 65535",
     ]
+
+
+@pytest.mark.parametrize("value", ["!odd {a: b}", "{? [a] : b}", "{? {a: b} : c}", "&a [*a]", "{2020-01-01: a}"])
+def test_an_object_that_json_has_no_words_for_is_a_problem(file: Path, value: str) -> None:
+    assert problems(file, f"MM_TYPE_CONSTRAINTS: {value}\n") == [", line 3: MM_TYPE_CONSTRAINTS says what JSON cannot"]
+
+
+def test_the_labels_of_an_info_metric_may_come_from_the_file(file: Path) -> None:
+    found = config(file, "MM_ZONE: a\nMM_INFO_METRICS: info;zone=MM_ZONE,pod=POD\n", POD="p")
+    assert found.info_metric == InfoMetric("info", (("zone", "a"), ("pod", "p")))
 
 
 def test_a_wrong_value_that_the_environment_replaces_is_no_problem(file: Path) -> None:

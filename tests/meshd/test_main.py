@@ -102,6 +102,17 @@ def test_columns_are_aligned_and_a_long_value_moves_its_own_line_only() -> None:
     assert waiting.endswith(" (not acted on yet)")
 
 
+def test_what_is_no_text_is_shown_all_the_same(tmp_path: Path) -> None:
+    reason = tmp_path / "reason"
+    odd = os.fsdecode(b"\xff")
+    for form in ("table", "json"):
+        code, out, _ = meshd("--print-config", "-o", form, MM_SERVICE_NAME="svc", KV_STORE="memory", MM_ZONE=odd)
+        assert (code, "\\udcff" in out) == (0, True)
+    code, _, err = meshd(MM_SERVICE_NAME="svc", KV_STORE=odd, LL_TERMINATION_MSG_PATH=str(reason))
+    assert (code, "KV_STORE=\\udcff is" in err) == (2, True)
+    assert "KV_STORE=\\udcff is" in reason.read_text()
+
+
 def test_a_wrong_setting_is_left_where_kubernetes_looks_for_it(tmp_path: Path) -> None:
     reason = tmp_path / "reason"
     settings = {"KV_STORE": "memory", "MM_MESH_PORT": "x", "LL_TERMINATION_MSG_PATH": str(reason)}
