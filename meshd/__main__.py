@@ -41,8 +41,10 @@ def run(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--config", metavar="FILE", default="", help="YAML file of settings; the environment wins")
     parser.add_argument("--print-config", action="store_true", help="print every setting with its value and origin")
-    parser.add_argument("-o", dest="form", choices=("table", "json"), default="table", help="how it is printed")
+    parser.add_argument("-o", dest="form", choices=("table", "json"), help="how it is printed; table unless said")
     options = parser.parse_args(arguments)
+    if options.form and not options.print_config:
+        parser.error("-o says how --print-config prints; give both or neither")
     try:
         config = configuration.load(options.config)
     except ConfigError as error:
@@ -81,21 +83,22 @@ def _say_why(path: str, reason: str) -> None:
     """Leave the reason where Kubernetes looks for it."""
     if path:
         with suppress(OSError):
-            Path(path).write_text(f"Service startup failed: {reason}\n", "utf-8")
+            Path(path).write_text(f"Service startup failed: {reason}\n", "utf-8", "backslashreplace")
 
 
-def _print(config: Config, form: str) -> None:
+def _print(config: Config, form: str | None) -> None:
     rows = configuration.describe(config)
     if form == "json":
-        print(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
+        print(json.dumps([asdict(row) for row in rows], indent=2))
         return
     table = [("SETTING", "VALUE", "ORIGIN", "UNIT", "MEANING")]
     for row in rows:
         meaning = row.meaning if row.is_acted_on else f"{row.meaning} {NOT_ACTED_ON}"
         table.append((row.name, " ".join(row.value.split()), row.origin, row.unit, meaning))
     widths = [min(WIDEST, max(map(len, column))) for column in zip(*table, strict=True)]
-    for cells in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+    lines = ("  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table)
+    # In one go, for whoever reads may have enough after some lines; a variable may hold what is no text.
+    print("\n".join(lines).encode(errors="backslashreplace").decode())
 
 
 if __name__ == "__main__":

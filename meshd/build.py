@@ -1,9 +1,13 @@
-"""The number of a build, which tells the newer of two instances."""
+"""Which build this is, and the number that tells the newer of two."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from pathlib import Path
+
+FILE = "build-version"
+"""What an image says of its build, in its first line."""
 
 
 def version_number(text: str) -> int:
@@ -12,7 +16,7 @@ def version_number(text: str) -> int:
     ``<anything>-<yyyymmdd>-<n>`` and ``<yyyymmdd>-<hhmm>[-<n>]`` are the epoch milliseconds of that moment (UTC) plus
     ``n``. A prefix up to ``=`` and all from the first blank on are ignored.
     """
-    build = (text.split() or [""])[0].rpartition("=")[2]
+    build = _bare(text)
     named = re.fullmatch(r".+-(\d{8})-(\d+)", build, re.ASCII)
     dated = re.fullmatch(r"(\d{8})-(\d{4})(?:-(\d+))?", build, re.ASCII)
     try:
@@ -23,6 +27,18 @@ def version_number(text: str) -> int:
     except ValueError:
         pass
     return 0
+
+
+def installed_build(directory: str) -> str:
+    """The build that is installed in ``directory`` (empty: the working directory); empty: nothing says which."""
+    try:
+        return _bare((Path(directory) / FILE).read_text("utf-8").partition("\n")[0])
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _bare(text: str) -> str:
+    return (text.split() or [""])[0].rpartition("=")[2]
 
 
 def _epoch_ms(day: str, minute: str) -> int:

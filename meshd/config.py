@@ -12,8 +12,9 @@ from types import MappingProxyType
 from typing import Any
 
 from meshcore.settings import Settings
-from meshd.build import version_number
-from meshd.config_checks import conflicts, faults, stray, unused
+from meshd.build import FILE as BUILD_FILE
+from meshd.build import installed_build, version_number
+from meshd.config_checks import conflicts, faults, ineffective, stray
 from meshd.config_file import NO_FILE, FileSettings, read_file
 from meshd.settings.forms import DataPlaneConfig, RetryBuffer, StaticModel, TypeConstraint
 from meshd.settings.kinds import Unfit
@@ -22,9 +23,11 @@ from meshd.settings.setting import Setting
 from meshd.settings.table import SETTINGS
 
 POD_ID_CHARACTERS = 12
+MOST_SHOWN = 200
 TERMINATION_LOG = "/dev/termination-log"
 RUNTIME_SOCKET = "unix:/tmp/mmesh/grpc.sock"
 RUNTIME_ADDRESS = "localhost:8085"
+INSTALLED = "MM_INSTALL_PATH"
 FILE, DEFAULT, DERIVED = "file", "default", "derived"
 
 
@@ -38,11 +41,15 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What the machine says of itself, for the defaults: its name, its address and a few random characters."""
+    """What the machine says of itself, for the defaults: its name, its address and a few random characters.
+
+    ``build`` is what is installed on it; empty: nothing says.
+    """
 
     name: str
     address: str
     nonce: str
+    build: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,7 @@ class Config:
     zone: str
     labels: tuple[str, ...]
     service_version: str
+    install_path: str
     bootstrap_ms: int
     fails_fast: bool
     shutdown_timeout_ms: int
@@ -89,7 +97,7 @@ class Config:
     default_vmodel_owner: str
 
     tls_key_path: str
-    """Empty: no TLS on the external port."""
+    """Empty: no TLS."""
     tls_certificate_path: str
     tls_key_passphrase: str
     tls_client_auth: str
@@ -99,8 +107,7 @@ class Config:
     internal_trust_paths: tuple[str, ...]
 
     max_message_bytes: int
-    max_headers_bytes: int | None
-    """None: gRPC's own limit."""
+    max_headers_bytes: int
     max_connection_age_s: int | None
     """None: for ever."""
     max_connection_grace_s: int | None
@@ -145,7 +152,8 @@ class Config:
     payload_capacity: int
 
     origins: Mapping[str, str]
-    """Where each setting's value comes from, by its name: a variable, ``file``, ``default`` or ``derived``."""
+    """Where each setting's value comes from, by its name: a variable, ``file``, ``build-version``, ``default`` or
+    ``derived``."""
     texts: Mapping[str, str]
     """Each setting's value as a user would write it, by its name."""
     warnings: tuple[str, ...]
@@ -180,7 +188,8 @@ def load(path: str = "") -> Config:
         file = read_file(path) if path else NO_FILE
     except Unfit as error:
         raise ConfigError([str(error)], _termination_path(os.environ)) from error
-    return read(os.environ, Host(socket.gethostname(), _own_address(), secrets.token_hex(2)), file)
+    build = installed_build(os.environ.get(INSTALLED, "").strip() or file.texts.get(INSTALLED, ""))
+    return read(os.environ, Host(socket.gethostname(), _own_address(), secrets.token_hex(2), build), file)
 
 
 def read(env: Mapping[str, str], host: Host, file: FileSettings = NO_FILE) -> Config:
@@ -202,11 +211,11 @@ def read(env: Mapping[str, str], host: Host, file: FileSettings = NO_FILE) -> Co
         texts[setting.name], origins[setting.name] = text, origin
         where = f"{file.path}: {name}" if origin == FILE else name
         try:
-            values[setting.field] = _parsed(setting, text, env)
+            values[setting.field] = _parsed(setting, text, {**file.texts, **env})
         except Unfit as error:
             problems.append(f"{where}: {error}; allowed: {setting.kind.allowed}")
         except ValueError:
-            problems.append(f"{where}={setting.masked(text)} is not allowed; allowed: {setting.kind.allowed}")
+            problems.append(f"{where}={_shown(setting, text)} is not allowed; allowed: {setting.kind.allowed}")
     problems += conflicts(values, given)
     if problems:
         raise ConfigError(problems, _termination_path(given))
@@ -216,7 +225,10 @@ def read(env: Mapping[str, str], host: Host, file: FileSettings = NO_FILE) -> Co
         if origins[setting.name] == DEFAULT and derived:
             values[setting.field] = texts[setting.name] = derived
             origins[setting.name] = DERIVED
-    warnings = (*stray({*env, *file.texts}), *unused(values, origins))
+    if host.build:  # an image knows better than its manifest what it is
+        values["service_version"] = texts["SERVICE_VERSION"] = host.build
+        origins["SERVICE_VERSION"] = BUILD_FILE
+    warnings = (*stray({*env, *file.texts}), *ineffective(values, origins))
     return Config(
         **values, origins=MappingProxyType(origins), texts=MappingProxyType(texts), warnings=warnings,
         faults=faults(values),
@@ -259,6 +271,12 @@ def _parsed(setting: Setting, text: str, env: Mapping[str, str]) -> object:
         return setting.unset
     value = setting.kind.parse(text)
     return value.resolved(env) if isinstance(value, InfoMetric) else value
+
+
+def _shown(setting: Setting, text: str) -> str:
+    """A wrong value as it may stand in a line: without secrets, on one line, and not all of it where it is long."""
+    shown = setting.masked(text).replace("\n", "\\n")
+    return shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}…"
 
 
 def _target(port: int | None, path: str) -> str:

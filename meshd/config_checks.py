@@ -15,6 +15,7 @@ ONE_OF = (
     ("data_plane_config", "data_plane_config_path"),
     ("type_constraints", "type_constraints_path"),
 )
+UNSET = (None, "")
 OURS = ("MM_", "TAS_")
 """What variables of a mesh begin with, and nobody else's."""
 NOT_ONLY_OURS = "INTERNAL_"
@@ -31,7 +32,7 @@ def conflicts(values: Mapping[str, Any], given: Mapping[str, str]) -> list[str]:
     problems = [
         f"{_NAME_OF[one]} and {_NAME_OF[other]} are both set; set one"
         for one, other in ONE_OF
-        if values.get(one) and values.get(other)
+        if values.get(one) not in UNSET and values.get(other) not in UNSET
     ]
     least, most = values.get("second_copy_min_s", 0), values.get("second_copy_max_s", 10**9)
     if least > most:
@@ -44,19 +45,19 @@ def conflicts(values: Mapping[str, Any], given: Mapping[str, str]) -> list[str]:
 def faults(values: Mapping[str, Any]) -> tuple[str, ...]:
     """What was asked for and will not be there, though it is no reason not to start."""
     problem = values["metrics"].problem
-    found = [f"{problem}; there are no metrics"] if problem else []
-    if values["tls_certificate_path"] and not values["tls_key_path"]:
-        found.append("MM_TLS_KEY_CERT_PATH is set and MM_TLS_PRIVATE_KEY_PATH is not; there is no TLS for clients")
-    return tuple(found)
+    return (f"{problem}; there are no metrics",) if problem else ()
 
 
-def unused(values: Mapping[str, Any], origins: Mapping[str, str]) -> tuple[str, ...]:
-    """A sentence for each setting that somebody set and nothing follows from."""
-    return tuple(
+def ineffective(values: Mapping[str, Any], origins: Mapping[str, str]) -> tuple[str, ...]:
+    """A sentence for each setting that somebody set and that does not do what they may expect of it."""
+    warnings = [
         f"{setting.name} is accepted and not acted on yet"
         for setting in SETTINGS
         if not setting.is_acted_on and origins[setting.name] not in ("default", "derived")
-    )
+    ]
+    if values["tls_client_auth"] == "optional":  # what gRPC cannot do: ask and take a client that shows none
+        warnings.append("MM_TLS_CLIENT_AUTH=optional: clients are not asked for a certificate; require asks them all")
+    return tuple(warnings)
 
 
 def stray(names: Collection[str]) -> tuple[str, ...]:
@@ -82,15 +83,16 @@ def hint(name: str, least: float = NEAR) -> str:
 
 
 def _of_tls(values: Mapping[str, Any]) -> list[str]:
+    """A key, or what makes no sense without one, by itself."""
     key, certificate = values.get("tls_key_path"), values.get("tls_certificate_path")
-    problems = []
     if key and certificate == "":
-        problems.append("MM_TLS_PRIVATE_KEY_PATH is set and MM_TLS_KEY_CERT_PATH is not; they go together")
-    if key == "" and values.get("tls_client_auth", "none") != "none":
-        problems.append(
-            "MM_TLS_CLIENT_AUTH asks clients for certificates, and there is no TLS; set MM_TLS_PRIVATE_KEY_PATH"
-        )
-    return problems
+        return ["MM_TLS_PRIVATE_KEY_PATH is set and MM_TLS_KEY_CERT_PATH is not; a key needs its certificate"]
+    if key != "":
+        return []
+    given = ["MM_TLS_KEY_CERT_PATH"] if certificate else []
+    if values.get("tls_client_auth", "none") != "none":
+        given.append("MM_TLS_CLIENT_AUTH")
+    return [f"{name} is set and MM_TLS_PRIVATE_KEY_PATH is not; there is no TLS without a key" for name in given]
 
 
 def _of_zookeeper(given: Mapping[str, str]) -> list[str]:

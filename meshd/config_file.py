@@ -40,8 +40,10 @@ def read_file(path: str) -> FileSettings:
     texts: dict[str, str] = {}
     problems = []
     for key, value in root.value:
-        name, place = str(key.value), _place(path, key)
-        if not is_known(name):
+        name, place = key.value, _place(path, key)
+        if not isinstance(name, str):
+            problems.append(f"{place}: what is no name is in the place of one")
+        elif not is_known(name):
             problems.append(f"{place}: {name} is not a setting{hint(name)}")
         elif name in texts:
             problems.append(f"{place}: {name} is there twice")
@@ -72,13 +74,20 @@ def _text(node: Any, kind: Kind | None) -> str:
     if isinstance(node, yaml.ScalarNode):
         return "" if node.tag == NULL else str(node.value)
     if kind is not None and kind.is_json:
-        return json.dumps(yaml.constructor.SafeConstructor().construct_document(node), default=str)
+        return _json(node)
     if kind is not None and kind.separator and isinstance(node, yaml.SequenceNode):
         if all(isinstance(item, yaml.ScalarNode) for item in node.value):
             return kind.separator.join(str(item.value) for item in node.value)
         raise ValueError("is a list of lists or mappings; a list of plain values is expected")
     shape = "list" if isinstance(node, yaml.SequenceNode) else "mapping"
     raise ValueError(f"is a {shape}; allowed: {kind.allowed if kind else 'a plain value'}")
+
+
+def _json(node: Any) -> str:
+    try:
+        return json.dumps(yaml.constructor.SafeConstructor().construct_document(node), default=str)
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError("says what JSON cannot") from error
 
 
 def _place(path: str, node: Any) -> str:

@@ -27,7 +27,8 @@ class _Taken:
     metadata: tuple[tuple[str, str | bytes], ...]
 
 
-_taken: ContextVar[_Taken | None] = ContextVar("request", default=None)
+TAKEN: ContextVar[_Taken | None] = ContextVar("request", default=None)
+"""The request that the running task works for."""
 
 
 def take(metadata: Iterable[tuple[str, str | bytes]], header: str = CLIENT_HEADER) -> str:
@@ -39,19 +40,19 @@ def take(metadata: Iterable[tuple[str, str | bytes]], header: str = CLIENT_HEADE
     given = (value for key, value in kept if key == header)
     found = next((value for value in given if isinstance(value, str) and SANE.fullmatch(value)), "")
     request = found or secrets.token_hex(MADE_BYTES)
-    _taken.set(_Taken(request, kept))
+    TAKEN.set(_Taken(request, kept))
     return request
 
 
 def current() -> str:
     """The id of the request that the running task works for; empty: it works for none."""
-    taken = _taken.get()
+    taken = TAKEN.get()
     return taken.id if taken else ""
 
 
 def logged(headers: Pairs) -> dict[str, str]:
     """By key, the values of those ``headers`` (pairs of a header and a key) that the current request has."""
-    taken = _taken.get()
+    taken = TAKEN.get()
     if taken is None or not headers:
         return {}
     values = dict(taken.metadata)  # the last of several

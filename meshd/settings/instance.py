@@ -28,7 +28,10 @@ INSTANCE = (
     Setting("MM_ZONE", "zone", TEXT, "", "zone that this instance runs in"),
     Setting("MM_LABELS", "labels", LABELS, "", "what this instance's runtime can serve, with commas between", unset=()),
     Setting("SERVICE_VERSION", "service_version", TEXT, "",
-            "build of this instance; the newer of two, by date, is preferred for loads"),
+            "build of this instance, unless the file build-version says it; the newer of two, by date, is preferred "
+            "for loads"),
+    Setting("MM_INSTALL_PATH", "install_path", TEXT, "",
+            "directory that the file build-version may be in; unset: the working directory"),
     Setting("BOOTSTRAP_CLEARANCE_PERIOD_MS", "bootstrap_ms", whole(0), "180000",
             "after a start the first load failures end the process within this, so that an upgrade to a broken build "
             "stops", "ms", is_acted_on=False),

@@ -23,7 +23,8 @@ OBSERVATION = (
     Setting("MM_LOG_LEVEL", "log_level", choice("debug", "info", "warning", "error"), "info", "what is logged"),
     Setting("MM_LOG_FORMAT", "log_format", choice("text", "json"), "text", "how it is logged"),
     Setting("MM_JOURNAL_PATH", "journal_path", TEXT, "",
-            "file that everything this instance decides on is written to, to be played again; unset: none"),
+            "file for all that this instance decides, {instance} stands for its id; compressed if it ends in .zst; "
+            "unset: none"),
     Setting("MM_PAYLOAD_PROCESSORS", "payload_processors",
             Kind(lambda text: tuple(text.split()), "URIs with blanks between", separator=" "), "",
             "where requests and answers are sent besides: http://… or logger://…, with ?<model> and #<method> to pick",
