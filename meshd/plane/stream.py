@@ -16,8 +16,12 @@ HEADERS_S = 0.05
 """While a client may still send, an answer's metadata that comes without a message is passed on after this long: it
 may be waiting for it. Until then, as before any answer, another copy can be tried."""
 
+FIRST_S = 0.02
+"""The first message of an answer is held this long for what follows: of a unary call it is worth nothing without its
+status, and if the other side dies between the two, another copy can still be tried."""
+
 LATE_S = 0.01
-"""A loop that is further behind may not have seen the end of a request that has long come."""
+"""A loop that is further behind may not have seen what has long come."""
 
 
 class StreamCall(InferenceCall):
@@ -26,23 +30,26 @@ class StreamCall(InferenceCall):
     def __init__(self, plane: Carrier, path: str, metadata: Metadata, context: Any) -> None:
         self._inbound = Inbound(context.read, plane.buffer)
         super().__init__(plane, path, metadata, context, self._inbound)
+        self._first: bytes | None = None
+        """The first message of the answer while it is held."""
+        self._timer: asyncio.TimerHandle | None = None
         self._early: asyncio.Task[None] | None = None
-        """Passes metadata on that comes long before a message."""
-        self._watch: asyncio.TimerHandle
+        """Begins the answer where what follows takes long."""
 
     async def _relay(self, channel: Any, metadata: Metadata, convert: Convert | None) -> Ended:
         inbound = self._inbound
         call = channel.stream_stream(self._path)(timeout=self._left_s(), metadata=metadata)
         inbound.attach(call, convert)
-        self._watch = self._loop.call_later(HEADERS_S, self._look, call)
+        self._look_in(HEADERS_S, call)
         try:
             message = await call.read()
-            self._watch.cancel()
-            if message is not grpc.aio.EOF:
-                await self._begin(call)
+            if message is not grpc.aio.EOF and inbound.is_done and not self.has_begun:
+                self._first = message
+                self._look_in(FIRST_S, call)
+                message = await call.read()
+            await self._begin(call, message)
             while message is not grpc.aio.EOF:
-                self.reply_bytes = (self.reply_bytes or 0) + len(message)
-                await self._context.write(message)
+                await self._show(message)
                 message = await call.read()
             initial = () if self.has_begun else for_client(await call.initial_metadata())
             return Ended(initial=initial, trailing=await self._trailing(call))
@@ -51,40 +58,64 @@ class StreamCall(InferenceCall):
                 raise inbound.failure from None
             raise
         finally:
-            self._watch.cancel()
-            if self._early is not None and not self.has_begun:
-                self._early.cancel()
+            self._stop_looking()
+            self._first = None
             inbound.detach()
             call.cancel()  # nothing, if it has ended
 
-    async def _begin(self, call: Any) -> None:
-        """The first message is there: from here on there is no other try."""
-        if not self.has_begun:
-            self.has_begun = True
-            self._inbound.let_go()
-            if initial := for_client(await call.initial_metadata()):
-                await self._context.send_initial_metadata(initial)
-        elif self._early is not None:
-            await self._early
+    async def _begin(self, call: Any, message: Any) -> None:
+        """What follows is there: begin the answer, unless it has no message at all."""
+        if self.has_begun:
+            if self._early is not None:
+                await self._early
+            return
+        self._stop_looking()
+        if self._first is not None or message is not grpc.aio.EOF:
+            await self._show_beginning(for_client(await call.initial_metadata()), has_to=False)
+
+    async def _show_beginning(self, initial: Metadata, has_to: bool) -> None:
+        """From here on there is no other try."""
+        self.has_begun = True
+        self._inbound.let_go()
+        if initial or has_to:
+            await self._context.send_initial_metadata(initial)
+        first, self._first = self._first, None
+        if first is not None:
+            await self._show(first)
+
+    async def _show(self, message: bytes) -> None:
+        self.reply_bytes = (self.reply_bytes or 0) + len(message)
+        await self._context.write(message)
+
+    # -- where what follows takes long -----------------------------------------------------------------
+
+    def _look_in(self, after_s: float, call: Any) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(after_s, self._look, call)
 
     def _look(self, call: Any) -> None:
-        """No message for a while: a client that may still send, may be waiting for the answer's metadata."""
-        late_s = self._loop.time() - self._watch.when()
-        if self._inbound.is_done:
-            return
-        if late_s > LATE_S:
-            self._watch = self._loop.call_later(HEADERS_S, self._look, call)
-        else:
+        assert self._timer is not None
+        if self._loop.time() - self._timer.when() > LATE_S:
+            self._look_in(FIRST_S, call)
+        elif self._first is not None or not self._inbound.is_done:
             self._early = self._loop.create_task(self._begin_early(call))
 
     async def _begin_early(self, call: Any) -> None:
         initial = for_client(await call.initial_metadata())
-        await asyncio.sleep(HEADERS_S)  # else it is but a status without metadata that is about to come
-        if not self.has_begun and not self._inbound.is_done and not call.done():
-            self.has_begun = True
-            self._inbound.let_go()
+        if self._first is None:
+            await asyncio.sleep(HEADERS_S)  # else it is but a status without metadata that is about to come
+            if self._inbound.is_done or call.done():
+                return
+        if not self.has_begun:
             with suppress(grpc.aio.BaseError):  # the client has left
-                await self._context.send_initial_metadata(initial)
+                await self._show_beginning(initial, has_to=True)
+
+    def _stop_looking(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._early is not None and not self.has_begun:
+            self._early.cancel()
 
 
 def _is_cancelled() -> bool:

@@ -60,8 +60,7 @@ def test_large_requests_in_flight_stay_within_what_may_be_kept(mesh: Mesh) -> No
     client = mesh["a"].client
     client.register("m", "fake:?size=4MiB&infer_ms=4000")
     client.ensure("m")
-    assert client.holders("m") == ["b"]
-    until(lambda: client.state("m") == "LOADED", "a knows that it is ready")
+    until(lambda: client.holders("m") == ["b"] and client.state("m") == "LOADED", "a knows that it is ready on b")
     body, peak, is_over = bytes(LARGE), [0.0], threading.Event()
 
     def watch() -> None:

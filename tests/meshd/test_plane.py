@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
@@ -37,6 +38,7 @@ class Spy(Fake):
         calls = {"Tell": self._tell, "Say": self._say, "Fail": self._fail, "Big": self._big}
         handlers = {name: grpc.unary_unary_rpc_method_handler(call) for name, call in calls.items()}
         handlers["Sum"] = grpc.stream_unary_rpc_method_handler(self._sum)
+        handlers["One"] = grpc.unary_stream_rpc_method_handler(self._one)
         handlers["Break"] = grpc.stream_stream_rpc_method_handler(self._break)
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("spy.Spy", handlers),))
         super().register(server)
@@ -65,6 +67,10 @@ class Spy(Fake):
             size += len(body)
         await self.answer(sdk.model_id(context), context)
         return str(size).encode()
+
+    async def _one(self, body: bytes, context: Any) -> AsyncIterator[bytes]:
+        yield body
+        await asyncio.Event().wait()
 
     async def _break(self, bodies: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
         async for body in bodies:

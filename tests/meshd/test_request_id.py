@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from meshd.request_id import MOST_CHARACTERS, SANE, current, logged, take
+from meshd.request_id import HEADER, MOST_CHARACTERS, SANE, current, logged, take
 
 pytestmark = pytest.mark.usefixtures("_no_request")
 
@@ -22,8 +22,10 @@ def test_the_clients_id_is_kept() -> None:
     assert current() == given
 
 
-def test_another_instances_id_counts_before_the_clients() -> None:
-    assert take((("x-request-id", "client"), ("mm-i-request", "instance"))) == "instance"
+def test_another_instances_id_is_asked_for_by_its_own_header() -> None:
+    """So one that a client makes up under that name means nothing."""
+    both = (("x-request-id", "client"), ("mm-i-request", "instance"))
+    assert (take(both), take(both, HEADER)) == ("client", "instance")
 
 
 @pytest.mark.parametrize("given", ["", "a b", "a\nb", "[a]", "é", "a" * 129, b"bytes"])

@@ -20,7 +20,7 @@ from tests.meshd.test_plane import Spy
 from tests.processes import until
 
 BIG = 16 * MIB
-STREAM, SUM, BREAK = "/some.Service/Stream", "/spy.Spy/Sum", "/spy.Spy/Break"
+STREAM, SUM, BREAK, ONE = "/some.Service/Stream", "/spy.Spy/Sum", "/spy.Spy/Break", "/spy.Spy/One"
 
 
 class Gated(Spy):
@@ -187,12 +187,32 @@ def test_a_client_that_waits_for_a_load_is_not_read() -> None:
         assert sum(len(answer) for answer in answers) == 2000 * (64 << 10)
 
 
+def test_an_only_message_is_no_answer_without_its_status(pair: Mesh) -> None:
+    """The runtime says after it that the model is lost, again and again: the request goes round as any other."""
+    only_on_i0(pair, "m")
+    for instance in pair.instances:
+        method = instance.client.channel.unary_unary(BREAK)
+        told = refused(lambda method=method: method(b"a", metadata=named("m"), timeout=GUARD_S))  # type: ignore[misc]
+        assert told == ("INTERNAL", "8 retry iterations exhausted")
+
+
+def test_a_first_message_is_not_held_for_long(pair: Mesh) -> None:
+    """Where the next one takes its time the answer begins without it."""
+    only_on_i0(pair, "m")
+    for instance in pair.instances:
+        method = instance.client.channel.unary_stream(ONE)
+        answers: Any = method(b"a", metadata=named("m"), timeout=GUARD_S)
+        assert next(answers) == b"a", "and the status never comes"
+        answers.cancel()
+
+
 def test_an_answer_that_has_begun_is_not_tried_again(pair: Mesh) -> None:
     """Its error is the client's, even where the words would mean a lost copy."""
     only_on_i0(pair, "m")
     for instance in pair.instances:
-        answers: Any = instance.client.channel.stream_stream(BREAK)(iter([b"a"]), metadata=named("m"), timeout=GUARD_S)
-        assert next(answers) == b"a"
+        method = instance.client.channel.stream_stream(BREAK)
+        answers: Any = method(iter([b"a", b"b"]), metadata=named("m"), timeout=GUARD_S)
+        assert (next(answers), next(answers)) == (b"a", b"b")
         with pytest.raises(grpc.RpcError) as caught:
             next(answers)
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
