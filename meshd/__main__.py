@@ -14,6 +14,7 @@ from pathlib import Path
 from meshd import config as configuration
 from meshd import log
 from meshd.app import App, StartError
+from meshd.certificates import TlsError
 from meshd.config import Config, ConfigError
 from meshd.handshake import RuntimeUnusable
 from meshd.store.base import StoreError
@@ -56,7 +57,7 @@ async def _serve(config: Config) -> int:
         loop.add_signal_handler(number, app.stop.set)
     try:
         await app.run()
-    except (StartError, ListenError, RuntimeUnusable, StoreError, StoreConfigError) as error:
+    except (StartError, ListenError, TlsError, RuntimeUnusable, StoreError, StoreConfigError) as error:
         _log.error("%s", error)
         _say_why(config, str(error))
         return 1

@@ -60,6 +60,18 @@ class Config:
     instance_id: str
     external_port: int
     max_message_bytes: int
+    max_headers_bytes: int
+    max_connection_age_s: int | None
+    max_connection_grace_s: int | None
+    tls_key_path: str
+    """Empty: no TLS."""
+    tls_certificate_path: str
+    tls_key_passphrase: str
+    tls_client_auth: str
+    tls_trust_paths: tuple[str, ...]
+    is_mesh_tls_enabled: bool
+    has_mesh_client_auth: bool
+    internal_trust_paths: tuple[str, ...]
     mesh_port: int
     probe_port: int | None
     prestop_port: int | None
@@ -152,7 +164,7 @@ def read(env: Mapping[str, str], host: Host) -> Config:
         if origins[setting.name] == "default" and derived:
             values[setting.field] = texts[setting.name] = derived
             origins[setting.name] = "derived"
-    warnings = [*_unknown(env), *_metrics_problem(values["metrics"])]
+    warnings = [*_unknown(env), *_metrics_problem(values["metrics"]), *_not_asked(values["tls_client_auth"])]
     return Config(**values, origins=MappingProxyType(origins), texts=MappingProxyType(texts), warnings=tuple(warnings))
 
 
@@ -228,6 +240,7 @@ def _conflicts(values: Mapping[str, Any]) -> list[str]:
         for prefix, field in (("INTERNAL_GRPC", "runtime"), ("INTERNAL_SERVING_GRPC", "serving"))
         if values.get(f"{field}_port") and values.get(f"{field}_socket")
     ]
+    problems += _half_of_tls(values)
     metrics = values.get("metrics")
     ports = [("MM_METRICS", metrics.port)] if metrics and metrics.is_on else []
     ports += [(setting.name, values.get(setting.field) or 0) for setting in SETTINGS if setting.field in LISTENERS]
@@ -238,8 +251,32 @@ def _conflicts(values: Mapping[str, Any]) -> list[str]:
     return problems
 
 
+def _half_of_tls(values: Mapping[str, Any]) -> list[str]:
+    """A key, or what makes no sense without one, by itself."""
+    if values.get("tls_key_path"):
+        if values.get("tls_certificate_path", "?"):
+            return []
+        return ["MM_TLS_PRIVATE_KEY_PATH is set and MM_TLS_KEY_CERT_PATH is not; a key needs its certificate"]
+    given = [
+        name
+        for name, is_set in (
+            ("MM_TLS_KEY_CERT_PATH", values.get("tls_certificate_path")),
+            ("MM_TLS_CLIENT_AUTH", values.get("tls_client_auth", "none") != "none"),
+        )
+        if is_set
+    ]
+    return [f"{name} is set and MM_TLS_PRIVATE_KEY_PATH is not; there is no TLS without a key" for name in given]
+
+
 def _metrics_problem(metrics: MetricsConfig) -> list[str]:
     return [f"MM_METRICS: {metrics.problem}; there are no metrics"] if metrics.problem else []
+
+
+def _not_asked(client_auth: str) -> list[str]:
+    """What gRPC cannot do: ask for a certificate and take a client without one."""
+    if client_auth != "optional":
+        return []
+    return ["MM_TLS_CLIENT_AUTH=optional: clients are not asked for a certificate; require asks them all"]
 
 
 def _unknown(env: Mapping[str, str]) -> list[str]:

@@ -46,6 +46,7 @@ TEXT = Kind(str, "any text")
 LABELS = Kind(
     lambda text: tuple(sorted({part.strip() for part in text.split(",")} - {""})), "labels with commas between"
 )
+PATHS = Kind(lambda text: tuple(part.strip() for part in text.split(",") if part.strip()), "paths with commas between")
 WHOLE = Kind(lambda text: _whole(text), "a whole number")
 PORT = whole(1, 65535)
 PORT_OR_ANY = whole(0, 65535)

@@ -9,6 +9,7 @@ from meshd.settings_kinds import (
     FLAG,
     LABELS,
     METRICS,
+    PATHS,
     PORT,
     PORT_OR_ANY,
     PORT_OR_NONE,
@@ -23,6 +24,7 @@ from meshd.settings_kinds import (
 
 FRAME = 2**31 - 1
 USERINFO = re.compile(r"(?<=//)[^/,]*(?=@)")
+ALL = re.compile(r".+", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,32 @@ SETTINGS = (
             "port for clients, inference and management; 0: any that is free", "port", ("TAS_SVC_GRPC_PORT",)),
     Setting("MM_SVC_GRPC_MAX_MSG_SIZE", "max_message_bytes", whole(1, FRAME), "16777216",
             "largest message that is taken from clients, peers and the runtime", "bytes"),
+    Setting("MM_SVC_GRPC_MAX_HEADERS_SIZE", "max_headers_bytes", whole(-1, FRAME), "-1",
+            "headers that a request of a client may have, names and 32 bytes each included; -1 and 0: 8192", "bytes"),
+    Setting("MM_SVC_GRPC_MAX_CONNECTION_AGE_SECS", "max_connection_age_s", whole(1, FRAME // 1000), "",
+            "connections of clients are ended after about this; unset: never", "s", unset=None),
+    Setting("MM_SVC_GRPC_MAX_CONNECTION_AGE_GRACE_SECS", "max_connection_grace_s", whole(0, FRAME // 1000), "",
+            "calls that are open then may take this much longer; unset: as long as they like", "s", unset=None),
+    Setting("MM_TLS_PRIVATE_KEY_PATH", "tls_key_path", TEXT, "",
+            "file of the private key, PEM; set: TLS on the port for clients, and on the one for other instances",
+            aliases=("MM_SVC_GRPC_PRIVATE_KEY_PATH", "TAS_SVC_GRPC_PRIVATE_KEY_PATH")),
+    Setting("MM_TLS_KEY_CERT_PATH", "tls_certificate_path", TEXT, "",
+            "file of the certificate that belongs to the key, PEM, with those between it and its authority after it",
+            aliases=("MM_SVC_GRPC_CA_CERT_PATH", "TAS_SVC_GRPC_CA_CERT_PATH")),
+    Setting("MM_TLS_PRIVATE_KEY_PASSPHRASE", "tls_key_passphrase", TEXT, "", "passphrase of the private key",
+            aliases=("MM_SVC_GRPC_PRIVATE_KEY_PASSPHRASE",), secret=ALL),
+    Setting("MM_TLS_CLIENT_AUTH", "tls_client_auth", choice("none", "optional", "require"), "none",
+            "whether clients have to show a certificate; optional: they are not asked for one"),
+    Setting("MM_TLS_TRUST_CERT_PATH", "tls_trust_paths", PATHS, "",
+            "files of the authorities that clients' certificates are checked by, PEM; unset: those of the system",
+            unset=()),
+    Setting("MM_ENABLE_SSL", "is_mesh_tls_enabled", FLAG, "true",
+            "TLS on the port for other instances too, where there is a private key"),
+    Setting("MM_INTRACLUSTER_CLIENTAUTH", "has_mesh_client_auth", FLAG, "true",
+            "instances that call others have to show a certificate"),
+    Setting("MM_INTERNAL_TRUST_CERTS", "internal_trust_paths", PATHS, "",
+            "files, or directories of *.pem and *.crt, of authorities that other instances' certificates are checked "
+            "by beside the own certificate, PEM", aliases=("MM_TRUST_CERTS",), unset=()),
     Setting("MM_MESH_PORT", "mesh_port", PORT_OR_ANY, "8080", "port for other instances; 0: any that is free", "port"),
     Setting("MM_PROBE_PORT", "probe_port", PORT_OR_NONE, "8089",
             "port of /ready and /live; 0: any that is free; NONE: no probes", "port"),
@@ -107,22 +135,16 @@ SETTINGS = (
             "file for the reason why a start failed; unset: /dev/termination-log in a pod, else none"),
 )  # fmt: skip
 
-REFUSED = (
-    "KV_READ_ONLY", "MM_TLS_CLIENT_AUTH", "MM_TLS_KEY_CERT_PATH", "MM_TLS_PRIVATE_KEY_PASSPHRASE",
-    "MM_TLS_PRIVATE_KEY_PATH", "MM_TLS_TRUST_CERT_PATH", "MM_SVC_GRPC_CA_CERT_PATH",
-    "MM_SVC_GRPC_PRIVATE_KEY_PASSPHRASE", "MM_SVC_GRPC_PRIVATE_KEY_PATH", "TAS_SVC_GRPC_CA_CERT_PATH",
-    "TAS_SVC_GRPC_PRIVATE_KEY_PATH",
-)  # fmt: skip
+REFUSED = ("KV_READ_ONLY",)
 """Settings of ModelMesh that protect something: to run without what they ask for would be worse than not to run."""
 
 WITHOUT_EFFECT = (
     "MM_AUTO_REGISTER_MODEL", "MM_AUTO_REGISTER_MODELS", "MM_AUTO_REGISTER_MODELS_PATH", "MM_AUTO_REGISTER_MODEL_PATH",
     "MM_CONC_SCALEUP_BANDWIDTH_PCT", "MM_DATAPLANE_CONFIG", "MM_DATAPLANE_CONFIG_PATH", "MM_DEFAULT_VMODEL_OWNER",
-    "MM_ENABLE_SSL", "MM_FAILFAST_UPGRADE_ENABLED", "MM_INFO_METRICS", "MM_INSTALL_PATH", "MM_INTERNAL_TRUST_CERTS",
-    "MM_INTRACLUSTER_CLIENTAUTH", "MM_LOG_PROMETHEUS_REQS", "MM_LOG_REQUEST_HEADERS", "MM_METRICS_PROMETHEUS_PORT",
-    "MM_METRICS_STATSD_PORT", "MM_MULTI_PARALLELISM", "MM_PAYLOAD_PROCESSORS", "MM_PAYLOAD_PROCESSORS_CAPACITY",
-    "MM_PAYLOAD_PROCESSORS_THREADS", "MM_SCALEUP_RPM_THRESHOLD", "MM_SEND_DEST_ID", "MM_SERVICE_CLASS",
-    "MM_SVC_GRPC_MAX_CONNECTION_AGE_GRACE_SECS", "MM_SVC_GRPC_MAX_CONNECTION_AGE_SECS",
-    "MM_SVC_GRPC_MAX_HEADERS_SIZE", "MM_TRUST_CERTS", "MM_TYPE_CONSTRAINTS", "MM_TYPE_CONSTRAINTS_PATH",
+    "MM_FAILFAST_UPGRADE_ENABLED", "MM_INFO_METRICS", "MM_INSTALL_PATH", "MM_LOG_PROMETHEUS_REQS",
+    "MM_LOG_REQUEST_HEADERS", "MM_METRICS_PROMETHEUS_PORT", "MM_METRICS_STATSD_PORT", "MM_MULTI_PARALLELISM",
+    "MM_PAYLOAD_PROCESSORS", "MM_PAYLOAD_PROCESSORS_CAPACITY", "MM_PAYLOAD_PROCESSORS_THREADS",
+    "MM_SCALEUP_RPM_THRESHOLD", "MM_SEND_DEST_ID", "MM_SERVICE_CLASS", "MM_TYPE_CONSTRAINTS",
+    "MM_TYPE_CONSTRAINTS_PATH",
 )  # fmt: skip
 """Settings of ModelMesh that change nothing here: a warning says so."""

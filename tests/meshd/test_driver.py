@@ -32,6 +32,7 @@ from meshd.plane.python import PythonPlane, UnaryCall
 from meshd.records import Keys, Reach, Records, follow
 from meshd.spi import RuntimeClient
 from meshd.store.memory import MemoryHub, MemoryStore
+from meshd.tls import Dialer
 from runtimes import sdk
 from runtimes.behaviour import Behaviour
 from runtimes.fake import Fake
@@ -126,7 +127,7 @@ async def bench(
         async with store.session(20):
             me = Me("i0", clock.now(), "127.0.0.1:1", "127.0.0.1:2")
             node = Brain(me, settings or Settings(), info.params, Rules(), Random(2))
-            plane = PythonPlane("i0", b"key", runtime, Methods({}, True), clock.now, Random(3), Metrics())
+            plane = PythonPlane("i0", b"key", runtime, Methods({}, True), clock.now, Random(3), Metrics(), Dialer())
             commands: list[type[Command]] = []
             stopped = asyncio.Event()
             records = Records(store, keys, "i0")
