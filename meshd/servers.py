@@ -18,7 +18,11 @@ PEER_HEADERS_BYTES = 64 << 10
 
 IDLE_PINGS_MS = 10_000
 HANDSHAKE_MS = 10_000
-"""A connection that has not said what it wants by then is closed."""
+"""A connection that has not begun as HTTP/2, or TLS, by then is closed; so is one that has not agreed to the limit on
+headers, which does not hold for it until it has."""
+SILENCE_MS = 60_000
+"""After this long without a byte a connection is asked for a sign of life."""
+SIGN_MS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,10 @@ def options(limits: Limits) -> tuple[tuple[str, int], ...]:
         ("grpc.max_metadata_size", limits.headers_bytes),
         ("grpc.absolute_max_metadata_size", limits.headers_bytes),  # between the two it is a matter of luck
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+        ("grpc.http2.settings_timeout", HANDSHAKE_MS),
+        ("grpc.keepalive_time_ms", SILENCE_MS),
+        ("grpc.keepalive_timeout_ms", SIGN_MS),
+        ("grpc.http2.ping_timeout_ms", SIGN_MS),  # which keeps the one above from its effect where it is longer
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", IDLE_PINGS_MS),
         *((name, seconds * 1000) for name, seconds in ages if seconds is not None),
