@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+
+# gRPC reads it when it is imported. Else whoever knocks in vain has a line of the log.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 from meshd import config as configuration
 from meshd import log
