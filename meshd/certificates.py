@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -66,7 +67,7 @@ def read_identity(certificate: Source, key: Source, passphrase: str, now: dateti
     if now < begins:
         raise certificate.wrong(f"is not valid before {begins:%Y-%m-%d %H:%M} UTC: wait, or set this host's clock")
     private = _private_key(key, passphrase)
-    if _public_bytes(private.public_key()) != _public_bytes(own.public_key()):
+    if not _belongs(private, own):
         raise key.wrong(f"does not belong to the first certificate in {certificate.path}: give those made together")
     text = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return Identity(text, to_pem(chain), _name(certificate, own), ends)
@@ -79,9 +80,12 @@ def certificates(source: Source) -> list[x509.Certificate]:
         what = "is empty" if not text.strip() else "is not PEM: it has no line -----BEGIN CERTIFICATE-----"
         raise source.wrong(f"{what}; a certificate in PEM is needed")
     try:
-        return x509.load_pem_x509_certificates(text)
-    except ValueError as error:
+        found = x509.load_pem_x509_certificates(text)
+        for certificate in found:
+            certificate.extensions  # noqa: B018  # they are read when they are first looked at
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise source.wrong(f"has a certificate that cannot be read: {error}") from error
+    return found
 
 
 def system_authorities() -> bytes:
@@ -105,7 +109,7 @@ def _private_key(source: Source, passphrase: str) -> RSAPrivateKey | EllipticCur
         if not passphrase:
             raise source.wrong("is encrypted: set MM_TLS_PRIVATE_KEY_PASSPHRASE") from error
         key = load_pem_private_key(text, None)  # what is not encrypted needs no passphrase
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         is_encrypted = passphrase and b"ENCRYPTED" in text
         raise source.wrong(
             "cannot be decrypted: MM_TLS_PRIVATE_KEY_PASSPHRASE is another one's"
@@ -117,8 +121,13 @@ def _private_key(source: Source, passphrase: str) -> RSAPrivateKey | EllipticCur
     return key
 
 
-def _public_bytes(key: object) -> bytes:
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined, no-any-return]
+def _belongs(key: RSAPrivateKey | EllipticCurvePrivateKey, certificate: x509.Certificate) -> bool:
+    try:
+        public = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):  # of a kind that such a key cannot be of
+        return False
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return key.public_key().public_bytes(*form) == public.public_bytes(*form)
 
 
 def _name(source: Source, certificate: x509.Certificate) -> str:

@@ -49,8 +49,8 @@ def read(config: Config, now: datetime) -> Material | None:
     if peers is not None:
         try:
             _shake(*(peer_context(config, material, is_server=is_server) for is_server in (True, False)))
-        except ssl.SSLError as error:
-            why = getattr(error, "verify_message", "") or error.reason
+        except OSError as error:  # SSLError is one; another one is a file that is being replaced
+            why = getattr(error, "verify_message", "") or getattr(error, "reason", "") or error.strerror
             raise certificate.wrong(
                 f"would not be accepted by other instances with these settings: {why}; "
                 "put its authority into MM_INTERNAL_TRUST_CERTS, or after it into the file"

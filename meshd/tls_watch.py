@@ -16,6 +16,8 @@ SOON = timedelta(days=14)
 REPEAT_S = 3600.0
 """What stays wrong is told again after this long."""
 TRY_S = 5.0
+MOST_TRIED = 16
+"""Instances that are asked at a look."""
 NOT_TAKEN = "does not accept the certificate of this one"
 
 _log = logging.getLogger(__name__)
@@ -57,7 +59,7 @@ async def _files(tls: Tls, renewed: Callable[[], None]) -> list[str]:
 
 
 async def _peers(tls: Tls) -> list[str]:
-    failing = sorted(tls.dialer.failing())
+    failing = sorted(tls.dialer.failing())[:MOST_TRIED]
     if not failing or tls.material is None:
         return []
     try:

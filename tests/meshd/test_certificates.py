@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from meshd import certificates, tls
 from meshd import config as configuration
 from meshd.certificates import TlsError
-from meshd.config import Host
+from meshd.config import Config, ConfigError, Host
 from tests.certificates import PKCS1, PKCS8, Authority, Pair
 from tests.meshd.test_app import app, ended
 from tests.processes import free_port
@@ -23,21 +23,25 @@ HOST = Host("box", "10.0.0.9", "beef")
 CA = Authority()
 
 
-def read(directory: Path, pair: Pair | None = None, after: bytes = b"", **env: str) -> tls.Material:
-    """What comes of this certificate, as ``tls.crt`` and ``tls.key``, and these settings."""
+def config(directory: Path, **env: str) -> Config:
+    """The configuration of an instance whose certificate is in ``tls.crt`` and ``tls.key``."""
     least = {"MM_SERVICE_NAME": "mesh", "KV_STORE": "memory"}
-    if pair is not None:
-        pair.write(directory, after=after)
     names = {
         "MM_TLS_KEY_CERT_PATH": str(directory / "tls.crt"),
         "MM_TLS_PRIVATE_KEY_PATH": str(directory / "tls.key"),
     }
-    material = tls.read(configuration.read({**least, **names, **env}, HOST), datetime.now(UTC))
+    return configuration.read({**least, **names, **env}, HOST)
+
+
+def read(directory: Path, pair: Pair, after: bytes = b"", **env: str) -> tls.Material:
+    """What comes of this certificate and these settings."""
+    pair.write(directory, after=after)
+    material = tls.read(config(directory, **env), datetime.now(UTC))
     assert material is not None
     return material
 
 
-def problem(directory: Path, pair: Pair | None = None, after: bytes = b"", **env: str) -> str:
+def problem(directory: Path, pair: Pair, after: bytes = b"", **env: str) -> str:
     """Why nothing comes of it, with the directory left out."""
     with pytest.raises(TlsError) as caught:
         read(directory, pair, after, **env)
@@ -81,6 +85,53 @@ def test_an_instance_is_known_by_the_first_name_in_its_certificate(
 def test_no_key_is_no_tls() -> None:
     made = configuration.read({"MM_SERVICE_NAME": "mesh", "KV_STORE": "memory"}, HOST)
     assert tls.read(made, datetime.now(UTC)) is None
+
+
+# -- settings ---------------------------------------------------------------------------------------------------
+
+
+def test_half_of_what_tls_needs_stops_the_start(tmp_path: Path) -> None:
+    CA.issue().write(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        config(tmp_path, MM_TLS_KEY_CERT_PATH="")
+    assert caught.value.problems == [
+        "MM_TLS_PRIVATE_KEY_PATH is set and MM_TLS_KEY_CERT_PATH is not; a key needs its certificate"
+    ]
+    with pytest.raises(ConfigError) as caught:
+        config(tmp_path, MM_TLS_PRIVATE_KEY_PATH="", MM_TLS_CLIENT_AUTH="REQUIRE")
+    assert caught.value.problems == [
+        "MM_TLS_KEY_CERT_PATH is set and MM_TLS_PRIVATE_KEY_PATH is not; there is no TLS without a key",
+        "MM_TLS_CLIENT_AUTH is set and MM_TLS_PRIVATE_KEY_PATH is not; there is no TLS without a key",
+    ]
+
+
+def test_old_names_and_any_case_are_understood(tmp_path: Path) -> None:
+    certificate, key = map(str, CA.issue().write(tmp_path))
+    ours, theirs = (str(CA.write(tmp_path, name)) for name in ("a.pem", "b.pem"))
+    made = config(
+        tmp_path, MM_TLS_PRIVATE_KEY_PATH="", MM_SVC_GRPC_PRIVATE_KEY_PATH=key, MM_TLS_KEY_CERT_PATH="",
+        MM_SVC_GRPC_CA_CERT_PATH=certificate, MM_TLS_CLIENT_AUTH="Require", MM_TLS_TRUST_CERT_PATH=f"{ours}, {theirs},",
+        MM_TRUST_CERTS=theirs,
+    )  # fmt: skip
+    assert (made.tls_key_path, made.tls_certificate_path, made.tls_client_auth) == (key, certificate, "require")
+    assert (made.tls_trust_paths, made.internal_trust_paths) == ((ours, theirs), (theirs,))
+    assert (made.is_mesh_tls_enabled, made.has_mesh_client_auth, made.warnings) == (True, True, ())
+
+
+def test_a_certificate_that_is_optional_is_said_not_to_be_asked_for(tmp_path: Path) -> None:
+    CA.issue().write(tmp_path)
+    assert config(tmp_path, MM_TLS_CLIENT_AUTH="OPTIONAL").warnings == (
+        "MM_TLS_CLIENT_AUTH=optional: clients are not asked for a certificate; require asks them all",
+    )
+
+
+def test_a_passphrase_is_never_shown(tmp_path: Path) -> None:
+    CA.issue().write(tmp_path)
+    made = configuration.describe(config(tmp_path, MM_SVC_GRPC_PRIVATE_KEY_PASSPHRASE="hunter2 and\nmore"))
+    assert {row.name: row.value for row in made}["MM_TLS_PRIVATE_KEY_PASSPHRASE"] == "***"
+
+
+# -- files ------------------------------------------------------------------------------------------------------
 
 
 def overwritten(name: str, content: bytes) -> Callable[[Path], object]:
@@ -130,13 +181,18 @@ BAD_FILES = {
 def test_a_file_that_cannot_be_used_is_told(tmp_path: Path, case: str) -> None:
     spoil, text = BAD_FILES[case]
     CA.issue().write(tmp_path)
+    made = config(tmp_path)
     spoil(tmp_path)
-    assert problem(tmp_path).startswith(text)
+    with pytest.raises(TlsError) as caught:
+        tls.read(made, datetime.now(UTC))
+    assert str(caught.value).replace(f"{tmp_path}/", "").startswith(text)
 
 
 def test_the_setting_is_called_as_the_user_calls_it(tmp_path: Path) -> None:
-    text = problem(tmp_path, MM_TLS_KEY_CERT_PATH="", TAS_SVC_GRPC_CA_CERT_PATH=str(tmp_path / "old.crt"))
-    assert text == "TAS_SVC_GRPC_CA_CERT_PATH: old.crt cannot be read: No such file or directory"
+    (tmp_path / "old.crt").touch()
+    old = {"MM_TLS_KEY_CERT_PATH": "", "TAS_SVC_GRPC_CA_CERT_PATH": str(tmp_path / "old.crt")}
+    text = problem(tmp_path, CA.issue(), **old)
+    assert text == "TAS_SVC_GRPC_CA_CERT_PATH: old.crt is empty; a certificate in PEM is needed"
 
 
 def test_a_certificate_out_of_its_time_is_told(tmp_path: Path) -> None:

@@ -209,41 +209,6 @@ def test_protection_that_is_not_offered_stops_the_start_and_keeps_secrets() -> N
     assert config(KV_READ_ONLY="false", MM_TLS_CLIENT_AUTH="NONE").warnings == ()
 
 
-def test_half_of_what_tls_needs_stops_the_start() -> None:
-    assert problems(MM_TLS_PRIVATE_KEY_PATH="key.pem") == [
-        "MM_TLS_PRIVATE_KEY_PATH is set and MM_TLS_KEY_CERT_PATH is not; a key needs its certificate"
-    ]
-    assert problems(MM_TLS_KEY_CERT_PATH="cert.pem", MM_TLS_CLIENT_AUTH="REQUIRE") == [
-        "MM_TLS_KEY_CERT_PATH is set and MM_TLS_PRIVATE_KEY_PATH is not; there is no TLS without a key",
-        "MM_TLS_CLIENT_AUTH is set and MM_TLS_PRIVATE_KEY_PATH is not; there is no TLS without a key",
-    ]
-    assert problems(MM_TLS_CLIENT_AUTH="maybe") == [
-        "MM_TLS_CLIENT_AUTH=maybe is not allowed; allowed: none or optional or require"
-    ]
-
-
-def test_old_names_and_any_case_are_understood_of_tls() -> None:
-    made = config(
-        MM_SVC_GRPC_PRIVATE_KEY_PATH="k", TAS_SVC_GRPC_CA_CERT_PATH="c", MM_TLS_CLIENT_AUTH="Require",
-        MM_TLS_TRUST_CERT_PATH="a, b,", MM_TRUST_CERTS="d",
-    )  # fmt: skip
-    assert (made.tls_key_path, made.tls_certificate_path, made.tls_client_auth) == ("k", "c", "require")
-    assert (made.tls_trust_paths, made.internal_trust_paths) == (("a", "b"), ("d",))
-    assert (made.is_mesh_tls_enabled, made.has_mesh_client_auth, made.warnings) == (True, True, ())
-
-
-def test_a_certificate_that_is_optional_is_said_not_to_be_asked_for() -> None:
-    made = config(MM_TLS_PRIVATE_KEY_PATH="k", MM_TLS_KEY_CERT_PATH="c", MM_TLS_CLIENT_AUTH="OPTIONAL")
-    assert made.warnings == (
-        "MM_TLS_CLIENT_AUTH=optional: clients are not asked for a certificate; require asks them all",
-    )
-
-
-def test_a_passphrase_is_never_shown() -> None:
-    rows = {row.name: row for row in describe(config(MM_SVC_GRPC_PRIVATE_KEY_PASSPHRASE="hunter2 and\nmore"))}
-    assert rows["MM_TLS_PRIVATE_KEY_PASSPHRASE"].value == "***"
-
-
 def test_overrides_reach_the_rules() -> None:
     rules = config(MM_MIN_CHURN_AGE_MS="0", MM_LOAD_FAILURE_EXPIRY_TIME_MS="5").settings()
     assert (rules.min_churn_age_ms, rules.failure_expiry_ms) == (0, 5)
