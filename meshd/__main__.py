@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -13,9 +14,13 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+# gRPC reads it when it is imported. Else whoever knocks in vain has a line of the log.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
 from meshd import config as configuration
 from meshd import log
 from meshd.app import App, StartError
+from meshd.certificates import TlsError
 from meshd.config import Config, ConfigError
 from meshd.handshake import RuntimeUnusable
 from meshd.store.base import StoreError
@@ -72,7 +77,7 @@ async def _serve(config: Config) -> int:
         loop.add_signal_handler(number, app.stop.set)
     try:
         await app.run()
-    except (StartError, ListenError, RuntimeUnusable, StoreError, StoreConfigError) as error:
+    except (StartError, ListenError, TlsError, RuntimeUnusable, StoreError, StoreConfigError) as error:
         _log.error("%s", error)
         _say_why(config.termination_path, str(error))
         return 1

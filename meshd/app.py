@@ -20,7 +20,7 @@ from meshcore.me import Me
 from meshcore.node import Node
 from meshcore.records import InstanceRecord
 from meshcore.rules import Rules
-from meshd import web
+from meshd import servers, tls_watch, web
 from meshd.api import Management, ModelMeshApi
 from meshd.clock import Clock
 from meshd.config import Config
@@ -41,6 +41,7 @@ from meshd.store.base import Session, Store, StoreError
 from meshd.store.connect import open_store, parse_kv_store
 from meshd.store.memory import MemoryHub
 from meshd.timed import TimedRuntime
+from meshd.tls import Tls
 from meshd.v1 import MeshV1
 from meshd.witness import Witness
 from protos import meshd_internal_pb2_grpc, meshd_pb2_grpc
@@ -79,13 +80,14 @@ class App:
         self._background: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> None:
-        """Start, serve until ``stop``, end. Raises StartError, ListenError, RuntimeUnusable, StoreError."""
+        """Start, serve until ``stop``, end. Raises StartError, ListenError, TlsError, RuntimeUnusable, StoreError."""
         async with contextlib.AsyncExitStack() as ending:
             await self._serve(ending)
 
     async def _serve(self, ending: contextlib.AsyncExitStack) -> None:
         config, clock, rng = self._config, Clock(), Random(secrets.randbits(64))
         metrics = Metrics(config.metrics.has_full_names, config.metrics.is_per_model)
+        tls = Tls(config)
         await self._open_probes(ending)
         self._check_ports()
         store_config = parse_kv_store(config.kv_store)
@@ -96,7 +98,7 @@ class App:
         await store.check(STORE_LIMIT_S)
         keys = Keys(store_config.root_prefix, config.kv_prefix, config.service_name)
         key = await cluster_key(store, keys, secrets.token_bytes(32))
-        await self._check_alone(store, keys, key)
+        await self._check_alone(store, keys, key, tls)
         runtime = RuntimeClient(
             config.runtime_targets, config.serving_target, max_message_bytes=config.max_message_bytes,
             min_churn_age_ms=config.min_churn_age_ms,
@@ -106,13 +108,18 @@ class App:
         session = await ending.enter_async_context(store.session(SESSION_TTL_S))
 
         bind = config.bind
-        mesh_server, mesh_port = bound_server("MM_MESH_PORT", bind, config.mesh_port, -1)
-        server, port = bound_server("MM_SVC_GRPC_PORT", bind, config.external_port, config.max_message_bytes)
+        mesh_server, mesh_port = bound_server(
+            "MM_MESH_PORT", bind, config.mesh_port, servers.for_peers(config), tls.for_peers()
+        )
+        server, port = bound_server(
+            "MM_SVC_GRPC_PORT", bind, config.external_port, servers.for_clients(config), tls.for_clients()
+        )
         me = self._me(clock.now(), mesh_port, port)
         node = Node(me, config.settings(), info.params, Rules(), Random(rng.getrandbits(64)))
         methods = Methods(info.method_infos, info.allow_any_method)
         buffer = Retained(config.retry_buffer.request_bytes, config.retry_buffer.process_bytes)
-        plane = PythonPlane(me.instance, key, runtime, methods, clock.now, Random(rng.getrandbits(64)), metrics, buffer)
+        plane_rng = Random(rng.getrandbits(64))
+        plane = PythonPlane(me.instance, key, runtime, methods, clock.now, plane_rng, metrics, buffer, tls.dialer)
         plane.logs_each_request = config.logs_each_request
         ending.push_async_callback(plane.close)
         records = Records(store, keys, me.instance)
@@ -127,6 +134,7 @@ class App:
         tell: Callable[[Event], None] = held.append
         await self._follow(ending, store, keys, session, lambda event: tell(event), rng)
         self._watch(_account(driver))
+        self._watch(tls_watch.watch(tls, plane.redial))
 
         management = Management(driver, plane)
         meshd_internal_pb2_grpc.add_MeshServicer_to_server(MeshApi(node, management, key), mesh_server)
@@ -173,14 +181,14 @@ class App:
         if config.metrics.is_on:
             check_port("MM_METRICS", config.bind, config.metrics.port)
 
-    async def _check_alone(self, store: Store, keys: Keys, key: bytes) -> None:
+    async def _check_alone(self, store: Store, keys: Keys, key: bytes, tls: Tls) -> None:
         """Refuse an instance id that another process answers under."""
         instance = self._config.instance_id
         found = await store.read(keys.instances + instance)
         for pair in found.pairs:
             with contextlib.suppress(BadRecord):  # no instance of ours wrote that
                 address = InstanceRecord.decode(pair.value, pair.key).address
-                if address and await who_answers(address, key, PEER_TRY_S) == instance:
+                if address and await who_answers(address, key, PEER_TRY_S, tls.dialer) == instance:
                     raise StartError(
                         f"another process answers as instance {instance} at {address}; "
                         "stop it, or set MM_INSTANCE_ID to another name"

@@ -2,27 +2,67 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import grpc.aio
 
+from meshd.config import Config
 from meshd.web import ListenError, bound
 
-METADATA_SLACK_BYTES = 64 << 10
-"""Instances pass on a client's metadata with their own beside it."""
+HEADERS_BYTES = 8 << 10
+"""Headers that a client may send where the settings do not say."""
+
+PEER_HEADERS_BYTES = 64 << 10
+"""Instances pass on a client's headers with their own beside them."""
 
 IDLE_PINGS_MS = 10_000
+HANDSHAKE_MS = 10_000
+"""A connection that has not begun as HTTP/2, or TLS, by then is closed; so is one that has not agreed to the limit on
+headers, which does not hold for it until it has."""
+SILENCE_MS = 60_000
+"""After this long without a byte a connection is asked for a sign of life."""
+SIGN_MS = 20_000
 
 
-def options(max_message_bytes: int) -> tuple[tuple[str, int], ...]:
-    """What every gRPC port is opened with; nobody shares it."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a port takes; ``age_s``, ``grace_s`` None: connections may last."""
+
+    message_bytes: int
+    headers_bytes: int
+    age_s: int | None = None
+    grace_s: int | None = None
+
+
+def for_clients(config: Config) -> Limits:
+    """The limits of the external port."""
+    headers_bytes = config.max_headers_bytes if config.max_headers_bytes > 0 else HEADERS_BYTES
+    return Limits(config.max_message_bytes, headers_bytes, config.max_connection_age_s, config.max_connection_grace_s)
+
+
+def for_peers(config: Config) -> Limits:
+    """The limits of the mesh port: what is passed on was taken from a client."""
+    return Limits(config.max_message_bytes, for_clients(config).headers_bytes + PEER_HEADERS_BYTES)
+
+
+def options(limits: Limits) -> tuple[tuple[str, int], ...]:
+    """What a gRPC port is opened with; nobody shares it."""
+    ages = (("grpc.max_connection_age_ms", limits.age_s), ("grpc.max_connection_age_grace_ms", limits.grace_s))
     return (
         ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_receive_message_length", limits.message_bytes),
         ("grpc.max_send_message_length", -1),
-        ("grpc.max_metadata_size", METADATA_SLACK_BYTES),
+        ("grpc.max_metadata_size", limits.headers_bytes),
+        ("grpc.absolute_max_metadata_size", limits.headers_bytes),  # between the two it is a matter of luck
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+        ("grpc.http2.settings_timeout", HANDSHAKE_MS),
+        ("grpc.keepalive_time_ms", SILENCE_MS),
+        ("grpc.keepalive_timeout_ms", SIGN_MS),
+        ("grpc.http2.ping_timeout_ms", SIGN_MS),  # which keeps the one above from its effect where it is longer
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", IDLE_PINGS_MS),
+        *((name, seconds * 1000) for name, seconds in ages if seconds is not None),
     )
 
 
@@ -31,13 +71,20 @@ def check_port(setting: str, bind: str, port: int) -> None:
     bound(setting, bind, port).close()
 
 
-def bound_server(setting: str, bind: str, port: int, max_message_bytes: int) -> tuple[Any, int]:
-    """A server that holds ``port`` (0: any that is free) and is yet to be started; and the port. Raises ListenError."""
+def bound_server(setting: str, bind: str, port: int, limits: Limits, credentials: Any | None) -> tuple[Any, int]:
+    """A server that holds ``port`` (0: any that is free) and is yet to be started; and the port. Raises ListenError.
+
+    ``credentials`` None: without TLS.
+    """
     check_port(setting, bind, port)
-    server = grpc.aio.server(options=options(max_message_bytes))
+    server = grpc.aio.server(options=options(limits))
     for host in (f"[{bind}]" if ":" in bind else bind,) if bind else ("[::]", "0.0.0.0"):
+        address = f"{host}:{port}"
         try:
-            held: int = server.add_insecure_port(f"{host}:{port}")
+            if credentials is None:
+                held: int = server.add_insecure_port(address)
+            else:
+                held = server.add_secure_port(address, credentials)
         except RuntimeError:
             continue
         if held:

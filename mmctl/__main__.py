@@ -7,6 +7,9 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 
+# gRPC reads it when it is imported. What is wrong is said in our own words.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 from mmctl.app import app
 from mmctl.errors import CommandError
 from mmctl.output import say

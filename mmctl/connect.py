@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,10 +18,12 @@ from mmctl.errors import Unavailable, Usage, nearest
 from mmctl.local.home import Home, default_data_dir
 from mmctl.local.state import State
 from mmctl.output import say
+from mmctl.tls import NO_TLS, Tls
 
 T = TypeVar("T")
 
-_CONTEXT_FIELDS = ("endpoint", "kv_store", "service", "prefix")
+_TLS_FIELDS = tuple(field.name for field in fields(Tls))
+_CONTEXT_FIELDS = ("endpoint", "kv_store", "service", "prefix", *_TLS_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Target:
     prefix: str = ""
     context: str = ""
     data_dir: Path | None = None
+    tls: Tls = NO_TLS
 
 
 def config_file() -> Path:
@@ -45,7 +48,14 @@ def config_file() -> Path:
 def resolve(target: Target) -> Target:
     """``target`` with its endpoints or its kv_store and service: those given, else $MMCTL_ENDPOINT, else of the mesh
     on this machine, else of the context. Usage for options that exclude each other; Unavailable when nothing is said.
+
+    What options say of TLS holds instead of all that a context says of it.
     """
+    found = _found(target)
+    return replace(found, tls=target.tls) if target.tls.is_said else found
+
+
+def _found(target: Target) -> Target:
     if target.endpoints and target.kv_store:
         raise Usage("--endpoint and --kv-store are two ways to a cluster: give one")
     if (target.service or target.prefix) and target.endpoints:
@@ -97,14 +107,14 @@ async def opened(target: Target) -> AsyncIterator[Cluster]:
     if found.kv_store:
         from mmctl.registry import DEFAULT_PREFIX, RegistryCluster
 
-        registry = RegistryCluster(found.kv_store, found.service, found.prefix or DEFAULT_PREFIX)
+        registry = RegistryCluster(found.kv_store, found.service, found.prefix or DEFAULT_PREFIX, found.tls)
         for warning in registry.warnings:
             say(warning, style="yellow")
         cluster = registry
     else:
         from mmctl.mesh import MeshCluster
 
-        cluster = MeshCluster(found.endpoints)
+        cluster = MeshCluster(found.endpoints, found.tls)
     try:
         yield cluster
     finally:
@@ -114,7 +124,7 @@ async def opened(target: Target) -> AsyncIterator[Cluster]:
 def _with_service(target: Target) -> Target:
     if not target.service:
         raise Usage("--kv-store needs --service too, the MM_SERVICE_NAME of the mesh")
-    return Target(kv_store=target.kv_store, service=target.service, prefix=target.prefix)
+    return Target(kv_store=target.kv_store, service=target.service, prefix=target.prefix, tls=target.tls)
 
 
 def _of_local(home: Home, target: Target) -> Target:
@@ -164,8 +174,8 @@ def _target(where: str, values: Any) -> Target:
         raise Usage(f"{where}: every field is a text; endpoint may be a list of texts")
     if bool(endpoints) == bool(values.get("kv_store")):
         raise Usage(f"{where}: either endpoint, or kv_store and service")
+    tls = Tls(**{field: values.get(field) or "" for field in _TLS_FIELDS})
     if endpoints:
-        return Target(endpoints=parse_endpoints(endpoints))
-    return _with_service(
-        Target(kv_store=values["kv_store"], service=values.get("service") or "", prefix=values.get("prefix") or "")
-    )
+        return Target(endpoints=parse_endpoints(endpoints), tls=tls)
+    service, prefix = values.get("service") or "", values.get("prefix") or ""
+    return _with_service(Target(kv_store=values["kv_store"], service=service, prefix=prefix, tls=tls))

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import grpc
 
 from mmctl.errors import CommandError, Failed, NotFound, Unavailable, Usage
+from mmctl.tls import HTTPS, Tls, why_not
 from mmctl.values import Loaded, Status
 from protos import grpc_predict_v2_pb2 as v2
 from protos import grpc_predict_v2_pb2_grpc as v2_grpc
@@ -24,22 +25,25 @@ _LOOPBACK = ("127.", "localhost:", "[::1]:", "unix:")
 
 
 def parse_endpoints(texts: Sequence[str]) -> tuple[str, ...]:
-    """``host:port`` items, also several in one text with commas; Usage for what is neither that nor ``unix:``."""
+    """``host:port`` items, with ``https://`` before them for TLS, also several in one text with commas.
+
+    Raises Usage for what is neither that nor ``unix:``.
+    """
     endpoints = [part.strip() for text in texts for part in text.split(",") if part.strip()]
     for endpoint in endpoints:
-        host, colon, port = endpoint.rpartition(":")
+        host, colon, port = endpoint.removeprefix(HTTPS).rpartition(":")
         if not endpoint.startswith("unix:") and not (colon and host and port.isdigit() and "/" not in host):
-            raise Usage(f"endpoint {endpoint!r}: write host:port, as 127.0.0.1:8033")
+            raise Usage(f"endpoint {endpoint!r}: write host:port, as 127.0.0.1:8033, or https://host:port")
     return tuple(dict.fromkeys(endpoints))
 
 
 class Endpoints:
     """Instances of one mesh that can stand in for each other; the one that answered last is asked first."""
 
-    def __init__(self, addresses: Sequence[str]) -> None:
+    def __init__(self, addresses: Sequence[str], tls: Tls) -> None:
         if not addresses:
             raise Unavailable("the mesh has no instance that could be asked")
-        self._addresses = list(addresses)
+        self._addresses, self._tls = list(addresses), tls
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     @property
@@ -135,7 +139,7 @@ class Endpoints:
     async def _connected(self, address: str) -> grpc.aio.Channel:
         channel = self._channels.get(address)
         if channel is None:
-            channel = self._channels[address] = grpc.aio.insecure_channel(address, options=_options(address))
+            channel = self._channels[address] = self._opened(address)
         refused = False
         with suppress(TimeoutError):
             async with asyncio.timeout(CONNECT_S):
@@ -148,7 +152,20 @@ class Endpoints:
                     state = channel.get_state(try_to_connect=True)
                 else:
                     return channel
-        raise Unavailable(f"{address}: {'no connection' if refused else f'no connection within {CONNECT_S:.0f} s'}")
+        if not refused:
+            raise Unavailable(f"{address}: no connection within {CONNECT_S:.0f} s")
+        tls = self._tls if self._tls.is_for(address) else None
+        why = "" if address.startswith("unix:") else await why_not(address.removeprefix(HTTPS), tls)
+        raise Unavailable(f"{address}: no connection" + (f": {why}" if why else ""))
+
+    def _opened(self, address: str) -> grpc.aio.Channel:
+        target = address.removeprefix(HTTPS)
+        options = _options(target)
+        if not self._tls.is_for(address):
+            return grpc.aio.insecure_channel(target, options=options)
+        if self._tls.server_name:
+            options.append(("grpc.ssl_target_name_override", self._tls.server_name))
+        return grpc.aio.secure_channel(target, self._tls.credentials(), options=options)
 
 
 def model_header(name: str) -> tuple[tuple[str, str | bytes], ...]:

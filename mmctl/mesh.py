@@ -9,6 +9,7 @@ import grpc
 
 from mmctl.endpoints import CALL_S, Endpoints, translated
 from mmctl.errors import Failed, NotFound, Unavailable
+from mmctl.tls import NO_TLS, Tls
 from mmctl.values import (
     Copy,
     Failure,
@@ -34,8 +35,8 @@ _PAGE = 1_000
 class MeshCluster:
     """Any instance answers for all; when one is not there, the next is asked."""
 
-    def __init__(self, endpoints: Sequence[str]) -> None:
-        self._endpoints = Endpoints(endpoints)
+    def __init__(self, endpoints: Sequence[str], tls: Tls = NO_TLS) -> None:
+        self._endpoints = Endpoints(endpoints, tls)
         self.target = ", ".join(endpoints)
 
     async def info(self) -> Info:

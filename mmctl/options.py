@@ -12,6 +12,7 @@ import typer
 
 from mmctl.connect import Target
 from mmctl.output import Form
+from mmctl.tls import Tls
 
 Output = Annotated[Form, typer.Option("--output", "-o", help="Form of what is printed.", show_default=True)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
@@ -24,6 +25,7 @@ DataDir = Annotated[
 ]
 
 _CLUSTER = "Cluster"
+_TLS = "TLS"
 
 
 def connected(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,15 +40,20 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
         prefix: str,
         context: str,
         data_dir: Path | None,
+        ca_file: str,
+        cert_file: str,
+        key_file: str,
+        server_name: str,
         **others: Any,
     ) -> Any:
-        target = Target(tuple(endpoint), kv_store, service, prefix, context, data_dir)
+        tls = Tls(ca_file, cert_file, key_file, server_name)
+        target = Target(tuple(endpoint), kv_store, service, prefix, context, data_dir, tls)
         return command(target, *args, **others)
 
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
     added = [
         _option("endpoint", list[str], [], typer.Option(
-            "--endpoint", metavar="HOST:PORT", rich_help_panel=_CLUSTER, show_default=False,
+            "--endpoint", metavar="[https://]HOST:PORT", rich_help_panel=_CLUSTER, show_default=False,
             help="An instance; repeat it, or give several with commas, for others to ask when it is not there.",
         )),
         _option("kv_store", str, "", typer.Option(
@@ -65,6 +72,21 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
         _option("data_dir", Path | None, None, typer.Option(
             "--data-dir", rich_help_panel=_CLUSTER, help="The mesh on this machine that is kept there.",
             show_default="~/.local/share/mmctl/default",
+        )),
+        _option("ca_file", str, "", typer.Option(
+            "--ca-file", metavar="FILE", rich_help_panel=_TLS, show_default="those of the system",
+            help="Authorities that instances' certificates are checked by, PEM.",
+        )),
+        _option("cert_file", str, "", typer.Option(
+            "--cert-file", metavar="FILE", rich_help_panel=_TLS, show_default=False,
+            help="The certificate to show to instances, PEM; needs --key-file.",
+        )),
+        _option("key_file", str, "", typer.Option(
+            "--key-file", metavar="FILE", rich_help_panel=_TLS, show_default=False, help="Its key, PEM.",
+        )),
+        _option("server_name", str, "", typer.Option(
+            "--server-name", metavar="NAME", rich_help_panel=_TLS, show_default="the host of the endpoint",
+            help="The name that instances' certificates are for.",
         )),
     ]  # fmt: skip
     with_target.__signature__ = inspect.Signature(own + added)  # type: ignore[attr-defined]

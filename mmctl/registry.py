@@ -21,6 +21,7 @@ from meshd.store.base import Store, StoreError, StoreUnavailable
 from meshd.store.connect import StoreConfigError, open_store, parse_kv_store
 from mmctl.endpoints import Endpoints
 from mmctl.errors import CommandError, Failed, NotFound, Unavailable, Usage
+from mmctl.tls import NO_TLS, Tls
 from mmctl.values import (
     Copy,
     Failure,
@@ -46,8 +47,11 @@ _SETTINGS = Settings()
 class RegistryCluster:
     """Reads and writes the records that instances go by, each by compare-and-set as they do themselves."""
 
-    def __init__(self, kv_store: str, service: str, prefix: str = DEFAULT_PREFIX) -> None:
-        """``kv_store`` is what meshd takes as KV_STORE, ``prefix`` as MM_KVSTORE_PREFIX; raises Usage."""
+    def __init__(self, kv_store: str, service: str, prefix: str = DEFAULT_PREFIX, tls: Tls = NO_TLS) -> None:
+        """``kv_store`` is what meshd takes as KV_STORE, ``prefix`` as MM_KVSTORE_PREFIX; raises Usage.
+
+        ``tls`` is how instances are reached; how etcd is, ``kv_store`` says.
+        """
         try:
             config = parse_kv_store(kv_store)
         except StoreConfigError as error:
@@ -60,6 +64,7 @@ class RegistryCluster:
         self._service = service
         self._root = f"{config.root_prefix}/{prefix}/{service}"
         self._opened: Store | None = None
+        self._tls = tls
         self._endpoints: Endpoints | None = None
 
     async def info(self) -> Info:
@@ -201,7 +206,7 @@ class RegistryCluster:
             ours.sort(key=lambda instance: (instance.phase != "ready", instance.id))
             if not ours:
                 raise Unavailable(f"no instance of {self._service} is up that could be asked")
-            self._endpoints = Endpoints([instance.grpc for instance in ours])
+            self._endpoints = Endpoints([instance.grpc for instance in ours], self._tls)
         return self._endpoints
 
     async def _store(self) -> Store:

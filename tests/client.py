@@ -28,12 +28,29 @@ class Answer:
     trailing: dict[str, str | bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Secure:
+    """How a port with TLS is spoken to: as whoever the credentials show, with the server known by ``name``."""
+
+    credentials: grpc.ChannelCredentials
+    name: str
+
+
+def connect(address: str, secure: Secure | None = None) -> grpc.Channel:
+    """A connection to a gRPC port; ``secure`` None: without TLS."""
+    options: list[tuple[str, Any]] = [("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", -1)]
+    options.append(("grpc.use_local_subchannel_pool", 1))  # nobody else's connection is taken up
+    if secure is None:
+        return grpc.insecure_channel(address, options=options)
+    options.append(("grpc.ssl_target_name_override", secure.name))
+    return grpc.secure_channel(address, secure.credentials, options=options)
+
+
 class Client:
     """Everything a test asks of one instance. ``mm`` and ``v1`` are the stubs of its two APIs."""
 
-    def __init__(self, address: str) -> None:
-        options = (("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", -1))
-        self.channel = grpc.insecure_channel(address, options=options)
+    def __init__(self, address: str, secure: Secure | None = None) -> None:
+        self.channel = connect(address, secure)
         self.mm = model_mesh_pb2_grpc.ModelMeshStub(self.channel)
         self.v1 = meshd_pb2_grpc.MeshStub(self.channel)
 

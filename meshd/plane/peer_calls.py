@@ -25,6 +25,7 @@ from meshcore.asks import (
 from meshcore.errors import MeshError
 from meshd.plane import internal
 from meshd.plane.python import CHANNEL_OPTIONS, PythonPlane
+from meshd.tls import Dialer
 from protos import meshd_internal_pb2 as wire
 from protos import meshd_internal_pb2_grpc as stubs
 from protos import meshd_pb2
@@ -76,10 +77,10 @@ class PeerCall:
         return Told(StatusInfo(Status(meshd_pb2.Model.Status.Name(told.status)), tuple(told.errors), copies))
 
 
-async def who_answers(address: str, key: bytes, timeout_s: float) -> str:
+async def who_answers(address: str, key: bytes, timeout_s: float, dialer: Dialer) -> str:
     """The id of the instance at ``address``; empty: nobody of this mesh answers there."""
     metadata = (("mm-i-v", internal.VERSION), ("mm-i-key-bin", key))
-    async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+    async with dialer.open(address, CHANNEL_OPTIONS) as channel:
         stub: Any = stubs.MeshStub(channel)
         try:
             reply = await stub.Hello(wire.HelloRequest(protocol=PROTOCOL), timeout=timeout_s, metadata=metadata)

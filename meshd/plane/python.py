@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
-import grpc
-import grpc.aio
-
 from meshcore import hot
 from meshcore.asks import (
     Answered,
@@ -31,6 +28,7 @@ from meshd.plane.call import InferenceCall, Serving
 from meshd.plane.copies import LocalCopies
 from meshd.plane.inbound import Retained
 from meshd.plane.methods import Methods
+from meshd.tls import Dialer
 
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", -1),
@@ -50,6 +48,9 @@ network no longer leads to, holds a request up for seconds and not until its lea
 
 CLOSE_GRACE_S = 30
 """Calls to an instance that is gone from the table have this long to end."""
+
+REDIAL_GRACE_S = 600
+"""Calls to an instance that is only connected to anew have this long."""
 
 
 class Core(Protocol):
@@ -80,6 +81,7 @@ class PythonPlane:
         rng: Random,
         metrics: Metrics,
         buffer: Retained,
+        dialer: Dialer,
     ) -> None:
         self.me, self.key, self.runtime, self.methods = me, key, runtime, methods
         self.copies = LocalCopies(now)
@@ -90,7 +92,7 @@ class PythonPlane:
         self._outstanding: dict[str, int] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._core: Core | None = None
-        self.metrics, self.buffer = metrics, buffer
+        self.metrics, self.buffer, self._dialer = metrics, buffer, dialer
         self.logs_each_request = False
         self.of_clients, self.of_peers = Calls(), Calls()
 
@@ -122,9 +124,14 @@ class PythonPlane:
             if peer.address:
                 self._peers[peer.instance] = peer
 
-    def _close(self, channel: Any) -> None:
+    def redial(self) -> None:
+        """Connect to other instances anew at the next call: what connections are made with has changed."""
+        while self._channels:
+            self._close(self._channels.popitem()[1], REDIAL_GRACE_S)
+
+    def _close(self, channel: Any, grace_s: float = CLOSE_GRACE_S) -> None:
         """Let what is under way on a connection end before it goes."""
-        closing = asyncio.get_running_loop().create_task(channel.close(grace=CLOSE_GRACE_S))
+        closing = asyncio.get_running_loop().create_task(channel.close(grace=grace_s))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
@@ -143,7 +150,7 @@ class PythonPlane:
             return None
         channel = self._channels.get(peer.address)
         if channel is None:
-            channel = self._channels[peer.address] = grpc.aio.insecure_channel(peer.address, options=CHANNEL_OPTIONS)
+            channel = self._channels[peer.address] = self._dialer.open(peer.address, CHANNEL_OPTIONS)
         return channel
 
     # -- requests --------------------------------------------------------------------------------------

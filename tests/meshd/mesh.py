@@ -22,7 +22,7 @@ from protos import meshd_internal_pb2_grpc, meshd_pb2
 from runtimes import sdk
 from runtimes.behaviour import Behaviour
 from runtimes.fake import Fake
-from tests.client import GUARD_S, Client
+from tests.client import GUARD_S, Client, Secure, connect
 from tests.processes import free_port, got, series, until
 
 T = TypeVar("T")
@@ -41,6 +41,7 @@ class Instance:
     peer: grpc.Channel
     """A connection to the mesh port."""
     port: int
+    mesh_port: int
     probe_port: int
     metrics_port: int
 
@@ -135,12 +136,16 @@ class Mesh:
         capacity: int = 1024 * MIB,
         default: Behaviour | None = None,
         runtime: type[Fake] = Fake,
+        secure: Secure | None = None,
         wait: bool = True,
         **settings: str,
     ) -> Instance:
-        """Another instance on a runtime of this type; ``wait`` until it and all others know each other."""
+        """Another instance on a runtime of this type; ``wait`` until it and all others know each other.
+
+        ``secure`` is how its ports are spoken to where ``settings`` say that they have TLS.
+        """
         name = f"i{len(self.instances)}"
-        instance = self.run(self._add(name, runtime(capacity, default or Behaviour(), name), settings))
+        instance = self.run(self._add(name, runtime(capacity, default or Behaviour(), name), settings, secure))
         self.instances.append(instance)
         if wait:
             self.settle()
@@ -165,7 +170,7 @@ class Mesh:
 
         self.run(stop())
 
-    async def _add(self, name: str, fake: Fake, settings: Mapping[str, str]) -> Instance:
+    async def _add(self, name: str, fake: Fake, settings: Mapping[str, str], secure: Secure | None) -> Instance:
         running = await self._ending.enter_async_context(sdk.serving(fake, sdk.Listen(port=0), grace_s=0))
         port, mesh_port, probe_port, metrics_port = (free_port() for _ in range(4))
         env = {
@@ -184,8 +189,8 @@ class Mesh:
         }
         app = App(configuration.read(env, Host("host", "127.0.0.1", "0000")), self.hub)
         task = asyncio.create_task(app.run())
-        peer = grpc.insecure_channel(f"127.0.0.1:{mesh_port}", options=(("grpc.enable_http_proxy", 0),))
-        return Instance(name, fake, app, task, Client(f"127.0.0.1:{port}"), peer, port, probe_port, metrics_port)
+        client, peer = Client(f"127.0.0.1:{port}", secure), connect(f"127.0.0.1:{mesh_port}", secure)
+        return Instance(name, fake, app, task, client, peer, port, mesh_port, probe_port, metrics_port)
 
     # -- the test --------------------------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ from meshd.plane.stream import StreamCall
 from meshd.records import Keys, Reach, Records, follow
 from meshd.spi import RuntimeClient
 from meshd.store.memory import MemoryHub, MemoryStore
+from meshd.tls import Dialer
 from runtimes import sdk
 from runtimes.behaviour import Behaviour
 from runtimes.fake import Fake
@@ -154,9 +155,8 @@ async def bench(
         async with store.session(20):
             me = Me("i0", clock.now(), "127.0.0.1:1", "127.0.0.1:2")
             node = Brain(me, settings or Settings(), info.params, Rules(), Random(2))
-            plane = PythonPlane(
-                "i0", b"key", runtime, Methods({}, True), clock.now, Random(3), Metrics(), Retained(MIB, MIB)
-            )
+            methods, buffer = Methods({}, True), Retained(MIB, MIB)
+            plane = PythonPlane("i0", b"key", runtime, methods, clock.now, Random(3), Metrics(), buffer, Dialer())
             commands: list[type[Command]] = []
             stopped = asyncio.Event()
             records = Records(store, keys, "i0")

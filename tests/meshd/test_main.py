@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from meshd.app import STORE_LIMIT_S
+from tests.certificates import Authority
 from tests.processes import free_port, got, until
 
 GUARD_S = 60  # against hanging
@@ -202,3 +203,13 @@ def test_a_store_that_cannot_be_is_told_with_where_it_is_said(tmp_path: Path) ->
     assert told(err) == f"KV_STORE, etcd configuration {file}: password is missing: userid and password go together"
     code, _, err = meshd(MM_SERVICE_NAME="svc", KV_STORE=f"etcd:{tmp_path}/none.json", **ports())
     assert told(err) == f"KV_STORE, etcd configuration {tmp_path}/none.json: cannot be read: No such file or directory"
+
+
+def test_a_certificate_that_is_wrong_ends_the_start_in_one_sentence(tmp_path: Path) -> None:
+    certificate, key = Authority().issue(days=(-9, -1)).write(tmp_path)
+    files = {"MM_TLS_KEY_CERT_PATH": str(certificate), "MM_TLS_PRIVATE_KEY_PATH": str(key)}
+    why = tmp_path / "why"
+    code, _, err = meshd(MM_SERVICE_NAME="svc", KV_STORE="memory", LL_TERMINATION_MSG_PATH=str(why), **files, **ports())
+    assert code == 1
+    assert told(err).startswith(f"MM_TLS_KEY_CERT_PATH: {certificate} ended on ")
+    assert why.read_text() == f"Service startup failed: {told(err)}\n"
