@@ -90,6 +90,8 @@ def trimmed(candidates: list[Candidate]) -> tuple[tuple[Candidate, ...], int]:
 class ReasonLog:
     """The latest reasons: a ring for the instance and the last few of each model."""
 
+    NOT_STATE = frozenset({"_ring", "_by_model"})  # told, never decided by
+
     def __init__(self, kept: int = KEPT_IN_ALL, kept_per_model: int = KEPT_PER_MODEL) -> None:
         self._ring: deque[Reason] = deque(maxlen=kept)
         self._by_model: dict[str, deque[Reason]] = {}
