@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -18,7 +18,6 @@ from meshcore.node import Node
 from meshcore.plain import NotPlain, Plain, decode, encode
 from meshcore.routing import Flow
 from meshcore.rules import Rules
-from meshcore.settings import Settings
 
 
 class BadJournal(Exception):
@@ -91,15 +90,16 @@ class _Replaying(Node):
         return entry
 
 
-def replay(lines: Iterable[bytes], rules: Rules | None = None, settings: Settings | None = None) -> Replayed:
-    """Compare a journal, given by lines, with what a node does now; ``rules`` and ``settings`` instead of its own.
+def replay(lines: Iterable[bytes], rules: Rules | None = None, changes: Mapping[str, int] | None = None) -> Replayed:
+    """Compare a journal, given by lines, with what a node does now; with other ``rules``, or settings with ``changes``.
 
-    Raises BadJournal.
+    Raises BadJournal, and TypeError for a setting that there is not.
     """
     texts = _texts(lines)
     header, t0 = _first(texts, "nothing is written there", read_header)
     rules = rules or _own_rules(header)
-    node = _Replaying(header.me, settings or header.settings, header.params, rules, Random(header.seed))
+    settings = replace(header.settings, **(changes or {}))
+    node = _Replaying(header.me, settings, header.params, rules, Random(header.seed))
 
     def begin(plain: Plain) -> None:
         if not isinstance(plain, dict) or "state" not in plain:

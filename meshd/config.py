@@ -85,6 +85,8 @@ class Config:
     failure_expiry_ms: int
     max_inflight_per_copy: int
     data_plane: str
+    journal_path: str
+    """Empty: none."""
     log_level: str
     log_format: str
     termination_path: str

@@ -101,6 +101,9 @@ SETTINGS = (
             "negative: any number", "requests"),
     Setting("MM_DATA_PLANE", "data_plane", choice("auto", "python"), "auto",
             "what carries requests; auto: the fastest that is installed"),
+    Setting("MM_JOURNAL_PATH", "journal_path", TEXT, "",
+            "file for all that this instance decides, {instance} stands for its id; compressed if it ends in .zst; "
+            "unset: none"),
     Setting("MM_LOG_LEVEL", "log_level", choice("debug", "info", "warning", "error"), "info", "what is logged"),
     Setting("MM_LOG_FORMAT", "log_format", choice("text", "json"), "text", "how it is logged"),
     Setting("LL_TERMINATION_MSG_PATH", "termination_path", TEXT, "",

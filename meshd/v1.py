@@ -142,8 +142,8 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
     async def ListInstances(self, request: Any, context: Any) -> Any:
         """Every instance whose record can be read."""
         view = self._node.view
-        view.see_self(self._node.own_record())
-        instances = [instance_message(name, record, view.instance_mod(name)) for name, record in view.instances()]
+        known = {**dict(view.instances()), self._node.me: self._node.own_record()}
+        instances = [instance_message(name, known[name], view.instance_mod(name)) for name in sorted(known)]
         return wire.ListInstancesResponse(instances=instances, revision=view.revision)
 
     async def _info(self, asked: Asked) -> StatusInfo | MeshError:
