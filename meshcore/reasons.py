@@ -124,6 +124,11 @@ class ReasonLog:
         """The last reasons about ``model``, oldest first."""
         return tuple(self._by_model.get(model, ()))
 
+    @property
+    def newest(self) -> int:
+        """The number of the latest reason; 0: there was none."""
+        return self._seq
+
     def since(self, seq: int) -> Iterator[Reason]:
         """Reasons numbered above ``seq`` that are still kept, oldest first."""
         newest = list(islice(reversed(self._ring), max(0, self._seq - seq)))
