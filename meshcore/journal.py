@@ -151,8 +151,7 @@ def line_text(line: Line) -> str:
                 for name, given, named in did
             ]
             return _text({"t": now, "f": flow, "h": calls, **_ran(ran)})
-        case Left(flow):
-            return _text({"l": flow})
+    return _text({"l": line.flow})
 
 
 def gap_line(why: str, since: int, until: int | None) -> str:
