@@ -105,6 +105,10 @@ def _kept(part: Any, values: dict[str, Any]) -> dict[str, Any]:
     return {"state": part.getstate()} if isinstance(part, Random) else values
 
 
+def _type(value: Any) -> Any:
+    return type(value)  # what mypy takes to be hashable
+
+
 @cache
 def _is_kind_of_part(kind: type) -> bool:
     if issubclass(kind, Random):
@@ -123,10 +127,6 @@ def _changes(kind: type) -> bool:
     if issubclass(kind, _CONTAINERS):
         return True
     return is_dataclass(kind) and not kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
-
-
-def _type(value: Any) -> Any:
-    return type(value)
 
 
 def _copied(value: Any, copies: dict[int, Any]) -> Any:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshcore.asks import (
@@ -59,6 +59,7 @@ def again(value: object) -> Any:
 @pytest.mark.parametrize(
     "kind", [*get_args(Event), *get_args(Outcome), *get_args(Asked), *get_args(Step), *get_args(Command), Done, Failed]
 )
+@settings(deadline=None)
 @given(data=st.data())
 def test_what_a_node_takes_in_and_gives_out_comes_back_as_it_was(kind: type, data: st.DataObject) -> None:
     value = data.draw(st.from_type(kind))
@@ -67,12 +68,14 @@ def test_what_a_node_takes_in_and_gives_out_comes_back_as_it_was(kind: type, dat
 
 
 @pytest.mark.parametrize("kind", [Reason, InstanceRecord, ModelRecord])
+@settings(deadline=None)
 @given(data=st.data())
 def test_so_do_reasons_and_records(kind: type, data: st.DataObject) -> None:
     value = data.draw(st.builds(kind, **{name: st.just({}) for name in ("extra", "extra_meshd") if kind is not Reason}))
     assert again(value) == value
 
 
+@settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | TEXT | st.binary(max_size=4),
                     lambda inner: st.lists(inner, max_size=3).map(tuple) | st.lists(inner, max_size=3)
                     | st.lists(inner, max_size=3).map(deque) | st.dictionaries(TEXT | st.integers(), inner, max_size=3)

@@ -16,6 +16,7 @@ from mmctl.__main__ import run
 from mmctl.journals import core_version
 from tests.meshcore import journals as recorded
 from tests.meshcore.test_cluster_machine import ClusterMachine, live_a_busy_day
+from tests.omitted import omit
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_a_journal_that_comes_out_the_same(journal: Path, capsys: pytest.Capture
 def test_the_first_difference_is_shown_with_its_reasons(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, (told,), words = shown(capsys, str(journal), "--set", "publish_gap_ms=60000")
     assert code == 1
-    assert "1 of 1 journals come out otherwise" in words
+    assert "1 of 1 come out otherwise" in words
     line = journal.read_bytes().splitlines()[told["difference"]["line"] - 1]
     assert told["difference"]["recorded"] in json.loads(line)["c"]
     assert told["difference"]["now"] is None
@@ -113,6 +114,35 @@ def test_what_cannot_be_replayed_is_named_and_the_rest_is_replayed(
     assert problems[0] == f"error: {damaged}: line 3: this is no JSON: the file is damaged"
     assert problems[1] == f"{tmp_path / 'none'}: No such file or directory"
     assert problems[2].startswith(f"{packed}: ")
+
+
+def test_a_compressed_journal_is_read_as_far_as_it_was_written(
+    journal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        import zstandard
+    except ImportError:
+        omit("the package zstandard")
+    packed, cut = tmp_path / "c.jsonl.zst", tmp_path / "cut.jsonl.zst"
+    text, writer = journal.read_bytes(), zstandard.ZstdCompressor().compressobj()
+    half = writer.compress(text[: len(text) // 2]) + writer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    rest = writer.compress(text[len(text) // 2 :]) + writer.flush()
+    packed.write_bytes(half + rest)
+    cut.write_bytes(half + rest[:100])
+    code, told, _ = shown(capsys, str(packed), str(journal), str(cut))
+    assert code == 0
+    assert [each["is_cut"] for each in told] == [False, False, True]
+    assert told[0] | {"file": ""} == told[1] | {"file": ""}
+    assert 0 < told[2]["lines"] < told[0]["lines"]
+
+
+def test_what_reading_takes_is_named_where_it_is_not_there(
+    journal: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    packed = journal.rename(journal.with_suffix(".zst"))
+    assert run(["replay", str(packed)]) == 2
+    assert f"{packed}: reading it takes the package zstandard; pip install 'meshd[traces]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
