@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup demo test test-all check bench clean
+OTHER_PYTHONS := 3.12 3.13
+
+.PHONY: setup demo test test-pythons test-all check bench clean
 
 setup: $(INSTALLED)
 
@@ -22,6 +24,10 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest tests/meshcore --cov
 	$(BIN)/python -m pytest tests --ignore=tests/meshcore
+	@$(MAKE) --no-print-directory test-pythons
+
+test-pythons:
+	@set -e; for version in $(OTHER_PYTHONS); do .ci/on-python $$version; done
 
 test-all: test check demo
 
@@ -36,5 +42,5 @@ check: setup
 	$(BIN)/python -m protos.generate --check
 
 clean:
-	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage *.egg-info
+	rm -rf $(VENV) $(OTHER_PYTHONS:%=$(VENV)-%) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -229,15 +229,21 @@ class Refused:
     record: bytes = b""
     code: Code = Code.INTERNAL
     text: str = ""
+    is_retryable: bool = True
+    """Whether the request can be sent again."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeFailed:
-    """The runtime answered with an error that is its own; ``reply`` carries it to the client as it came."""
+    """The runtime answered with an error that is its own; ``reply`` carries it to the client as it came.
+
+    ``is_retryable``: the request can be sent again.
+    """
 
     code: Code
     text: str
     reply: object = None
+    is_retryable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

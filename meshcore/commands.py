@@ -101,6 +101,9 @@ class Local:
 
     gen: int
     max_concurrency: int = 0
+    """Requests that it answers at a time; 0: any number."""
+    max_inflight: int = 0
+    """Requests that it takes, waiting ones included; 0: any number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,15 @@ class RoundsExhausted(MeshError):
     """The request went round as often as it may."""
 
 
+class Spent(MeshError):
+    """A try led nowhere, and what was sent is not kept for another one."""
+
+    code = Code.UNAVAILABLE
+
+    def __init__(self) -> None:
+        super().__init__("the copy could not answer, and the request is larger than what is kept for another try")
+
+
 class StoreAway(MeshError):
     """The registry's store does not answer."""
 

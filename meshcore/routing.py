@@ -45,6 +45,7 @@ from meshcore.errors import (
     MeshError,
     NowhereToLoad,
     RoundsExhausted,
+    Spent,
     StoreAway,
     UnknownModel,
 )
@@ -133,7 +134,7 @@ def _verdict(error: MeshError) -> Verdict:
             return Verdict.DECLINED
         case Draining():
             return Verdict.DRAINING
-        case CopyGone() | NowhereToLoad():
+        case CopyGone() | NowhereToLoad() | Spent():
             return Verdict.NOT_HERE
         case _:
             return Verdict.LOAD_FAILED
@@ -143,7 +144,7 @@ def _hit(desk: Desk, request: Request) -> Flow:
     """Answer from the copy here, which may still be loading, without the store or another instance."""
     trip = Trip()
     answer = _met(desk, request, trip) if request.met is not None else None
-    if answer is None:
+    if answer is None and not trip.is_spent:
         answer = yield from _here(desk, request, trip)
     if answer is None:
         raise trip.error or CopyGone("not here")
@@ -156,6 +157,8 @@ def _rounds(desk: Desk, request: Request) -> Flow:
     if answer is not None:
         return answer
     for _ in range(desk.settings.max_rounds):
+        if trip.is_spent:
+            raise trip.error or Spent
         record = yield from known_record(desk, request.model)
         answer = yield from _round(desk, request, trip, record)
         if answer is not None:
@@ -252,6 +255,7 @@ def _here(desk: Desk, request: Request, trip: Trip) -> _Leg:
 
 def _called(desk: Desk, request: Request, trip: Trip, gen: int, outcome: Outcome) -> Answer | None:
     """The copy here was called."""
+    trip.is_spent = isinstance(outcome, RuntimeFailed | Refused) and not outcome.is_retryable
     if isinstance(outcome, RuntimeFailed) and has_lost_model(outcome):
         desk.lost(request.model, gen)
         trip.gone.append(desk.me)
@@ -291,6 +295,7 @@ def _returned(desk: Desk, passed_on: Request, trip: Trip, instance: str, outcome
         trip.error = trip.error or error
         return None
     desk.reached(instance)
+    trip.is_spent = isinstance(outcome, RuntimeFailed | Refused) and not outcome.is_retryable
     if not isinstance(outcome, Refused):
         return _judged(desk, replace(passed_on, kind=kind), trip, outcome)
     desk.refused(passed_on, instance, outcome)

@@ -24,6 +24,8 @@ class Trip:
     """Answers RESOURCE_EXHAUSTED."""
     gone: list[str] = field(default_factory=list)
     """Instances that had the copy no more when the request came to it."""
+    is_spent: bool = False
+    """What was sent of the request is not kept: it cannot be tried again."""
     failures: dict[str, Failure] = field(default_factory=dict)
     """Loads that failed, which may not have reached the record as it is known here (D-05)."""
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import logging
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 from meshd import config as configuration
@@ -19,6 +21,10 @@ from meshd.handshake import RuntimeUnusable
 from meshd.store.base import StoreError
 from meshd.store.connect import StoreConfigError
 from meshd.web import ListenError
+
+NOT_ACTED_ON = "(not acted on yet)"
+WIDEST = 44
+"""A column of ``--print-config``: a longer value moves its own line only."""
 
 _log = logging.getLogger("meshd")
 
@@ -33,19 +39,29 @@ def run(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="meshd", description="One instance of a model mesh, set up by its environment."
     )
+    parser.add_argument("--config", metavar="FILE", default="", help="YAML file of settings; the environment wins")
     parser.add_argument("--print-config", action="store_true", help="print every setting with its value and origin")
+    parser.add_argument("-o", dest="form", choices=("table", "json"), help="how it is printed; table unless said")
     options = parser.parse_args(arguments)
+    if options.form and not options.print_config:
+        parser.error("-o says how --print-config prints; give both or neither")
     try:
-        config = configuration.load()
+        config = configuration.load(options.config)
     except ConfigError as error:
         print(error, file=sys.stderr)
+        if not options.print_config:
+            _say_why(error.termination_path, "; ".join(error.problems))
         return 2
     if options.print_config:
-        _print(config)
+        for remark in (*config.warnings, *config.faults):
+            print(remark, file=sys.stderr)
+        _print(config, options.form)
         return 0
-    log.configure(config.log_level, config.log_format)
+    log.configure(config.log_level, config.log_format, headers=config.log_headers)
     for warning in config.warnings:
         _log.warning(warning)
+    for fault in config.faults:
+        _log.error(fault)
     return asyncio.run(_serve(config))
 
 
@@ -58,24 +74,31 @@ async def _serve(config: Config) -> int:
         await app.run()
     except (StartError, ListenError, RuntimeUnusable, StoreError, StoreConfigError) as error:
         _log.error("%s", error)
-        _say_why(config, str(error))
+        _say_why(config.termination_path, str(error))
         return 1
     return 0 if app.fail() is None else 1
 
 
-def _say_why(config: Config, reason: str) -> None:
+def _say_why(path: str, reason: str) -> None:
     """Leave the reason where Kubernetes looks for it."""
-    if config.termination_path:
+    if path:
         with suppress(OSError):
-            Path(config.termination_path).write_text(f"Service startup failed: {reason}\n")
+            Path(path).write_text(f"Service startup failed: {reason}\n", "utf-8", "backslashreplace")
 
 
-def _print(config: Config) -> None:
+def _print(config: Config, form: str | None) -> None:
     rows = configuration.describe(config)
-    widths = [max(len(getattr(row, name)) for row in rows) for name in ("name", "value", "origin", "unit")]
+    if form == "json":
+        print(json.dumps([asdict(row) for row in rows], indent=2))
+        return
+    table = [("SETTING", "VALUE", "ORIGIN", "UNIT", "MEANING")]
     for row in rows:
-        cells = (row.name, row.value, row.origin, row.unit)
-        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)), row.meaning, sep="  ")
+        meaning = row.meaning if row.is_acted_on else f"{row.meaning} {NOT_ACTED_ON}"
+        table.append((row.name, " ".join(row.value.split()), row.origin, row.unit, meaning))
+    widths = [min(WIDEST, max(map(len, column))) for column in zip(*table, strict=True)]
+    lines = ("  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table)
+    # In one go, for whoever reads may have enough after some lines; a variable may hold what is no text.
+    print("\n".join(lines).encode(errors="backslashreplace").decode())
 
 
 if __name__ == "__main__":

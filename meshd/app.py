@@ -28,6 +28,7 @@ from meshd.external import InferencePort, MeshPort
 from meshd.journal import make_node
 from meshd.mesh_api import MeshApi
 from meshd.metrics import Metrics
+from meshd.plane.inbound import Retained
 from meshd.plane.methods import Methods
 from meshd.plane.peer_calls import PeerCall, who_answers
 from meshd.plane.python import Calls, PythonPlane
@@ -113,7 +114,9 @@ class App:
         if journal is not None:
             ending.push_async_callback(journal.close)
         methods = Methods(info.method_infos, info.allow_any_method)
-        plane = PythonPlane(me.instance, key, runtime, methods, clock.now, Random(rng.getrandbits(64)), metrics)
+        buffer = Retained(config.retry_buffer.request_bytes, config.retry_buffer.process_bytes)
+        plane = PythonPlane(me.instance, key, runtime, methods, clock.now, Random(rng.getrandbits(64)), metrics, buffer)
+        plane.logs_each_request = config.logs_each_request
         ending.push_async_callback(plane.close)
         records = Records(store, keys, me.instance)
         witness = Witness(node, metrics)
@@ -133,9 +136,9 @@ class App:
         mesh_server.add_generic_rpc_handlers((MeshPort(plane),))
         meshd_pb2_grpc.add_MeshServicer_to_server(MeshV1(node, management, config, store_config, self._reach), server)
         healthy = await self._add_health(server)
-        inference = InferencePort(plane, metrics, time.monotonic, config.logs_each_request)
+        inference = InferencePort(plane, metrics, time.monotonic)
         server.add_generic_rpc_handlers((ModelMeshApi(management), inference))
-        await self._open_metrics(ending, witness, metrics)
+        await self._open_metrics(ending, witness, metrics, plane)
         # With its first step the node says in the store where it is: from then on it has to answer there.
         while held:
             driver.feed(held.pop(0))
@@ -218,13 +221,16 @@ class App:
             ending.push_async_callback(listener.close)
         ending.callback(self._stopped.set)
 
-    async def _open_metrics(self, ending: contextlib.AsyncExitStack, witness: Witness, metrics: Metrics) -> None:
+    async def _open_metrics(
+        self, ending: contextlib.AsyncExitStack, witness: Witness, metrics: Metrics, plane: PythonPlane
+    ) -> None:
         config = self._config
         if not config.metrics.is_on:
             return
 
         def exposition(names: Any) -> bytes:
             witness.scrape()
+            metrics.retained(plane.buffer.used_bytes)
             return metrics.exposition(names)
 
         tls = server_context(config.address) if config.metrics.scheme == "https" else None

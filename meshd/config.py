@@ -1,4 +1,4 @@
-"""The environment of the process as one checked value; nothing else in meshd reads it."""
+"""The settings of the process as one checked value; nothing else in meshd reads the environment."""
 
 from __future__ import annotations
 
@@ -8,37 +8,48 @@ import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
 from meshcore.settings import Settings
-from meshd.settings_kinds import MetricsConfig
-from meshd.settings_table import REFUSED, SETTINGS, WITHOUT_EFFECT
+from meshd.build import FILE as BUILD_FILE
+from meshd.build import installed_build, version_number
+from meshd.config_checks import conflicts, faults, ineffective, stray
+from meshd.config_file import NO_FILE, FileSettings, read_file
+from meshd.settings.forms import DataPlaneConfig, RetryBuffer, StaticModel, TypeConstraint
+from meshd.settings.kinds import Unfit
+from meshd.settings.metrics import InfoMetric, MetricsConfig
+from meshd.settings.setting import Setting
+from meshd.settings.table import SETTINGS
 
 POD_ID_CHARACTERS = 12
+MOST_SHOWN = 200
 TERMINATION_LOG = "/dev/termination-log"
 RUNTIME_SOCKET = "unix:/tmp/mmesh/grpc.sock"
 RUNTIME_ADDRESS = "localhost:8085"
-LISTENERS = ("external_port", "mesh_port", "probe_port", "prestop_port")
+INSTALLED = "MM_INSTALL_PATH"
+FILE, DEFAULT, DERIVED = "file", "default", "derived"
 
 
 class ConfigError(Exception):
-    """Settings that cannot be: ``problems`` has a sentence for each."""
+    """Settings that cannot be: ``problems`` has a sentence for each, ``termination_path`` where they are to be left."""
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], termination_path: str = "") -> None:
         super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems, self.termination_path = problems, termination_path
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What the machine says of itself, for the defaults: its name, its address and a few random characters."""
+    """What the machine says of itself, for the defaults: its name, its address and a few random characters.
+
+    ``build`` is what is installed on it; empty: nothing says.
+    """
 
     name: str
     address: str
     nonce: str
+    build: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,7 @@ class Row:
     origin: str
     unit: str
     meaning: str
+    is_acted_on: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +71,11 @@ class Config:
     service_name: str
     instance_id: str
     external_port: int
-    max_message_bytes: int
     mesh_port: int
     probe_port: int | None
     prestop_port: int | None
-    metrics: MetricsConfig
     bind: str
     """Empty: all addresses."""
-    kv_store: str
-    kv_prefix: str
     pod_name: str
     pod_address: str
     address: str
@@ -75,28 +83,83 @@ class Config:
     zone: str
     labels: tuple[str, ...]
     service_version: str
+    install_path: str
+    bootstrap_ms: int
+    fails_fast: bool
     shutdown_timeout_ms: int
+    termination_path: str
+    """Empty: none."""
+
+    kv_store: str
+    kv_prefix: str
+    is_read_only: bool
+    discovery_store: str
+    default_vmodel_owner: str
+
+    tls_key_path: str
+    """Empty: no TLS."""
+    tls_certificate_path: str
+    tls_key_passphrase: str
+    tls_client_auth: str
+    tls_trust_paths: tuple[str, ...]
+    is_mesh_tls_enabled: bool
+    has_mesh_client_auth: bool
+    internal_trust_paths: tuple[str, ...]
+
+    max_message_bytes: int
+    max_headers_bytes: int
+    max_connection_age_s: int | None
+    """None: for ever."""
+    max_connection_grace_s: int | None
+    """None: for ever."""
     runtime_port: int | None
     runtime_socket: str
     serving_port: int | None
     serving_socket: str
-    logs_each_request: bool
+    max_inflight_per_copy: int
+    multi_parallelism: int
+    data_plane_config: DataPlaneConfig | None
+    data_plane_config_path: str
+    data_plane: str
+    retry_buffer: RetryBuffer
+
+    static_models: tuple[StaticModel, ...]
+    static_models_path: str
+    type_constraints: Mapping[str, TypeConstraint] | None
+    type_constraints_path: str
     min_churn_age_ms: int
     failure_expiry_ms: int
-    max_inflight_per_copy: int
-    data_plane: str
-    journal_path: str
-    """Empty: none."""
+    load_threads: int
+    scale_up_rpm: int
+    scale_up_percent: int
+    second_copy_min_s: int
+    second_copy_max_s: int
+    rate_period_ms: int
+    janitor_period_s: int
+
+    metrics: MetricsConfig
+    info_metric: InfoMetric | None
+    logs_scrapes: bool
+    logs_each_request: bool
+    log_headers: tuple[tuple[str, str], ...]
+    """Pairs of a header and the key that its value is logged under."""
     log_level: str
     log_format: str
-    termination_path: str
+    journal_path: str
     """Empty: none."""
+    payload_processors: tuple[str, ...]
+    payload_threads: int
+    payload_capacity: int
+
     origins: Mapping[str, str]
-    """Where each setting's value comes from, by its name: a variable, ``default`` or ``derived``."""
+    """Where each setting's value comes from, by its name: a variable, ``file``, ``build-version``, ``default`` or
+    ``derived``."""
     texts: Mapping[str, str]
     """Each setting's value as a user would write it, by its name."""
     warnings: tuple[str, ...]
     """What is odd but no reason not to start."""
+    faults: tuple[str, ...]
+    """What was asked for and will not be there."""
 
     @property
     def version(self) -> int:
@@ -119,71 +182,66 @@ class Config:
         return Settings(min_churn_age_ms=self.min_churn_age_ms, failure_expiry_ms=self.failure_expiry_ms)
 
 
-def load() -> Config:
-    """The configuration of this process. Raises ConfigError."""
-    return read(os.environ, Host(socket.gethostname(), _own_address(), secrets.token_hex(2)))
+def load(path: str = "") -> Config:
+    """The configuration of this process, from its environment and from a file if one is named. Raises ConfigError."""
+    try:
+        file = read_file(path) if path else NO_FILE
+    except Unfit as error:
+        raise ConfigError([str(error)], _termination_path(os.environ)) from error
+    build = installed_build(os.environ.get(INSTALLED, "").strip() or file.texts.get(INSTALLED, ""))
+    return read(os.environ, Host(socket.gethostname(), _own_address(), secrets.token_hex(2), build), file)
 
 
-def read(env: Mapping[str, str], host: Host) -> Config:
-    """``env`` as configuration: a variable that is blank counts as unset. Raises ConfigError with all that is wrong."""
+def read(env: Mapping[str, str], host: Host, file: FileSettings = NO_FILE) -> Config:
+    """``env`` as configuration, and where it says nothing what ``file`` says; what is blank counts as unset.
+
+    Raises ConfigError with all that is wrong.
+    """
+    given = {name: text.strip() for name, text in (*file.texts.items(), *env.items()) if text.strip()}
     values: dict[str, Any] = {}
     texts: dict[str, str] = {}
     origins: dict[str, str] = {}
-    problems: list[str] = []
+    problems = [*file.problems]
     for setting in SETTINGS:
-        origin = next((name for name in (setting.name, *setting.aliases) if env.get(name, "").strip()), "default")
-        text = env[origin].strip() if origin != "default" else setting.default
+        origin, name = _origin(setting, env, file)
+        text = given.get(name, setting.default)
         if text is None:
             problems.append(f"{setting.name} is not set, and there is no default; allowed: {setting.kind.allowed}")
             continue
         texts[setting.name], origins[setting.name] = text, origin
+        where = f"{file.path}: {name}" if origin == FILE else name
         try:
-            values[setting.field] = setting.kind.parse(text) if text else setting.unset
+            values[setting.field] = _parsed(setting, text, {**file.texts, **env})
+        except Unfit as error:
+            problems.append(f"{where}: {error}; allowed: {setting.kind.allowed}")
         except ValueError:
-            problems.append(f"{origin}={setting.masked(text)} is not allowed; allowed: {setting.kind.allowed}")
-    problems += _conflicts(values)
-    problems += [
-        f"{name} asks for protection that is not offered; unset it and protect the mesh by other means"
-        for name in REFUSED
-        if env.get(name, "").strip().lower() not in ("", "none", "false")
-    ]
+            problems.append(f"{where}={_shown(setting, text)} is not allowed; allowed: {setting.kind.allowed}")
+    problems += conflicts(values, given)
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(problems, _termination_path(given))
+    values["metrics"] = values["metrics"].beside(values["info_metric"])
     for setting in SETTINGS:
         derived = _derived(setting.field, values, host)
-        if origins[setting.name] == "default" and derived:
+        if origins[setting.name] == DEFAULT and derived:
             values[setting.field] = texts[setting.name] = derived
-            origins[setting.name] = "derived"
-    warnings = [*_unknown(env), *_metrics_problem(values["metrics"])]
-    return Config(**values, origins=MappingProxyType(origins), texts=MappingProxyType(texts), warnings=tuple(warnings))
+            origins[setting.name] = DERIVED
+    if host.build:  # an image knows better than its manifest what it is
+        values["service_version"] = texts["SERVICE_VERSION"] = host.build
+        origins["SERVICE_VERSION"] = BUILD_FILE
+    warnings = (*stray({*env, *file.texts}), *ineffective(values, origins))
+    return Config(
+        **values, origins=MappingProxyType(origins), texts=MappingProxyType(texts), warnings=warnings,
+        faults=faults(values),
+    )  # fmt: skip
 
 
 def describe(config: Config) -> tuple[Row, ...]:
     """All settings as they are in force, for people."""
     return tuple(
         Row(setting.name, setting.masked(config.texts[setting.name]), config.origins[setting.name], setting.unit,
-            setting.meaning)
+            setting.meaning, setting.is_acted_on)
         for setting in SETTINGS
     )  # fmt: skip
-
-
-def version_number(text: str) -> int:
-    """The number of a build, greater is newer; 0: unknown (docs/design.md, versions).
-
-    ``<anything>-<yyyymmdd>-<n>`` and ``<yyyymmdd>-<hhmm>[-<n>]`` are the epoch milliseconds of that moment (UTC) plus
-    ``n``. A prefix up to ``=`` and all from the first blank on are ignored.
-    """
-    build = (text.split() or [""])[0].rpartition("=")[2]
-    named = re.fullmatch(r".+-(\d{8})-(\d+)", build, re.ASCII)
-    dated = re.fullmatch(r"(\d{8})-(\d{4})(?:-(\d+))?", build, re.ASCII)
-    try:
-        if named:
-            return _epoch_ms(named[1], "0000") + int(named[2])
-        if dated:
-            return _epoch_ms(dated[1], dated[2]) + int(dated[3] or 0)
-    except ValueError:
-        pass
-    return 0
 
 
 def _own_address() -> str:
@@ -196,8 +254,29 @@ def _own_address() -> str:
         return str(probe.getsockname()[0])
 
 
-def _epoch_ms(day: str, minute: str) -> int:
-    return int(datetime.strptime(day + minute, "%Y%m%d%H%M").replace(tzinfo=UTC).timestamp()) * 1000
+def _origin(setting: Setting, env: Mapping[str, str], file: FileSettings) -> tuple[str, str]:
+    """Where a setting's value comes from, and under which of its names it stands there."""
+    for name in setting.names:
+        if env.get(name, "").strip():
+            return name, name
+    for name in setting.names:
+        if file.texts.get(name, "").strip():
+            return FILE, name
+    return DEFAULT, setting.name
+
+
+def _parsed(setting: Setting, text: str, env: Mapping[str, str]) -> object:
+    """The value of a setting. Raises ValueError."""
+    if not text:
+        return setting.unset
+    value = setting.kind.parse(text)
+    return value.resolved(env) if isinstance(value, InfoMetric) else value
+
+
+def _shown(setting: Setting, text: str) -> str:
+    """A wrong value as it may stand in a line: without secrets, on one line, and not all of it where it is long."""
+    shown = setting.masked(text).replace("\n", "\\n")
+    return shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}…"
 
 
 def _target(port: int | None, path: str) -> str:
@@ -223,34 +302,6 @@ def _derived(field: str, values: Mapping[str, Any], host: Host) -> str:
             return ""
 
 
-def _conflicts(values: Mapping[str, Any]) -> list[str]:
-    """What cannot be together; a setting that is wrong by itself is not among ``values``."""
-    problems = [
-        f"{prefix}_PORT and {prefix}_SOCKET_PATH are both set; set one"
-        for prefix, field in (("INTERNAL_GRPC", "runtime"), ("INTERNAL_SERVING_GRPC", "serving"))
-        if values.get(f"{field}_port") and values.get(f"{field}_socket")
-    ]
-    metrics = values.get("metrics")
-    ports = [("MM_METRICS", metrics.port)] if metrics and metrics.is_on else []
-    ports += [(setting.name, values.get(setting.field) or 0) for setting in SETTINGS if setting.field in LISTENERS]
-    taken: dict[int, str] = {}
-    for name, port in ports:
-        if port and taken.setdefault(port, name) != name:
-            problems.append(f"{taken[port]} and {name} are both {port}; every port needs its own number")
-    return problems
-
-
-def _metrics_problem(metrics: MetricsConfig) -> list[str]:
-    return [f"MM_METRICS: {metrics.problem}; there are no metrics"] if metrics.problem else []
-
-
-def _unknown(env: Mapping[str, str]) -> list[str]:
-    known = {name for setting in SETTINGS for name in (setting.name, *setting.aliases)}
-    warnings = []
-    for name in sorted(env):
-        if name in WITHOUT_EFFECT:
-            warnings.append(f"{name} is a setting of ModelMesh that has no effect here")
-        elif name.startswith("MM_") and name not in known and name not in REFUSED:
-            nearest = get_close_matches(name, sorted(known), 1)
-            warnings.append(f"{name} is not a setting" + (f"; did you mean {nearest[0]}?" if nearest else ""))
-    return warnings
+def _termination_path(given: Mapping[str, str]) -> str:
+    """Where the reason of a failed start goes when there is no configuration to say so."""
+    return given.get("LL_TERMINATION_MSG_PATH", "").strip() or (TERMINATION_LOG if given.get("WKUBE_POD_NAME") else "")

@@ -2,52 +2,50 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 import grpc.aio
 
 from meshcore.asks import Answered, Done, Failed, Refused, Request, RuntimeFailed, Verdict, VerdictError
 from meshcore.errors import Code, MeshError
+from meshd import request_id
 from meshd.codes import TO_GRPC
 from meshd.handshake import SERVICES
 from meshd.metrics import Metrics
 from meshd.plane import internal
+from meshd.plane.call import Ended, InferenceCall
 from meshd.plane.metadata import Metadata, is_balanced, model_id
-from meshd.plane.python import Failure, PythonPlane, Reply, UnaryCall
+from meshd.plane.methods import UNARY
+from meshd.plane.python import PythonPlane
+from meshd.plane.stream import StreamCall
+from meshd.plane.unary import UnaryCall
 
 FORBIDDEN = tuple(f"/{service}/" for service in SERVICES)
 """The runtime's management, under all its names, is no business of clients."""
-
-_log = logging.getLogger(__name__)
 
 _LEFT = Failed(MeshError("the client went away", Code.CANCELLED))
 _ANSWER: Metadata = ((internal.ANSWER, "1"),)
 _WAITED: Metadata = ((internal.WAITED, "1"),)
 
-Serve = Callable[[bytes, Any], Awaitable[bytes]]
+
+Serve = Callable[[str, Any, bytes | None], Awaitable[bytes]]
 
 
 class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Takes every method that nobody else on the port serves as an inference call."""
 
-    def __init__(self, plane: PythonPlane, metrics: Metrics, now: Callable[[], float], logs_each_request: bool) -> None:
+    def __init__(self, plane: PythonPlane, metrics: Metrics, now: Callable[[], float]) -> None:
         self._plane, self._metrics, self._now = plane, metrics, now
-        self._logs_each_request = logs_each_request
 
     def service(self, handler_call_details: Any) -> Any:
         """grpc's question which handler serves a method."""
-        path: str = handler_call_details.method
+        return handler(handler_call_details.method, self._serve)
 
-        async def serve(body: bytes, context: Any) -> bytes:
-            return await self._serve(path, body, context)
-
-        return grpc.unary_unary_rpc_method_handler(serve)
-
-    async def _serve(self, path: str, body: bytes, context: Any) -> bytes:
+    async def _serve(self, path: str, context: Any, body: bytes | None) -> bytes:
         metadata = tuple(context.invocation_metadata() or ())
+        request_id.take(metadata)
         if path.startswith(FORBIDDEN) or not self._plane.methods.is_permitted(path):
             method = path.removeprefix("/")
             text = f"{method}: UNIMPLEMENTED: Method not found or not permitted: {method}"
@@ -57,17 +55,16 @@ class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
             model = model_id(metadata)
         except MeshError as error:
             await context.abort(TO_GRPC[error.code], error.text)
-        if self._logs_each_request:
-            _log.info("invoking model runtime: %s of %s", path, model)
-        call = UnaryCall(self._plane, path, body, metadata, context.time_remaining())
+        call = _call(self._plane, path, metadata, context, body)
         end: Done | Failed = _LEFT
         try:
             end = await self._plane.serve(Request(model, is_balanced=is_balanced(metadata)), call)
         finally:
-            self._count(path, end, call, (self._now() - began) * 1000, len(body))
+            call.close()
+            self._count(path, end, call, (self._now() - began) * 1000)
         return await answer(end, context)
 
-    def _count(self, path: str, end: Done | Failed, call: UnaryCall, ms: float, request_bytes: int) -> None:
+    def _count(self, path: str, end: Done | Failed, call: InferenceCall, ms: float) -> None:
         counters = self._metrics.counters
         counters.requests += 1
         if isinstance(end, Failed):
@@ -76,12 +73,7 @@ class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
             counters.cold += 1
         else:
             counters.hits += 1
-        match end:
-            case Done(Answered(Reply(body=body))):
-                reply_bytes: int | None = len(body)
-            case _:
-                reply_bytes = None
-        self._metrics.api_request(path, status_of(end).name, ms, request_bytes, reply_bytes)
+        self._metrics.api_request(path, status_of(end).name, ms, call.sent.count_bytes, call.reply_bytes)
 
 
 class MeshPort(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -92,24 +84,43 @@ class MeshPort(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def service(self, handler_call_details: Any) -> Any:
         """grpc's question which handler serves a method."""
-        path: str = handler_call_details.method
+        return handler(handler_call_details.method, self._serve)
 
-        async def serve(body: bytes, context: Any) -> bytes:
-            return await self._serve(path, body, context)
-
-        return grpc.unary_unary_rpc_method_handler(serve)
-
-    async def _serve(self, path: str, body: bytes, context: Any) -> bytes:
+    async def _serve(self, path: str, context: Any, body: bytes | None) -> bytes:
         metadata = tuple(context.invocation_metadata() or ())
         await check_peer(context, metadata, self._plane.key)
+        request_id.take(metadata, request_id.HEADER)
         try:
             request = internal.to_request(metadata)
         except internal.NotAPeer as error:
             refused = Refused(Verdict.VERSION, self._plane.me, text=str(error))
             return await answer(Failed(VerdictError(refused)), context, _ANSWER)
-        call = UnaryCall(self._plane, path, body, metadata, context.time_remaining())
-        end = await self._plane.serve(request, call)
+        call = _call(self._plane, path, metadata, context, body)
+        try:
+            end = await self._plane.serve(request, call)
+        finally:
+            call.close()
         return await answer(end, context, _ANSWER + _WAITED if call.has_waited else _ANSWER)
+
+
+def handler(path: str, serve: Serve) -> Any:
+    """grpc's handler for calls of a method: of any kind, unless it is known to be unary."""
+
+    async def serve_one(body: bytes, context: Any) -> bytes:
+        return await serve(path, context, body)
+
+    async def serve_any(_: Any, context: Any) -> None:
+        await serve(path, context, None)
+
+    if path in UNARY:
+        return grpc.unary_unary_rpc_method_handler(serve_one)
+    return grpc.stream_stream_rpc_method_handler(serve_any)
+
+
+def _call(plane: PythonPlane, path: str, metadata: Metadata, context: Any, body: bytes | None) -> InferenceCall:
+    if body is None:
+        return StreamCall(plane, path, metadata, context)
+    return UnaryCall(plane, path, metadata, context, body)
 
 
 async def check_peer(context: Any, metadata: Metadata, key: bytes) -> None:
@@ -123,7 +134,7 @@ def status_of(end: Done | Failed) -> grpc.StatusCode:
     match end:
         case Failed(error):
             return TO_GRPC[error.code]
-        case Done(RuntimeFailed(reply=Failure(status=status))):
+        case Done(Answered(Ended(status=status)) | RuntimeFailed(reply=Ended(status=status))):
             return status
         case Done(RuntimeFailed(code=code)):
             return TO_GRPC[code]
@@ -132,26 +143,28 @@ def status_of(end: Done | Failed) -> grpc.StatusCode:
 
 
 async def answer(end: Done | Failed, context: Any, mark: Metadata = ()) -> bytes:
-    """Send a request's end; what is not an answer aborts the call."""
+    """Send how a call ended; what is not OK aborts it. The message that is still to be sent, if it is a unary call."""
     match end:
-        case Done(Answered(Reply() as reply)):
-            if reply.initial:
-                await context.send_initial_metadata(reply.initial)
-            if reply.trailing or mark:
-                context.set_trailing_metadata(reply.trailing + mark)
-            return reply.body
-        case Done(RuntimeFailed(text=text, reply=Failure() as failure)):
-            if failure.initial:
-                await context.send_initial_metadata(failure.initial)
-            await _abort(context, failure.status, text, failure.trailing + mark)
+        case Done(Answered(Ended() as ended)):
+            return await _end(context, ended, ended.text, mark)
+        case Done(RuntimeFailed(text=text, reply=Ended() as ended)):
+            return await _end(context, ended, text, mark)
+        case Done(RuntimeFailed(code=code, text=text)):
+            await context.abort(TO_GRPC[code], text, mark)
         case Failed(VerdictError() as told):
-            await _abort(context, grpc.StatusCode.UNAVAILABLE, told.text, internal.to_trailers(told.refused) + mark)
+            await context.abort(grpc.StatusCode.UNAVAILABLE, told.text, internal.to_trailers(told.refused) + mark)
         case Failed(error):
-            await _abort(context, TO_GRPC[error.code], error.text, mark)
+            await context.abort(TO_GRPC[error.code], error.text, mark)
         case _:
-            await _abort(context, grpc.StatusCode.INTERNAL, f"no answer came of this: {end}", mark)
-
-
-async def _abort(context: Any, status: grpc.StatusCode, text: str, trailing: Metadata) -> NoReturn:
-    await context.abort(status, text, trailing)
+            await context.abort(grpc.StatusCode.INTERNAL, f"no answer came of this: {end}", mark)
     raise AssertionError("abort returned")
+
+
+async def _end(context: Any, ended: Ended, text: str, mark: Metadata) -> bytes:
+    if ended.initial:
+        await context.send_initial_metadata(ended.initial)
+    if ended.status is not grpc.StatusCode.OK:
+        await context.abort(ended.status, text, ended.trailing + mark)
+    if ended.trailing or mark:
+        context.set_trailing_metadata(ended.trailing + mark)
+    return ended.body

@@ -39,6 +39,7 @@ class Counters:
     flows: int = _count("meshd_flows", "Requests whose way was decided step by step")
     forwarded: int = _count("meshd_forwarded", "Requests passed to another instance")
     retries: int = _count("meshd_retries", "Further tries of requests whose try before led nowhere")
+    unretained: int = _count("meshd_unretained", "Requests with more data than is kept for another try")
     loads: int = _count("meshd_loads", "Loads that succeeded")
     evictions: int = _count("meshd_evictions", "Copies that made room")
     load_failures: int = _count("modelmesh_loadmodel_failure", "Loads that failed")
@@ -81,6 +82,9 @@ class Metrics:
             return OfModels(f"modelmesh_{name}", help_text, bounds, is_per_model)
 
         self.cache_miss = of_models("cache_miss_milliseconds", "Time that requests waited for a load")
+        self.queue_delay = of_models(
+            "req_queue_delay_milliseconds", "Time that requests waited for their turn on a copy"
+        )
         self.load = of_models("loadmodel_milliseconds", "Time of loads")
         self.unload = of_models("unloadmodel_milliseconds", "Time of unloads")
         self.loading_queue_delay = of_models(
@@ -92,7 +96,7 @@ class Metrics:
         self._families = [self._invoke, self._api, self._request, self._response] + [
             histogram.family
             for histogram in (
-                self.cache_miss, self.load, self.unload, self.loading_queue_delay, self.model_sizing,
+                self.cache_miss, self.queue_delay, self.load, self.unload, self.loading_queue_delay, self.model_sizing,
                 self.age_at_eviction, self.loaded_model_size,
             )
         ]  # fmt: skip
@@ -133,6 +137,10 @@ class Metrics:
         share = 10_000 * used_bytes // capacity_bytes if capacity_bytes else 0
         self._gauge("instance_used_bps", "Share of the memory that models take, in hundredths of a percent", share)
         self._gauge("instance_models_total", "Copies", models)
+
+    def retained(self, count_bytes: int) -> None:
+        """What of the requests under way is kept for another try."""
+        self._gauges["meshd_retained_bytes"] = ("Data of requests under way kept for another try", count_bytes)
 
     def exposition(self, names: Collection[str] = ()) -> bytes:
         """All series in text format 0.0.4, or the samples of the given names and the families of those names."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -20,15 +19,6 @@ UNLOAD_LIMIT_S = 300
 runtime needs to give memory back, and few enough for several of the retries that follow a failure."""
 
 Metadata = tuple[tuple[str, str | bytes], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeReply:
-    """A served request's answer as it came."""
-
-    body: bytes
-    initial: Metadata
-    trailing: Metadata
 
 
 class RuntimeClient:
@@ -161,11 +151,10 @@ class RuntimeClient:
                 return UnloadFailed(command.model, command.gen, error_text(error))
         return Unloaded(command.model, command.gen)
 
-    async def call(self, method: str, body: bytes, metadata: Metadata, timeout_s: float | None) -> RuntimeReply:
-        """Call what the runtime serves, ``/package.Service/Method``. Raises grpc.aio.AioRpcError as it comes."""
-        call = self._serving.unary_unary(method)(body, timeout=timeout_s, metadata=metadata)
-        reply = await call
-        return RuntimeReply(reply, tuple(await call.initial_metadata()), tuple(await call.trailing_metadata()))
+    @property
+    def serving(self) -> Any:
+        """The channel to what the runtime serves, for calls of any method; there is one once ``start`` is over."""
+        return self._serving
 
     def _method(self, name: str, reply: Any) -> Any:
         return method_of(self._managing, self._service, name, reply)

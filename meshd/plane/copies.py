@@ -3,24 +3,68 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from meshcore.commands import Local
 from meshcore.events import Usage
 
 
+class Overloaded(Exception):
+    """As many requests as a copy takes are served or wait there."""
+
+
 class LocalCopy:
-    """One copy that answers, or is being withdrawn."""
+    """One copy that answers, or is being withdrawn. It answers ``limit`` requests at a time, 0: any number."""
 
-    __slots__ = ("count", "gen", "idle", "in_flight", "last_used", "model")
+    __slots__ = ("_running", "_waiting", "count", "gen", "idle", "in_flight", "last_used", "limit", "model", "most")
 
-    def __init__(self, model: str, gen: int) -> None:
-        self.model, self.gen = model, gen
+    def __init__(self, model: str, local: Local) -> None:
+        self.model, self.gen, self.limit, self.most = model, local.gen, local.max_concurrency, local.max_inflight
+        self._running = 0
+        self._waiting: deque[asyncio.Future[bool]] = deque()
         self.in_flight = 0
+        """Requests that are served or wait for their turn."""
         self.count = 0
         self.last_used = 0
         self.idle: asyncio.Future[None] | None = None
         """Set once somebody waits for the last request to end."""
+
+    def admit(self) -> bool:
+        """Whether a request that has begun may go to the runtime at once."""
+        if self.limit and self._running >= self.limit:
+            return False
+        self._running += 1
+        return True
+
+    async def turn(self) -> bool:
+        """Wait for a request before to end, first come first served; False: the copy is withdrawn."""
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if not turn.done():
+                self._waiting.remove(turn)
+            elif not turn.cancelled() and turn.result():
+                self.leave()
+            raise
+
+    def leave(self) -> None:
+        """A request that had its turn is over: it is the next one's."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(True)
+                return
+        self._running -= 1
+
+    def turn_away(self) -> None:
+        """Nobody who waits will have a turn."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(False)
 
 
 class LocalCopies:
@@ -38,15 +82,18 @@ class LocalCopies:
         held = self._copies.get(model)
         if held is not None and (local is None or held.gen != local.gen):
             self._leaving[model, held.gen] = self._copies.pop(model)
+            held.turn_away()
             held = None
         if local is not None and held is None:
-            self._copies[model] = LocalCopy(model, local.gen)
+            self._copies[model] = LocalCopy(model, local)
 
     def begin(self, model: str, gen: int) -> LocalCopy | None:
-        """A request starts on the copy; None: it is not there, or another incarnation."""
+        """A request comes to the copy; None: it is not there, or another incarnation. Raises Overloaded."""
         copy = self._copies.get(model)
         if copy is None or copy.gen != gen:
             return None
+        if 0 < copy.most <= copy.in_flight:
+            raise Overloaded
         copy.in_flight += 1
         self.in_flight += 1
         copy.count += 1
@@ -54,8 +101,10 @@ class LocalCopies:
         self._news[model] = copy
         return copy
 
-    def end(self, copy: LocalCopy) -> None:
+    def end(self, copy: LocalCopy, had_turn: bool) -> None:
         """A request on the copy is over."""
+        if had_turn:
+            copy.leave()
         copy.in_flight -= 1
         self.in_flight -= 1
         copy.last_used = self._now()

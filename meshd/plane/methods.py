@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+UNARY = frozenset(
+    f"/{service}/{name}"
+    for service, names in {
+        "inference.GRPCInferenceService": ("ModelInfer", "ModelMetadata", "ModelReady"),
+        "tensorflow.serving.PredictionService": ("Predict", "Classify", "Regress", "MultiInference"),
+        "org.pytorch.serve.grpc.inference.InferenceAPIsService": ("Predictions",),
+    }.items()
+    for name in names
+)
+"""Methods that take one message and answer one, as their protocols say: a call of them costs a third less when that is
+known beforehand. Of all others only the call itself tells."""
+
 
 class Methods:
     """What a runtime says of its methods (docs/design.md, data plane); ``infos`` empty: it takes every one."""

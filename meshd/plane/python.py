@@ -1,9 +1,9 @@
-"""The data plane on grpc.aio: any unary method, raw bytes; what has a ready copy is served without asking the core."""
+"""The data plane on grpc.aio: any method, raw bytes; what has a ready copy is served without asking the core."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
@@ -21,24 +21,16 @@ from meshcore.asks import (
     Infer,
     Kind,
     Met,
-    Outcome,
-    Refused,
     Request,
-    RuntimeFailed,
     Unreachable,
-    Verdict,
 )
 from meshcore.commands import Peer, Peers, Route
-from meshcore.errors import Code
 from meshcore.events import Event, Reached, Usage
-from meshd.codes import from_grpc
 from meshd.metrics import Metrics
-from meshd.plane import internal
+from meshd.plane.call import InferenceCall, Serving
 from meshd.plane.copies import LocalCopies
-from meshd.plane.metadata import Metadata, for_client, for_peer, for_runtime
+from meshd.plane.inbound import Retained
 from meshd.plane.methods import Methods
-from meshd.plane.splice import Malformed, inject
-from meshd.spi import RuntimeReply
 
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", -1),
@@ -60,35 +52,11 @@ CLOSE_GRACE_S = 30
 """Calls to an instance that is gone from the table have this long to end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer for the client."""
-
-    body: bytes
-    initial: Metadata
-    trailing: Metadata
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """The runtime's own error, for the client as it came."""
-
-    status: grpc.StatusCode
-    initial: Metadata
-    trailing: Metadata
-
-
-class Serving(Protocol):
-    """The runtime's inference side."""
-
-    async def call(self, method: str, body: bytes, metadata: Metadata, timeout_s: float | None) -> RuntimeReply: ...
-
-
 class Core(Protocol):
     """The driver of the node that knows what the table does not."""
 
     def feed(self, event: Event) -> None: ...
-    async def run(self, asked: Asked, call: UnaryCall) -> Done | Failed: ...
+    async def run(self, asked: Asked, call: InferenceCall) -> Done | Failed: ...
 
 
 @dataclass(slots=True)
@@ -111,6 +79,7 @@ class PythonPlane:
         now: Callable[[], int],
         rng: Random,
         metrics: Metrics,
+        buffer: Retained,
     ) -> None:
         self.me, self.key, self.runtime, self.methods = me, key, runtime, methods
         self.copies = LocalCopies(now)
@@ -121,7 +90,8 @@ class PythonPlane:
         self._outstanding: dict[str, int] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._core: Core | None = None
-        self.metrics = metrics
+        self.metrics, self.buffer = metrics, buffer
+        self.logs_each_request = False
         self.of_clients, self.of_peers = Calls(), Calls()
 
     def serve_for(self, core: Core) -> None:
@@ -178,7 +148,7 @@ class PythonPlane:
 
     # -- requests --------------------------------------------------------------------------------------
 
-    async def serve(self, request: Request, call: UnaryCall) -> Done | Failed:
+    async def serve(self, request: Request, call: InferenceCall) -> Done | Failed:
         """One request from its arrival to its end."""
         assert self._core is not None
         calls = self.of_clients if request.kind is Kind.EXTERNAL else self.of_peers
@@ -194,7 +164,7 @@ class PythonPlane:
         finally:
             calls.open -= 1
 
-    async def _straight(self, route: Route, request: Request, call: UnaryCall) -> Met | None:
+    async def _straight(self, route: Route, request: Request, call: InferenceCall) -> Met | None:
         """Try the copy that the one hot rule names; None: it names none."""
         local = route.local
         if request.kind is Kind.EXTERNAL:
@@ -240,111 +210,3 @@ def _with(request: Request, met: Met) -> Request:
         request.model, request.op, request.kind, request.is_balanced, tried=request.tried, targets=request.targets,
         origin=request.origin, hops=request.hops, size_units=request.size_units, met=met,
     )  # fmt: skip
-
-
-class UnaryCall:
-    """One unary call: its path, body and metadata, kept until it is answered, so that it can be sent again."""
-
-    __slots__ = ("_body", "_deadline", "_loop", "_metadata", "_path", "_plane", "_tries", "_waits_since", "has_waited")
-
-    def __init__(self, plane: PythonPlane, path: str, body: bytes, metadata: Metadata, timeout_s: float | None) -> None:
-        self._plane, self._path, self._body, self._metadata = plane, path, body, metadata
-        self.has_waited = False
-        self._waits_since: float | None = None
-        self._tries = 0
-        self._loop = asyncio.get_running_loop()
-        self._deadline = None if timeout_s is None else self._loop.time() + timeout_s
-
-    def waits(self) -> None:
-        """The request begins to wait for a load here: a cold start."""
-        self.has_waited = True
-        self._waits_since = self._loop.time()
-
-    def _left_s(self) -> float | None:
-        return None if self._deadline is None else max(0.0, self._deadline - self._loop.time())
-
-    async def infer(self, step: Infer) -> Outcome:
-        """Call the runtime here."""
-        plane = self._plane
-        copy = plane.copies.begin(step.model, step.gen)
-        if copy is None:
-            return Refused(Verdict.NOT_HERE, plane.me)
-        self._try(step.model)
-        plane.sent(plane.me)
-        began, code = self._loop.time(), "CANCELLED"
-        try:
-            metadata = for_runtime(self._metadata, step.model)
-            path = plane.methods.injection_path(self._path)
-            body = inject(self._body, path, step.model.encode()) if path else self._body
-            answer = await plane.runtime.call(self._path, body, metadata, self._left_s())
-            code = "OK"
-            return Answered(Reply(answer.body, for_client(answer.initial), for_client(answer.trailing)))
-        except grpc.aio.AioRpcError as error:
-            code = error.code().name
-            return self._failed(error)
-        except Malformed as error:
-            code = "UNKNOWN"
-            failure = Failure(grpc.StatusCode.UNKNOWN, (), ())
-            return RuntimeFailed(Code.UNKNOWN, f"{self._path.removeprefix('/')}: UNKNOWN: {error}", failure)
-        finally:
-            plane.returned(plane.me)
-            plane.copies.end(copy)
-            plane.metrics.invoke_model(self._path, code, (self._loop.time() - began) * 1000, step.model)
-
-    async def forward(self, step: Forward) -> Outcome:
-        """Pass the call on to another instance."""
-        plane = self._plane
-        channel = plane.channel(step.instance)
-        if channel is None:
-            return Unreachable("not known any more")
-        metadata = for_peer(self._metadata) + internal.to_metadata(step.request, plane.key)
-        self._try(step.request.model)
-        plane.sent(step.instance)
-        plane.metrics.counters.forwarded += 1
-        try:
-            call = channel.unary_unary(self._path)(self._body, timeout=self._left_s(), metadata=metadata)
-            body = await call
-            initial, trailing = await call.initial_metadata(), await call.trailing_metadata()
-            self._note_wait(trailing)
-            return Answered(Reply(body, for_client(initial), for_client(trailing)))
-        except grpc.aio.AioRpcError as error:
-            trailers = error.trailing_metadata() or ()
-            self._note_wait(trailers)
-            refused = internal.from_trailers(trailers)
-            if refused is not None:
-                return refused
-            if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED and not _is_answer(error):
-                return Unreachable(error.details() or "connection lost")
-            return self._failed(error, is_prefixed=True)
-        finally:
-            plane.returned(step.instance)
-
-    def _try(self, model: str) -> None:
-        """One more try begins; what was waited for is over."""
-        metrics = self._plane.metrics
-        metrics.counters.retries += self._tries > 0
-        self._tries += 1
-        if self._waits_since is not None:
-            metrics.cache_miss.observe((self._loop.time() - self._waits_since) * 1000, model)
-            self._waits_since = None
-
-    def _note_wait(self, trailers: Iterable[tuple[str, str | bytes]]) -> None:
-        if any(name == internal.WAITED for name, _ in trailers):
-            self.has_waited = True
-
-    def _failed(self, error: grpc.aio.AioRpcError, is_prefixed: bool = False) -> RuntimeFailed:
-        code, details = error.code(), error.details() or ""
-        if is_prefixed:
-            text = details
-        else:
-            method = self._path.removeprefix("/")
-            text = f"{method}: {code.name}: {details}" if details else f"{method}: {code.name}"
-        trailing = error.trailing_metadata() or ()
-        initial = error.initial_metadata() or ()
-        return RuntimeFailed(from_grpc(code), text, Failure(code, for_client(initial), for_client(trailing)))
-
-
-def _is_answer(error: grpc.aio.AioRpcError) -> bool:
-    """Whether an instance of this mesh sent this error and not the connection, or somebody else at its address: an
-    instance marks all it sends."""
-    return any(name == internal.ANSWER for name, _ in error.trailing_metadata() or ())

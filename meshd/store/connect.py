@@ -98,7 +98,7 @@ def _of_text(rest: str) -> StoreConfig:
 
 
 def _of_file(path: Path) -> StoreConfig:
-    where = f"etcd configuration {path}"
+    where = f"KV_STORE, etcd configuration {path}"
     try:
         found = json.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -168,6 +168,10 @@ def _hint(name: str) -> str:
 
 def _endpoints(where: str, text: str, tls: bool | None, is_tls_likely: bool = False) -> tuple[Endpoint, ...]:
     """``tls`` None: by the scheme, and without one ``is_tls_likely``."""
+    if "@" in text:  # nothing of the text may be told
+        raise StoreConfigError(
+            f"{where}: endpoints has a user and a password before @: userid and password of the JSON file are for that"
+        )
     endpoints = []
     for part in filter(None, map(str.strip, text.split(","))):
         scheme, has_scheme, address = part.rpartition("://")

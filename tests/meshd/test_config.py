@@ -1,19 +1,16 @@
 from __future__ import annotations
 
-import io
-import json
-import logging
-from collections.abc import Iterator
+import re
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from meshcore.settings import Settings
-from meshd import log
-from meshd.config import Config, ConfigError, Host, describe, load, read, version_number
-from meshd.settings_kinds import MetricsConfig
-from meshd.settings_table import REFUSED, SETTINGS, WITHOUT_EFFECT, Setting
+from meshd.config import Config, ConfigError, Host, describe, load, read
+from meshd.settings.metrics import InfoMetric, MetricsConfig
+from meshd.settings.setting import Setting
+from meshd.settings.table import SETTINGS, WITHOUT_EFFECT
 
 LEAST = {"MM_SERVICE_NAME": "mesh", "KV_STORE": "etcd:localhost:2379"}
 HOST = Host("box", "10.0.0.9", "beef")
@@ -137,8 +134,29 @@ def test_a_deprecated_name_works_the_present_one_wins_and_the_one_used_is_named(
     assert problem.startswith("TAS_SVC_GRPC_PORT=x is")
 
 
+def test_a_wrong_value_takes_one_line_and_not_all_of_it() -> None:
+    (problem,) = problems(MM_MESH_PORT="1\n" + "2" * 1000)
+    assert problem.startswith(f"MM_MESH_PORT=1\\n{'2' * 197}… is not allowed; ")
+
+
 def test_a_blank_variable_counts_as_unset() -> None:
     assert config(MM_MESH_PORT=" ", MM_METRICS="", MM_LABELS="").mesh_port == 8080
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("etcd:a:1,b:2", "etcd:a:1,b:2"),
+        ("etcd:http://me:hunter2@a:1,http://you:2@b:2", "etcd:http://***@a:1,http://***@b:2"),
+        ("etcd:http://me:hun,ter/2@a:1", "etcd:http://***@a:1"),
+        ("etcd:http://me:h@ter@a:1", "etcd:http://***@a:1"),
+        ("etcd:me:hunter2@a:1,you:2@b:2", "etcd:***@b:2"),
+    ],
+)
+def test_what_is_secret_is_not_shown(value: str, shown: str) -> None:
+    by_name = {row.name: row for row in describe(config(KV_STORE=value, MM_SVC_GRPC_PRIVATE_KEY_PASSPHRASE="hunter2"))}
+    assert by_name["KV_STORE"].value == shown
+    assert by_name["MM_TLS_PRIVATE_KEY_PASSPHRASE"].value == "***"
 
 
 def test_what_is_secret_in_a_wrong_value_is_masked() -> None:
@@ -183,31 +201,120 @@ def test_metrics_are_prometheus_over_http_when_unset_and_as_written_when_set() -
         ("prometheus:mem_detail=heap", "'heap' is none of all, none, netty, gc, bp, mp, ma"),
     ],
 )
-def test_metrics_that_do_not_exist_are_a_warning_and_leave_none(value: str, problem: str) -> None:
+def test_metrics_that_do_not_exist_are_a_fault_and_leave_none(value: str, problem: str) -> None:
     without = config(MM_METRICS=value)
     assert not without.metrics.is_on
-    assert without.warnings == (f"MM_METRICS: {problem}; there are no metrics",)
+    assert without.faults == (f"MM_METRICS: {problem}; there are no metrics",)
+
+
+def test_metrics_with_more_labels_than_there_can_be_are_a_fault_and_leave_none() -> None:
+    four = "info;a=HOME,b=HOME,c=HOME,d=HOME"
+    most = config(MM_INFO_METRICS=four, HOME="/root")
+    assert most.info_metric == InfoMetric("info", tuple((label, "/root") for label in "abcd"))
+    assert most.metrics.is_on
+    more = config(MM_INFO_METRICS=f"{four},e=HOME", HOME="/root")
+    assert not more.metrics.is_on
+    assert more.faults == ("MM_INFO_METRICS: info has 5 labels, more than 4; there are no metrics",)
+
+
+def test_an_info_metric_needs_its_variables() -> None:
+    (problem,) = problems(MM_INFO_METRICS="info;a=HOME,b=NONE,c=NEITHER", HOME="/root")
+    assert problem.startswith("MM_INFO_METRICS: the environment has no NONE and no NEITHER; allowed: ")
+    assert config(MM_INFO_METRICS="info;a=EMPTY", EMPTY="").info_metric == InfoMetric("info", (("a", ""),))
 
 
 def test_an_unknown_variable_is_a_warning_with_the_nearest_known_one() -> None:
-    assert config(MM_MESHPORT="1", MM_QQQQQQQQ="1", HOME="/").warnings == (
+    assert config(MM_MESHPORT="1", MM_QQQQQQQQ="1", TAS_SERVICENAME="a", HOME="/").warnings == (
         "MM_MESHPORT is not a setting; did you mean MM_MESH_PORT?",
         "MM_QQQQQQQQ is not a setting",
+        "TAS_SERVICENAME is not a setting; did you mean TAS_SERVICE_NAME?",
     )
+
+
+def test_a_variable_that_may_be_others_is_a_warning_only_if_it_is_all_but_a_setting() -> None:
+    assert config(INTERNAL_GRPCPORT="1", INTERNAL_API_URL="http://a").warnings == (
+        "INTERNAL_GRPCPORT is not a setting; did you mean INTERNAL_GRPC_PORT?",
+    )
+
+
+def test_a_setting_that_nothing_follows_from_yet_is_a_warning_where_somebody_set_it() -> None:
+    assert config(MM_MULTI_PARALLELISM="2").warnings == ("MM_MULTI_PARALLELISM is accepted and not acted on yet",)
 
 
 def test_a_setting_of_model_mesh_without_effect_is_said_to_have_none() -> None:
-    assert config(MM_SEND_DEST_ID="true").warnings == (
+    assert config(MM_SEND_DEST_ID="true", EGOSC_CONTAINER_ID="1", ZOOKEEPER="a:2181").warnings == (
+        "EGOSC_CONTAINER_ID is a setting of ModelMesh that has no effect here",
         "MM_SEND_DEST_ID is a setting of ModelMesh that has no effect here",
+        "ZOOKEEPER is a setting of ModelMesh that has no effect here",
     )
 
 
-def test_protection_that_is_not_offered_stops_the_start_and_keeps_secrets() -> None:
-    assert problems(MM_TLS_PRIVATE_KEY_PASSPHRASE="hunter2") == [
-        "MM_TLS_PRIVATE_KEY_PASSPHRASE asks for protection that is not offered; "
-        "unset it and protect the mesh by other means"
+def test_a_store_that_only_zookeeper_names_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read({"MM_SERVICE_NAME": "mesh", "ZOOKEEPER": "a:2181"}, HOST)
+    assert caught.value.problems[1:] == [
+        "ZOOKEEPER names a store that is not supported; set KV_STORE, as in etcd:localhost:2379"
     ]
-    assert problems(KV_READ_ONLY="true")
+
+
+def test_a_setting_and_the_file_of_the_same_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file.json"
+    file.write_text("{}")
+    for name in ("MM_TYPE_CONSTRAINTS", "MM_DATAPLANE_CONFIG"):
+        assert problems(**{name: "{}", f"{name}_PATH": str(file)}) == [f"{name} and {name}_PATH are both set; set one"]
+    file.write_text("[]")
+    assert config(MM_AUTO_REGISTER_MODELS="[]", MM_AUTO_REGISTER_MODELS_PATH=str(file)).static_models == ()
+
+
+def test_the_window_of_the_second_copy_has_to_be_one() -> None:
+    assert problems(MM_MIN_SECOND_COPY_AGE_SECS="2401") == [
+        "MM_MIN_SECOND_COPY_AGE_SECS=2401 is above MM_MAX_SECOND_COPY_AGE_SECS=2400; it has to be below"
+    ]
+    assert config(MM_MIN_SECOND_COPY_AGE_SECS="2400").second_copy_min_s == 2400
+
+
+def test_tls_is_asked_for_by_a_key_and_needs_a_certificate(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "tls.key", tmp_path / "tls.crt"
+    key.write_text("key")
+    certificate.write_text("certificate")
+    assert config().tls_key_path == ""
+    both = config(
+        MM_SVC_GRPC_PRIVATE_KEY_PATH=str(key), MM_TLS_KEY_CERT_PATH=str(certificate), MM_TLS_CLIENT_AUTH="REQUIRE"
+    )
+    assert (both.tls_key_path, both.tls_certificate_path) == (str(key), str(certificate))
+    assert (both.tls_client_auth, both.warnings) == ("require", ())
+    assert problems(MM_TLS_PRIVATE_KEY_PATH=str(key)) == [
+        "MM_TLS_PRIVATE_KEY_PATH is set and MM_TLS_KEY_CERT_PATH is not; a key needs its certificate"
+    ]
+    assert problems(MM_TLS_KEY_CERT_PATH=str(certificate), MM_TLS_CLIENT_AUTH="optional") == [
+        "MM_TLS_KEY_CERT_PATH is set and MM_TLS_PRIVATE_KEY_PATH is not; there is no TLS without a key",
+        "MM_TLS_CLIENT_AUTH is set and MM_TLS_PRIVATE_KEY_PATH is not; there is no TLS without a key",
+    ]
+    paths = {"MM_TLS_PRIVATE_KEY_PATH": str(key), "MM_TLS_KEY_CERT_PATH": str(certificate)}
+    assert config(**paths, MM_TLS_CLIENT_AUTH="OPTIONAL").warnings == (
+        "MM_TLS_CLIENT_AUTH=optional: clients are not asked for a certificate; require asks them all",
+    )
+
+
+def test_a_file_that_is_not_there_is_named_with_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "a.pem").write_bytes(b"\xff")
+    assert problems(MM_TLS_TRUST_CERT_PATH=f"{tmp_path}/a.pem", MM_INTERNAL_TRUST_CERTS=f"{tmp_path},{tmp_path}/b") == [
+        f"MM_TLS_TRUST_CERT_PATH: {tmp_path}/a.pem is not UTF-8; allowed: paths of files with commas between",
+        f"MM_INTERNAL_TRUST_CERTS: {tmp_path}/b cannot be read: No such file or directory; "
+        "allowed: paths of files or directories with commas between",
+    ]
+
+
+def test_there_are_no_limits_of_connections_unless_set() -> None:
+    least = config()
+    assert (least.max_headers_bytes, least.max_connection_age_s, least.max_connection_grace_s) == (-1, None, None)
+    assert config(MM_SVC_GRPC_MAX_HEADERS_SIZE="9000").max_headers_bytes == 9000
+
+
+def test_a_mode_that_is_not_offered_stops_the_start() -> None:
+    assert problems(KV_READ_ONLY="true") == [
+        "KV_READ_ONLY=true is not allowed; allowed: false, for there is no read-only mode"
+    ]
     assert config(KV_READ_ONLY="false", MM_TLS_CLIENT_AUTH="NONE").warnings == ()
 
 
@@ -224,6 +331,7 @@ def test_the_description_has_every_setting_with_its_origin_and_nothing_secret() 
     assert by_name["MM_SVC_GRPC_PORT"].origin == "TAS_SVC_GRPC_PORT"
     assert (by_name["MM_MESH_PORT"].value, by_name["MM_MESH_PORT"].origin) == ("8080", "default")
     assert (by_name["MM_INSTANCE_ID"].value, by_name["MM_INSTANCE_ID"].origin) == ("meshd-box-beef", "derived")
+    assert (by_name["MM_MESH_PORT"].is_acted_on, by_name["MM_MULTI_PARALLELISM"].is_acted_on) == (True, False)
     assert (by_name["SHUTDOWN_TIMEOUT_MS"].unit, by_name["KV_STORE"].origin) == ("ms", "KV_STORE")
 
 
@@ -237,74 +345,24 @@ def test_the_process_finds_its_own_host(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_table_and_the_config_have_the_same_fields() -> None:
     assert {setting.field for setting in SETTINGS} == {field.name for field in fields(Config)} - {
-        "origins", "texts", "warnings",
+        "origins", "texts", "warnings", "faults",
     }  # fmt: skip
     names = [name for setting in SETTINGS for name in (setting.name, *setting.aliases)]
     assert len(names) == len(set(names))
-    assert not set(names) & {*REFUSED, *WITHOUT_EFFECT}
+    assert not set(names) & set(WITHOUT_EFFECT)
 
 
 def documented(setting: Setting) -> str:
     """The row of docs/configuration.md that a setting must have."""
+    meaning = setting.meaning + ("" if setting.is_acted_on else " (not acted on yet)")
     name = " ".join(f"`{name}`" for name in (setting.name, *setting.aliases))
     default = {None: "mandatory", "": ""}.get(setting.default, f"`{setting.default}`")
-    cells = (name, default, setting.unit, setting.kind.allowed, setting.meaning)
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    cells = (name, default, setting.unit, setting.kind.allowed, meaning)
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("<", "\\<") for cell in cells) + " |"
 
 
 def test_every_setting_is_documented() -> None:
-    lines = DOCS.read_text().splitlines()
-    assert [row for row in map(documented, SETTINGS) if row not in lines] == []
     text = DOCS.read_text()
-    assert [name for name in (*REFUSED, *WITHOUT_EFFECT) if f"`{name}`" not in text] == []
-
-
-@pytest.mark.parametrize(
-    ("build", "number"),
-    [
-        ("20200101-0000", 1_577_836_800_000),
-        ("20200101-0001", 1_577_836_860_000),
-        ("20200101-0000-7", 1_577_836_800_007),
-        ("main-20200101-42", 1_577_836_800_042),
-        ("a-b-20200101-42", 1_577_836_800_042),
-        ("BUILD_ID=20200101-0000 and more", 1_577_836_800_000),
-        ("20201399-0000", 0),
-        ("20200101-9900", 0),
-        ("v1.2.3", 0),
-        ("", 0),
-    ],
-)
-def test_builds_are_ordered_by_their_date(build: str, number: int) -> None:
-    assert version_number(build) == number
-    assert config(SERVICE_VERSION=build).version == number
-
-
-@pytest.fixture
-def _logging_as_before() -> Iterator[None]:
-    root, access = logging.getLogger(), logging.getLogger("aiohttp.access")
-    handlers, level, access_level = root.handlers[:], root.level, access.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    access.setLevel(access_level)
-
-
-@pytest.mark.usefixtures("_logging_as_before")
-def test_log_lines_are_text_or_json_from_the_given_level_on() -> None:
-    out = io.StringIO()
-    log.configure("info", "text", out)
-    logging.getLogger("meshd.some").debug("quiet")
-    logging.getLogger("meshd.some").warning("port %d", 80)
-    line = out.getvalue()
-    assert line.endswith("Z WARNING meshd.some: port 80\n")
-    assert line[10] == "T"
-
-    out = io.StringIO()
-    log.configure("debug", "json", out)
-    try:
-        raise ValueError("broken")
-    except ValueError:
-        logging.getLogger("meshd.some").exception("it\nfailed")
-    written = json.loads(out.getvalue())
-    assert (written["level"], written["logger"], written["text"]) == ("error", "meshd.some", "it\nfailed")
-    assert "ValueError: broken" in written["error"]
+    page = text[text.index("## Settings\n") : text.index("## In a file\n")]
+    assert re.findall(r"^\| `.*$", page, re.MULTILINE) == [documented(setting) for setting in SETTINGS]
+    assert [name for name in WITHOUT_EFFECT if f"`{name}`" not in text] == []

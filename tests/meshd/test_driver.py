@@ -14,6 +14,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from grpc import aio
 
 from meshcore.asks import Asked, Done, Failed, Infer, Op, Outcome, Register, Request, Status, StatusInfo, Unregister
 from meshcore.commands import Command, Load, Predict, Stop
@@ -26,9 +27,11 @@ from meshcore.settings import Settings
 from meshd.clock import Clock
 from meshd.driver import Driver
 from meshd.metrics import Metrics
+from meshd.plane.inbound import Retained
 from meshd.plane.methods import Methods
 from meshd.plane.peer_calls import PeerCall
-from meshd.plane.python import PythonPlane, UnaryCall
+from meshd.plane.python import PythonPlane
+from meshd.plane.stream import StreamCall
 from meshd.records import Keys, Reach, Records, follow
 from meshd.spi import RuntimeClient
 from meshd.store.memory import MemoryHub, MemoryStore
@@ -55,6 +58,26 @@ class Brain(Node):
         return flow
 
 
+class OneMessage:
+    """The server's side of a call whose client sends one message and sees nothing."""
+
+    def __init__(self, timeout_s: float | None) -> None:
+        self._timeout_s = timeout_s
+        self._messages = [b"x"]
+
+    def time_remaining(self) -> float | None:
+        return self._timeout_s
+
+    async def read(self) -> Any:
+        return self._messages.pop() if self._messages else aio.EOF
+
+    async def send_initial_metadata(self, metadata: Any) -> None:
+        pass
+
+    async def write(self, message: bytes) -> None:
+        pass
+
+
 @dataclass
 class Bench:
     """One driver with all that it drives."""
@@ -76,8 +99,11 @@ class Bench:
         assert isinstance(await self.driver.run(Unregister(model), PeerCall(self.plane)), Done)
 
     async def infer(self, model: str, timeout_s: float | None = None) -> Done | Failed:
-        call = UnaryCall(self.plane, ECHO, b"x", (("mm-model-id", model),), timeout_s)
-        return await self.plane.serve(Request(model), call)
+        call = StreamCall(self.plane, ECHO, (("mm-model-id", model),), OneMessage(timeout_s))
+        try:
+            return await self.plane.serve(Request(model), call)
+        finally:
+            call.close()
 
     async def state(self, model: str) -> Status:
         end = await self.driver.run(Request(model, Op.STATUS), PeerCall(self.plane))
@@ -104,12 +130,14 @@ class Bench:
             "open": plane.of_clients.open + plane.of_peers.open,
             "outstanding": dict(plane._outstanding),
             "in flight": plane.copies.in_flight,
+            "retained": plane.buffer.used_bytes,
             "in the runtime": self.fake.total.in_flight,
         }
 
 
 NOTHING: dict[str, object] = {
-    "waits": {}, "tasks": 0, "flows": 0, "open": 0, "outstanding": {}, "in flight": 0, "in the runtime": 0,
+    "waits": {}, "tasks": 0, "flows": 0, "open": 0, "outstanding": {}, "in flight": 0, "retained": 0,
+    "in the runtime": 0,
 }  # fmt: skip
 
 
@@ -126,7 +154,9 @@ async def bench(
         async with store.session(20):
             me = Me("i0", clock.now(), "127.0.0.1:1", "127.0.0.1:2")
             node = Brain(me, settings or Settings(), info.params, Rules(), Random(2))
-            plane = PythonPlane("i0", b"key", runtime, Methods({}, True), clock.now, Random(3), Metrics())
+            plane = PythonPlane(
+                "i0", b"key", runtime, Methods({}, True), clock.now, Random(3), Metrics(), Retained(MIB, MIB)
+            )
             commands: list[type[Command]] = []
             stopped = asyncio.Event()
             records = Records(store, keys, "i0")

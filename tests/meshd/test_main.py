@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -63,10 +64,86 @@ def test_settings_can_be_looked_at_without_a_start() -> None:
     assert lines["MM_MESH_PORT"].split()[1:4] == ["8080", "default", "port"]
 
 
+def test_settings_can_be_looked_at_by_machines(tmp_path: Path) -> None:
+    file = tmp_path / "meshd.yaml"
+    file.write_text("MM_SERVICE_NAME: svc\nMM_PAYLOAD_PROCESSORS: [http://me:hunter2@a, logger://*]\n")
+    code, out, err = meshd(
+        "--config", str(file), "--print-config", "-o", "json",
+        KV_STORE="etcd:me:hunter2@a:1", MM_TLS_PRIVATE_KEY_PASSPHRASE="hunter2", MM_SCALEUP_RPM="1",
+    )  # fmt: skip
+    assert code == 0
+    assert "hunter2" not in out + err
+    assert err.splitlines() == [
+        "MM_SCALEUP_RPM is not a setting; did you mean MM_SCALEUP_RPM_THRESHOLD?",
+        "MM_PAYLOAD_PROCESSORS is accepted and not acted on yet",
+    ]
+    rows = {row["name"]: row for row in json.loads(out)}
+    assert rows["MM_SERVICE_NAME"] == {
+        "name": "MM_SERVICE_NAME",
+        "value": "svc",
+        "origin": "file",
+        "unit": "",
+        "meaning": "name of the mesh; its instances find each other by it",
+        "is_acted_on": True,
+    }
+    assert rows["MM_PAYLOAD_PROCESSORS"]["value"] == "http://***@a logger://*"
+    assert not rows["MM_PAYLOAD_PROCESSORS"]["is_acted_on"]
+
+
+def test_columns_are_aligned_and_a_long_value_moves_its_own_line_only() -> None:
+    code, out, _ = meshd("--print-config", MM_SERVICE_NAME="svc", KV_STORE="memory", MM_LABELS="a" * 100)
+    assert code == 0
+    head, *lines = out.splitlines()
+    assert head.split() == ["SETTING", "VALUE", "ORIGIN", "UNIT", "MEANING"]
+    at = head.index("ORIGIN")
+    odd = [line.split()[0] for line in lines if line[at - 2 : at] != "  " or line[at] == " "]
+    assert odd == ["MM_LABELS"]
+    (waiting,) = [line for line in lines if line.startswith("MM_MULTI_PARALLELISM ")]
+    assert waiting.endswith(" (not acted on yet)")
+
+
+def test_what_is_no_text_is_shown_all_the_same(tmp_path: Path) -> None:
+    reason = tmp_path / "reason"
+    odd = os.fsdecode(b"\xff")
+    for form in ("table", "json"):
+        code, out, _ = meshd("--print-config", "-o", form, MM_SERVICE_NAME="svc", KV_STORE="memory", MM_ZONE=odd)
+        assert (code, "\\udcff" in out) == (0, True)
+    code, _, err = meshd(MM_SERVICE_NAME="svc", KV_STORE=odd, LL_TERMINATION_MSG_PATH=str(reason))
+    assert (code, "KV_STORE=\\udcff is" in err) == (2, True)
+    assert "KV_STORE=\\udcff is" in reason.read_text()
+
+
+def test_a_wrong_setting_is_left_where_kubernetes_looks_for_it(tmp_path: Path) -> None:
+    reason = tmp_path / "reason"
+    settings = {"KV_STORE": "memory", "MM_MESH_PORT": "x", "LL_TERMINATION_MSG_PATH": str(reason)}
+    assert meshd("--print-config", **settings)[0] == 2
+    assert not reason.exists(), "to look at settings is no start"
+    code, _, err = meshd(**settings)
+    assert code == 2
+    assert reason.read_text() == f"Service startup failed: {'; '.join(err.splitlines())}\n"
+    assert len(err.splitlines()) == 2
+
+
+def test_a_file_of_settings_that_will_not_do_ends_the_start_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "meshd.yaml"
+    file.write_text("MM_SERVICE_NAME: svc\nKV_STORE: memory\nMM_MESHPORT: 1\n")
+    code, out, err = meshd("--config", str(file))
+    assert (code, out) == (2, "")
+    assert err == f"{file}, line 3: MM_MESHPORT is not a setting; did you mean MM_MESH_PORT?\n"
+    file.write_text("MM_SERVICE_NAME: [svc\n")
+    code, _, err = meshd("--config", str(file))
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith(f"{file}, line 2: not YAML: ")
+
+
 def test_help_is_help() -> None:
     code, out, _ = meshd("--help")
     assert code == 0
     assert "--print-config" in out
+    code, _, err = meshd("-o", "json")
+    assert (code, err.splitlines()[-1]) == (
+        2, "meshd: error: -o says how --print-config prints; give both or neither",
+    )  # fmt: skip
 
 
 def told(err: str) -> str:
@@ -122,6 +199,6 @@ def test_a_store_that_cannot_be_is_told_with_where_it_is_said(tmp_path: Path) ->
     file.write_text('{"endpoints": "h:1", "userid": "u"}')
     code, _, err = meshd(MM_SERVICE_NAME="svc", KV_STORE=f"etcd:{file}", **ports())
     assert code == 1
-    assert told(err) == f"etcd configuration {file}: password is missing: userid and password go together"
+    assert told(err) == f"KV_STORE, etcd configuration {file}: password is missing: userid and password go together"
     code, _, err = meshd(MM_SERVICE_NAME="svc", KV_STORE=f"etcd:{tmp_path}/none.json", **ports())
-    assert told(err) == f"etcd configuration {tmp_path}/none.json: cannot be read: No such file or directory"
+    assert told(err) == f"KV_STORE, etcd configuration {tmp_path}/none.json: cannot be read: No such file or directory"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from typing import Any
 
@@ -36,6 +37,9 @@ class Spy(Fake):
     def register(self, server: aio.Server) -> None:
         calls = {"Tell": self._tell, "Say": self._say, "Fail": self._fail, "Big": self._big}
         handlers = {name: grpc.unary_unary_rpc_method_handler(call) for name, call in calls.items()}
+        handlers["Sum"] = grpc.stream_unary_rpc_method_handler(self._sum)
+        handlers["One"] = grpc.unary_stream_rpc_method_handler(self._one)
+        handlers["Break"] = grpc.stream_stream_rpc_method_handler(self._break)
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("spy.Spy", handlers),))
         super().register(server)
 
@@ -56,6 +60,22 @@ class Spy(Fake):
         code = grpc.StatusCode[body.decode()]
         await context.abort(code, "naïve reason", (("detail-bin", b"\x03"), ("mm-own", "x")))
         return b""
+
+    async def _sum(self, bodies: AsyncIterator[bytes], context: Any) -> bytes:
+        size = 0
+        async for body in bodies:
+            size += len(body)
+        await self.answer(sdk.model_id(context), context)
+        return str(size).encode()
+
+    async def _one(self, body: bytes, context: Any) -> AsyncIterator[bytes]:
+        yield body
+        await asyncio.Event().wait()
+
+    async def _break(self, bodies: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        async for body in bodies:
+            yield body
+        await context.abort(grpc.StatusCode.NOT_FOUND, "gone in the middle")
 
     async def _big(self, body: bytes, context: Any) -> bytes:
         return bytes(int(body))

@@ -502,7 +502,7 @@ class Echo(grpc.GenericRpcHandler):  # type: ignore[misc]
         return grpc.unary_unary_rpc_method_handler(answer)
 
 
-def test_a_served_call_passes_bytes_and_metadata_both_ways() -> None:
+def test_calls_go_where_the_runtime_serves() -> None:
     async def scene() -> None:
         async with (
             serving(servicer=FakeRuntime()) as target,
@@ -510,27 +510,13 @@ def test_a_served_call_passes_bytes_and_metadata_both_ways() -> None:
             client_of(target, serving_target=apart) as client,
         ):
             await client.start(poll_s=0)
-            reply = await client.call("/a.B/C", b"\x00body", (("color", "red"),), None)
-            assert reply.body == b"/a.B/C \x00body"
-            assert ("early", "1") in reply.initial
-            assert ("early-bin", b"\x00\xff") in reply.initial
-            assert ("late", "red") in reply.trailing
-            assert (await client.call("/a.B/C", b"deadline", (), 60)).body == b"1"
-
-    run(scene())
-
-
-def test_a_served_error_comes_as_it_is() -> None:
-    async def scene() -> None:
+            assert await client.serving.unary_unary("/a.B/C")(b"\x00body") == b"/a.B/C \x00body"
         async with (
             serving(Echo(), servicer=FakeRuntime()) as target,
             client_of(target, serving_target=target) as client,
         ):
             await client.start(poll_s=0)
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await client.call("/a.B/C", b"fail", (("color", "red"),), None)
-            assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.DATA_LOSS, "spilt")
-            assert ("late", "red") in tuple(caught.value.trailing_metadata())
+            assert await client.serving.unary_unary("/a.B/C")(b"there") == b"/a.B/C there"
 
     run(scene())
 
@@ -540,18 +526,7 @@ def test_an_answer_larger_than_allowed_is_an_error() -> None:
         async with serving(Echo(), servicer=FakeRuntime()) as target, client_of(target) as client:
             await client.start(poll_s=0)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await client.call("/a.B/C", bytes(2 << 20), (), None)
+                await client.serving.unary_unary("/a.B/C")(bytes(2 << 20))
             assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
     run(scene())
-
-
-def test_a_served_call_that_is_given_up_is_cancelled_at_the_runtime() -> None:
-    async def scene(runtime: FakeRuntime, client: RuntimeClient) -> None:
-        runtime.answers["measure"] = never
-        calling = asyncio.create_task(client.call("/mmesh.ModelRuntime/modelSize", b"", (), None))
-        await runtime.entered.wait()
-        calling.cancel()
-        await runtime.cancelled.wait()
-
-    with_runtime(scene)

@@ -1,0 +1,27 @@
+"""Settings of the store that the registry is kept in."""
+
+from __future__ import annotations
+
+import re
+
+from meshd.settings.kinds import TEXT, Kind, choice, matching
+from meshd.settings.setting import Setting
+
+USERINFO = re.compile(r"(?:(?<=//)|(?<=[:,;\s])(?!//))(?:(?!://)\S)*(?=@)")
+"""What stands before the @ of an address, with or without a scheme."""
+
+_STORE = matching(r"etcd:\S+|memory:?", "etcd:<file>, etcd:<endpoints> or memory")
+
+STORE = (
+    Setting("KV_STORE", "kv_store", _STORE, None, "where the registry is kept; memory: in this process, for trial",
+            secret=USERINFO),
+    Setting("MM_KVSTORE_PREFIX", "kv_prefix", matching(r"[^/\s]+", "a name without / and blanks"), "tas-runtime",
+            "second level of the keys in the store"),
+    Setting("KV_READ_ONLY", "is_read_only", Kind(choice("false").parse, "false, for there is no read-only mode"),
+            "false", "whether this instance leaves the registry as it is"),
+    Setting("LL_REGISTRY", "discovery_store", _STORE, "",
+            "a store of its own for how instances find each other; unset: KV_STORE", secret=USERINFO,
+            is_acted_on=False),
+    Setting("MM_DEFAULT_VMODEL_OWNER", "default_vmodel_owner", TEXT, "",
+            "owner of virtual models that are made without one", is_acted_on=False),
+)  # fmt: skip
