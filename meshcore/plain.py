@@ -189,9 +189,9 @@ class Decoder:
         text = plain.get("text")
         if not isinstance(text, str):
             raise NotPlain(f"a {kind.__name__} without its text")
-        error = kind(text)
-        if "code" in plain:
-            error.code = self.decode({TAG: "Code", OF: plain["code"]})
+        code = self.decode({TAG: "Code", OF: plain["code"]}) if "code" in plain else None
+        error = kind.__new__(kind)  # some kinds make their text themselves
+        MeshError.__init__(error, text, code)
         return error
 
     def _other(self, name: object, of: Plain) -> Any:

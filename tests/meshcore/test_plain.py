@@ -30,18 +30,19 @@ from meshcore.asks import (
 from meshcore.commands import Command, Settle
 from meshcore.edits import Edit
 from meshcore.entry import Entry, State
-from meshcore.errors import Code, CopyGone, LoadFailure, MeshError, UnknownModel
+from meshcore.errors import Code, CopyGone, LoadFailure, MeshError, Spent, UnknownModel
 from meshcore.events import Event, Loaded, Seen
 from meshcore.plain import KINDS, Decoder, Encoder, NotPlain, decode, encode, fits
 from meshcore.reasons import Reason, Rule
 from meshcore.records import InstanceRecord, ModelRecord
 
-ERRORS = [kind for kind in KINDS.values() if issubclass(kind, MeshError) and kind is not VerdictError]
+ERRORS = [kind for kind in KINDS.values() if issubclass(kind, MeshError) and kind not in (Spent, VerdictError)]
 TEXT = st.text(max_size=5)
 REASONS = st.builds(Reason, inputs=st.dictionaries(TEXT, st.integers() | TEXT, max_size=2))
 MADE = st.one_of(
     st.builds(lambda kind, text: kind(text), st.sampled_from(ERRORS), TEXT),
     st.builds(LoadFailure, TEXT, st.sampled_from(Code)),
+    st.builds(Spent),
     st.builds(VerdictError, st.builds(Refused)),
 )
 OUTCOMES = [kind for kind in get_args(Outcome) if kind not in (Answered, RuntimeFailed)]
