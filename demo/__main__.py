@@ -82,14 +82,17 @@ async def run(voice: Voice) -> int:
         voice.step("taking the mesh down")
         fleet.down()
 
+    voice.step("what the instances decided, decided again")
+    replayed = report.replayed_figures(await fleet.replay())
+
     voice.step("the same requests in the simulator")
     found = report.live_figures(live)
     measured = Measured(sizes, capacity, found["load_ms"], found["service_ms"])
     simulation = report.simulated_figures(simulated(scenario(live, measured), FOLDER / "scenario.yaml"))
     voice.step("done")
 
-    report.show(found, simulation, Console())
-    problems = report.problems(found, simulation)
+    report.show(found, simulation, replayed, Console())
+    problems = report.problems(found, simulation, replayed)
     _write(
         {
             "ok": not problems,
@@ -104,6 +107,7 @@ async def run(voice: Voice) -> int:
             "settings": SETTINGS,
             "live": found,
             "simulated": simulation,
+            "replayed": replayed,
         }
     )
     for problem in problems:

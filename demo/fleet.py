@@ -26,6 +26,9 @@ LOADING_CONCURRENCY = 2
 LOAD_TIMEOUT_MS = 30_000
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SETTINGS = {"MM_MIN_CHURN_AGE_MS": "0"}
+DIFFERENCES = 1
+"""The exit code of a replay that finds some."""
+_MMCTL = (sys.executable, "-m", "mmctl")
 
 
 class FleetError(Exception):
@@ -45,6 +48,7 @@ class Fleet:
 
     def __init__(self, data_dir: Path, tell: Callable[[str], None], instances: int) -> None:
         self._data_dir, self._tell, self._instances = data_dir.absolute(), tell, instances
+        self._journals = self._data_dir / "journals"
 
     async def up(self, models: Sequence[Model], folder: Path, capacity_bytes: int) -> list[Process]:
         """Start it with an empty registry and the files of ``models``, and register them. FleetError."""
@@ -59,7 +63,8 @@ class Fleet:
         runtime = [f"--runtime-arg={name}={value}" for name, value in arguments.items()]
         plan = await self._mmctl(
             "up", "--detach", "--instances", str(self._instances), "--runtime", "onnx",
-            "--capacity", str(capacity_bytes), *runtime, *settings, "-o", "json",
+            "--capacity", str(capacity_bytes), *runtime, *settings,
+            "--set", f"MM_JOURNAL_PATH={self._journals}/{{instance}}.jsonl", "-o", "json",
         )  # fmt: skip
         for model in models:
             place = self._data_dir / "models" / model.file
@@ -76,10 +81,21 @@ class Fleet:
         plan = await self._mmctl("restart", instance, "-o", "json")
         return next(process for process in _processes(plan) if process.address.name == instance)
 
+    async def replay(self) -> list[dict[str, Any]]:
+        """How the instances' journals compare with what they would decide again; after ``down``. FleetError."""
+        files = sorted(str(path) for path in self._journals.iterdir())
+        replayed: list[dict[str, Any]] = await self._run(
+            "replay", [*_MMCTL, "replay", *files, "-o", "json"], DIFFERENCES
+        )
+        return replayed
+
     async def _mmctl(self, *arguments: str) -> Any:
+        return await self._run(arguments[0], self._command(*arguments))
+
+    async def _run(self, what: str, command: Sequence[str], *fine: int) -> Any:
         # In a session of its own, so that Ctrl-C reaches it once, by way of what follows here.
         process = await asyncio.create_subprocess_exec(
-            *self._command(*arguments), stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True
+            *command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True
         )
         assert process.stdout is not None
         assert process.stderr is not None
@@ -90,8 +106,8 @@ class Fleet:
                 process.send_signal(signal.SIGINT)
             await process.wait()
             raise
-        if await process.wait():
-            raise FleetError(f"`mmctl {arguments[0]}` ended with exit code {process.returncode}")
+        if await process.wait() not in (0, *fine):
+            raise FleetError(f"`mmctl {what}` ended with exit code {process.returncode}")
         return json.loads(shown)
 
     async def _pass_on(self, lines: asyncio.StreamReader) -> None:
@@ -116,7 +132,7 @@ class Fleet:
             raise FleetError(f"the mesh in {self._data_dir} could not be taken down")
 
     def _command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "mmctl", *arguments, "--data-dir", str(self._data_dir)]
+        return [*_MMCTL, *arguments, "--data-dir", str(self._data_dir)]
 
 
 @contextmanager

@@ -85,7 +85,21 @@ def simulated_figures(summary: Figures) -> Figures:
     }
 
 
-def problems(live: Figures, simulated: Figures) -> list[str]:
+def replayed_figures(journals: Sequence[Figures]) -> Figures:
+    """What came of replaying each instance's journals."""
+    return {
+        "journals": len(journals),
+        "commands": sum(journal["commands"] for journal in journals),
+        "differences": [
+            f"{journal['file']} differs in line {journal['difference']['line']}"
+            for journal in journals
+            if journal["difference"] is not None
+        ],
+        "gaps": sum(journal["gap"] is not None for journal in journals),
+    }
+
+
+def problems(live: Figures, simulated: Figures, replayed: Figures) -> list[str]:
     """What must not be, a sentence each; none: the demo has shown what it is to show."""
     found = []
     if live["wrong"]:
@@ -98,10 +112,13 @@ def problems(live: Figures, simulated: Figures) -> list[str]:
             f"the hit rates, {live['hit_rate']:.1%} live and {simulated['hit_rate']:.1%} simulated,"
             f" are more than {MOST_APART * 100:g} points apart"
         )
+    found += replayed["differences"]
+    if replayed["gaps"]:
+        found.append(f"{replayed['gaps']} journals have a gap")
     return found
 
 
-def show(live: Figures, simulated: Figures, out: Console) -> None:
+def show(live: Figures, simulated: Figures, replayed: Figures, out: Console) -> None:
     """Print both tables."""
     outage = live["outage"]
     name, went_s, back_s = outage["instance"], outage["sigterm_s"], outage["back_s"]
@@ -113,6 +130,12 @@ def show(live: Figures, simulated: Figures, out: Console) -> None:
     )
     out.print(_comparison(live, simulated))
     out.print("A hit is a request that waits for no load. A cold start is how long the others wait.", highlight=False)
+    differing = len(replayed["differences"])
+    came_out = f"{differing} come out otherwise" if differing else "all of them come out the same"
+    out.print(
+        f"{replayed['commands']:,} commands in {replayed['journals']} journals were decided again: {came_out}.",
+        highlight=False,
+    )
 
 
 def _instances(live: Figures) -> Table:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from meshcore.cache import Cache, Evicted
@@ -106,9 +107,7 @@ class Copies:
         last_used = self.cache.last_used(entry.model)
         accept = Accept(around.me, entry.load_ts, last_used, entry.known, around.is_live)
         why = Reason(Rule.ACCEPT, entry.model, around.me, "asked to load", inputs={"size_units": size_units})
-        around.edit(
-            entry.model, accept, around.explain(why), lambda error: self._accepted(entry.model, entry.gen, error)
-        )
+        around.edit(entry.model, accept, around.explain(why), partial(self._accepted, entry.model, entry.gen))
 
     def _accepted(self, model: str, gen: int, error: MeshError | None) -> None:
         entry = self._current(model, gen)

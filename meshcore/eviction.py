@@ -51,6 +51,8 @@ class Plan:
 class Planner:
     """Plans evictions from what the cache holds; changes nothing."""
 
+    NOT_STATE = frozenset({"_is_lru"})  # a rule
+
     def __init__(self, entries: Mapping[str, Entry], lru: Lru, order: EvictOrder) -> None:
         self._entries, self._lru, self._order = entries, lru, order
         self._is_lru = order is lru_order

@@ -58,6 +58,9 @@ class Node:
     back). Whatever they want done comes back as commands. ``rng`` is the only chance there is.
     """
 
+    NOT_STATE = frozenset({"_commands"})  # given out before the next way in
+    """What ``meshcore.image`` leaves out; any part of a node may have such a set."""
+
     def __init__(self, me: Me, settings: Settings, params: CacheParams, rules: Rules, rng: Random) -> None:
         self.identity, self.settings, self.rules, self.rng = me, settings, rules, rng
         self.now = me.start_ms
@@ -107,6 +110,10 @@ class Node:
         except MeshError as error:
             step = Failed(error)
         return step, self._drain()
+
+    def leave(self, flow: Flow) -> None:
+        """Nobody waits for ``flow`` any more; fine if it has ended."""
+        flow.close()
 
     def next_wake(self, now: int) -> int:
         """The instant at which Ticked is due, NEVER if nothing waits for time."""

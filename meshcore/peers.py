@@ -24,6 +24,8 @@ class PeerHealth:
     be tried, by one request at a time, and the next failure ejects it for twice as long.
     """
 
+    NOT_STATE = frozenset({"_first_ms", "_most_ms"})  # settings
+
     def __init__(self, settings: Settings) -> None:
         self._first_ms = settings.eject_first_ms
         self._most_ms = settings.eject_most_ms

@@ -90,6 +90,8 @@ def trimmed(candidates: list[Candidate]) -> tuple[tuple[Candidate, ...], int]:
 class ReasonLog:
     """The latest reasons: a ring for the instance and the last few of each model."""
 
+    NOT_STATE = frozenset({"_ring", "_by_model"})  # told, never decided by
+
     def __init__(self, kept: int = KEPT_IN_ALL, kept_per_model: int = KEPT_PER_MODEL) -> None:
         self._ring: deque[Reason] = deque(maxlen=kept)
         self._by_model: dict[str, deque[Reason]] = {}
@@ -121,6 +123,11 @@ class ReasonLog:
     def of(self, model: str) -> tuple[Reason, ...]:
         """The last reasons about ``model``, oldest first."""
         return tuple(self._by_model.get(model, ()))
+
+    @property
+    def newest(self) -> int:
+        """The number of the latest reason; 0: there was none."""
+        return self._seq
 
     def since(self, seq: int) -> Iterator[Reason]:
         """Reasons numbered above ``seq`` that are still kept, oldest first."""

@@ -33,6 +33,8 @@ class Reservations:
     was does not matter, its record shows the space as taken either way.
     """
 
+    NOT_STATE = frozenset({"_lifetime_ms"})  # a setting
+
     def __init__(self, settings: Settings) -> None:
         self._lifetime_ms = settings.reservation_ms
         self._targets: dict[str, _Target] = {}

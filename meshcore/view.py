@@ -28,6 +28,8 @@ class ClusterView:
     without our part of a record (Java pods) are shown, but are neither holders nor targets nor counted.
     """
 
+    NOT_STATE = frozenset({"_decoded"})  # can be read again
+
     def __init__(self, me: str, start_ms: int, settings: Settings, churn_age_ms: int) -> None:
         self.me = me
         self._start_ms = start_ms

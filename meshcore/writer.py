@@ -47,6 +47,8 @@ class Writer:
     ``seen`` is called with a model whose record moved on through an answer to a commit.
     """
 
+    NOT_STATE = frozenset({"_retry_ms"})  # a setting
+
     def __init__(
         self, records: Records, send: Callable[[Commit], None], seen: Callable[[str], None], retry_ms: int
     ) -> None:

@@ -17,7 +17,6 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from meshcore.errors import BadRecord
 from meshcore.events import DrainAsked, Event, Idled, InstancesSeen, RegistrySeen
 from meshcore.me import Me
-from meshcore.node import Node
 from meshcore.records import InstanceRecord
 from meshcore.rules import Rules
 from meshd import servers, tls_watch, web
@@ -26,6 +25,7 @@ from meshd.clock import Clock
 from meshd.config import Config
 from meshd.driver import Driver
 from meshd.external import InferencePort, MeshPort
+from meshd.journal import make_node
 from meshd.mesh_api import MeshApi
 from meshd.metrics import Metrics
 from meshd.plane.inbound import Retained
@@ -115,7 +115,10 @@ class App:
             "MM_SVC_GRPC_PORT", bind, config.external_port, servers.for_clients(config), tls.for_clients()
         )
         me = self._me(clock.now(), mesh_port, port)
-        node = Node(me, config.settings(), info.params, Rules(), Random(rng.getrandbits(64)))
+        seed = rng.getrandbits(64)
+        node, journal = make_node(config.journal_path, me, config.settings(), info.params, Rules(), seed)
+        if journal is not None:
+            ending.push_async_callback(journal.close)
         methods = Methods(info.method_infos, info.allow_any_method)
         buffer = Retained(config.retry_buffer.request_bytes, config.retry_buffer.process_bytes)
         plane_rng = Random(rng.getrandbits(64))

@@ -268,7 +268,7 @@ class Driver:
                     case Put():
                         outcome = await self._registry.write(step.model, step.expect, step.value)
         finally:
-            flow.close()
+            self.node.leave(flow)
 
     async def _loaded(self, step: AwaitLoaded) -> Settled | TimedOut:
         settled: asyncio.Future[MeshError | None] = self._loop.create_future()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -10,7 +11,9 @@ from meshcore.asks import Done, Failed, StatusInfo, VerdictError
 from meshcore.node import Node
 from meshd.api import Management
 from meshd.codes import TO_GRPC
+from meshd.decisions import Decisions
 from meshd.external import check_peer
+from meshd.holding import status_message
 from meshd.plane import internal
 from meshd.plane.peer_calls import PROTOCOL, from_wire
 from protos import meshd_internal_pb2 as wire
@@ -22,6 +25,7 @@ class MeshApi(stubs.MeshServicer):  # type: ignore[misc]
 
     def __init__(self, node: Node, management: Management, key: bytes) -> None:
         self._node, self._management, self._key = node, management, key
+        self._decisions = Decisions(node)
 
     async def Hello(self, request: Any, context: Any) -> Any:
         """Who is there."""
@@ -53,6 +57,32 @@ class MeshApi(stubs.MeshServicer):  # type: ignore[misc]
             case Failed(error):
                 await context.abort(TO_GRPC[error.code], error.text)
         raise AssertionError(f"no status came of this: {end}")
+
+    async def Status(self, request: Any, context: Any) -> Any:
+        """This instance as it is now, and its copies where they are asked for."""
+        await self._check(context)
+        if request.protocol != PROTOCOL:
+            text = f"this instance speaks protocol {PROTOCOL} between instances, not {request.protocol}"
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, text)
+        if request.page_size < 0:
+            await context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT, f"page_size is {request.page_size}; allowed: 0 and more"
+            )
+        return status_message(self._node, request)
+
+    async def Explain(self, request: Any, context: Any) -> Any:
+        """What is known here of a model, and what was decided about it; neither: NOT_FOUND."""
+        await self._check(context)
+        response = self._decisions.explain(request.model)
+        if not response.HasField("model") and not response.reasons:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no model {request.model!r} is known here")
+        return response
+
+    async def Decisions(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        """What was decided here, and what is."""
+        await self._check(context)
+        async for reason in self._decisions.answer(request, context):
+            yield reason
 
     async def _check(self, context: Any) -> None:
         await check_peer(context, tuple(context.invocation_metadata() or ()), self._key)

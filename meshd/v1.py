@@ -14,6 +14,7 @@ from meshcore.node import Node
 from meshd.api import Management
 from meshd.codes import TO_GRPC, TO_NUMBER
 from meshd.config import Config
+from meshd.decisions import Decisions
 from meshd.listing import ListGone, Listing
 from meshd.messages import instance_message, model_message
 from meshd.records import Reach
@@ -21,7 +22,9 @@ from meshd.store.connect import StoreConfig
 from protos import meshd_pb2 as wire
 from protos import meshd_pb2_grpc as stubs
 
-METHODS = ("Info", "Register", "Unregister", "GetModel", "ListModels", "ListInstances")
+METHODS = (
+    "Info", "Register", "Unregister", "GetModel", "ListModels", "ListInstances", "Explain", "Decisions",
+)  # fmt: skip
 
 AT_ONCE = 128
 """Requests of one stream that are worked on together: as many as go into one commit of the store."""
@@ -34,6 +37,7 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
         self._node, self._management, self._config = node, management, config
         self._store, self._reach = store, reach
         self._listing = Listing(node)
+        self._decisions = Decisions(node)
 
     async def Info(self, request: Any, context: Any) -> Any:
         """Who answers."""
@@ -142,9 +146,19 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
     async def ListInstances(self, request: Any, context: Any) -> Any:
         """Every instance whose record can be read."""
         view = self._node.view
-        view.see_self(self._node.own_record())
-        instances = [instance_message(name, record, view.instance_mod(name)) for name, record in view.instances()]
+        known = {**dict(view.instances()), self._node.me: self._node.own_record()}
+        instances = [instance_message(name, known[name], view.instance_mod(name)) for name in sorted(known)]
         return wire.ListInstancesResponse(instances=instances, revision=view.revision)
+
+    async def Explain(self, request: Any, context: Any) -> Any:
+        """One model and why it is where it is, or NOT_FOUND."""
+        model = await self.GetModel(wire.GetModelRequest(name=request.model), context)
+        return wire.ExplainResponse(model=model, reasons=self._decisions.explain(request.model).reasons)
+
+    async def Decisions(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        """What was decided, and what is."""
+        async for reason in self._decisions.answer(request, context):
+            yield reason
 
     async def _info(self, asked: Asked) -> StatusInfo | MeshError:
         end = await self._management.run(asked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from mmctl.commands import local, mesh, models
+from mmctl.commands.replay import replay_
 from mmctl.commands.simulate import simulate
 from mmctl.options import Debug
 
@@ -39,3 +40,4 @@ app.command("status", rich_help_panel=_CLUSTER)(mesh.status)
 app.command("instances", rich_help_panel=_CLUSTER)(mesh.instances)
 app.command("version", rich_help_panel=_CLUSTER)(mesh.version)
 app.command("simulate", rich_help_panel=_SIMULATOR)(simulate)
+app.command("replay", rich_help_panel=_SIMULATOR)(replay_)

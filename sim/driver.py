@@ -261,7 +261,7 @@ class Driver:
                         outcome = yield from self._registry.write(step.model, step.expect, step.value)
         finally:
             self.open -= 1
-            flow.close()
+            self.node.leave(flow)
 
     def _loaded(self, step: AwaitLoaded) -> Generator[simpy.Event, Any, Settled | TimedOut]:
         gate = Gate(self._env)

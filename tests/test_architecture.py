@@ -21,9 +21,19 @@ GRPC = {"grpc", "grpc_health", "grpc_reflection"}
 ALLOWED = {
     "meshcore": set[str](),
     "protos": {"google", "grpc", "grpc_tools"},
-    "meshd": {"meshcore", "protos", *GRPC, "google", "aiohttp", "prometheus_client", "cryptography", "yaml"},
+    "meshd": {
+        "meshcore",
+        "protos",
+        *GRPC,
+        "google",
+        "aiohttp",
+        "prometheus_client",
+        "cryptography",
+        "yaml",
+        "zstandard",
+    },
     "sim": {"meshcore", "simpy", "yaml", "pydantic", "numpy"},
-    "mmctl": {"meshcore", "protos", "sim", "meshd.store", *GRPC, "google", "typer", "rich", "yaml"},
+    "mmctl": {"meshcore", "protos", "sim", "meshd.store", *GRPC, "google", "typer", "rich", "yaml", "zstandard"},
     "runtimes": {"protos", *GRPC, "google", "numpy", "onnxruntime"},
     "demo": {
         "protos",

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from demo.client import Answer
 from demo.live import Live, Outage
-from demo.report import live_figures, problems, show, simulated_figures
+from demo.report import live_figures, problems, replayed_figures, show, simulated_figures
 from demo.scrape import Counted
 from demo.simulated import LEAD_S, Measured, scenario, simulated
 from demo.traffic import Ask
@@ -19,6 +19,7 @@ from sim import read_scenario
 from sim.scenario import Scenario
 
 GOOD = {"wrong": 0, "failed": 0, "hit_rate": 0.8}
+SAME = {"journals": 4, "commands": 1234, "differences": [], "gaps": 0}
 
 
 def live() -> Live:
@@ -66,14 +67,15 @@ def test_tables_are_whole_on_a_narrow_terminal(tmp_path: Path) -> None:
     figures = live_figures(live())
     tree = scenario(live(), Measured([1 << 20] * 4, 8 << 20, load_ms=7, service_ms=1.0))
     half = simulated_figures(simulated(tree, tmp_path / "scenario.yaml"))
-    show(figures, half, Console(file=shown, width=80))
+    show(figures, half, SAME, Console(file=shown, width=80))
     assert "98.5%" in shown.getvalue()
     assert "b was taken down with SIGTERM after 8 s and was back 4 s later. 80" in shown.getvalue()
+    assert "1,234 commands in 4 journals were decided again: all of them come out the" in shown.getvalue()
     assert "\N{HORIZONTAL ELLIPSIS}" not in shown.getvalue()
 
 
 def test_nothing_is_wrong_when_both_halves_agree() -> None:
-    assert problems(GOOD, {"hit_rate": 0.849}) == []
+    assert problems(GOOD, {"hit_rate": 0.849}, SAME) == []
 
 
 @pytest.mark.parametrize(
@@ -90,4 +92,15 @@ def test_nothing_is_wrong_when_both_halves_agree() -> None:
     ],
 )
 def test_what_must_not_be_is_said(live_half: dict[str, float], hit_rate: float, said: str) -> None:
-    assert problems(live_half, {"hit_rate": hit_rate}) == [said]
+    assert problems(live_half, {"hit_rate": hit_rate}, SAME) == [said]
+
+
+def test_a_decision_that_comes_out_otherwise_and_a_gap_are_problems() -> None:
+    journal = {"file": "a.jsonl", "commands": 7, "gap": None, "difference": None}
+    same = replayed_figures([journal, journal])
+    assert same == {"journals": 2, "commands": 14, "differences": [], "gaps": 0}
+    figures = replayed_figures([journal, {**journal, "difference": {"line": 5}}, {**journal, "gap": {}}])
+    assert problems(GOOD, {"hit_rate": 0.8}, figures) == ["a.jsonl differs in line 5", "1 journals have a gap"]
+    shown = io.StringIO()
+    show(live_figures(live()), live_figures(live()), figures, Console(file=shown, width=80))
+    assert "1 come out otherwise" in shown.getvalue()

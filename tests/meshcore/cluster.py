@@ -6,6 +6,7 @@ news from the store waits until ``watch``; time stands still until ``advance``. 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -149,11 +150,21 @@ def small_settings() -> Settings:
     return Settings(unload_retries=2)
 
 
+MakeNode = Callable[[Me, Settings, CacheParams, int], Node]
+
+
+def make_node(me: Me, settings: Settings, params: CacheParams, seed: int) -> Node:
+    return Node(me, settings, params, Rules(), Random(seed))
+
+
 class Cluster:
     """The world; ``sizes`` are cache units by model."""
 
-    def __init__(self, sizes: dict[str, int], settings: Settings | None = None, **limits: int) -> None:
+    def __init__(
+        self, sizes: dict[str, int], settings: Settings | None = None, make: MakeNode | None = None, **limits: int
+    ) -> None:
         self.now = NOW
+        self._make = make or make_node
         self.kv = Kv()
         self.sizes = sizes
         self.settings = settings or small_settings()
@@ -179,7 +190,7 @@ class Cluster:
         """A new instance, perhaps under an old name; it knows the store as it is now."""
         self.now += 1
         me = Me(id, self.now, f"{id}:8080", f"{id}:8033")
-        node = Node(me, self.settings, self.params, Rules(), Random(len(self.hosts)))
+        node = self._make(me, self.settings, self.params, len(self.hosts))
         host = Host(id, node, self.kv.grant(20_000, self.now))
         self.hosts.append(host)
         self.look(host)
@@ -240,7 +251,7 @@ class Cluster:
             self.cancel(child)
 
     def _abandon(self, running: Running) -> None:
-        running.flow.close()
+        running.host.node.leave(running.flow)
         running.is_over = True
         if running in self.flows:
             self.flows.remove(running)

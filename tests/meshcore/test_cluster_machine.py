@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from meshcore.asks import Kept, Op, Register, Request, Unregister
 from meshcore.units import UNIT_BYTES
-from tests.meshcore.cluster import INSTANCES, MODELS, Cluster, Host
+from tests.meshcore.cluster import INSTANCES, MODELS, Cluster, Host, MakeNode
 
 NAMES = "abcd"
 UNITS = (3, 10, 20, 40, 60, 95)
@@ -35,10 +35,12 @@ class ClusterMachine(RuleBasedStateMachine):
     """
 
     cluster: Cluster
+    make: MakeNode | None = None
+    """How nodes are made; None: as they are."""
 
     @initialize(sizes=st.lists(st.sampled_from(UNITS), min_size=2, max_size=5), instances=st.integers(1, 3))
     def begin(self, sizes: list[int], instances: int) -> None:
-        self.cluster = Cluster({f"m{number}": units for number, units in enumerate(sizes)})
+        self.cluster = Cluster({f"m{number}": units for number, units in enumerate(sizes)}, make=self.make)
         for name in NAMES[:instances]:
             self.cluster.start(name)
         for model in self.models:
@@ -180,8 +182,11 @@ TestClusterMachine.settings = settings(
 @pytest.mark.parametrize("seed", range(20))
 def test_busy_days_end_in_agreement(seed: int) -> None:
     """Long stretches with much traffic, which a search that looks for short ones does not come to."""
+    live_a_busy_day(ClusterMachine(), seed)
+
+
+def live_a_busy_day(machine: ClusterMachine, seed: int) -> None:
     rng = Random(seed)
-    machine = ClusterMachine()
     machine.begin([rng.choice(UNITS[:-1]) for _ in range(rng.choice([2, 4, 8]))], rng.randint(1, 3))
 
     def number() -> int:
