@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from meshcore.errors import BadRecord
 from meshd import config as configuration
 from meshd import log
 from meshd.app import App, StartError
@@ -56,7 +57,7 @@ async def _serve(config: Config) -> int:
         loop.add_signal_handler(number, app.stop.set)
     try:
         await app.run()
-    except (StartError, ListenError, RuntimeUnusable, StoreError, StoreConfigError) as error:
+    except (StartError, ListenError, RuntimeUnusable, StoreError, StoreConfigError, BadRecord) as error:
         _log.error("%s", error)
         _say_why(config, str(error))
         return 1
