@@ -39,9 +39,7 @@ def free_port() -> int:
 class EtcdServer:
     """One etcd process at ``address``; its data in ``directory`` outlives the process."""
 
-    def __init__(
-        self, directory: Path, options: Sequence[str] = (), scheme: str = "http", name: str = "test"
-    ) -> None:
+    def __init__(self, directory: Path, options: Sequence[str] = (), scheme: str = "http", name: str = "test") -> None:
         self.name = name
         self.members: Sequence[EtcdServer] = [self]
         self._binary = find_etcd()
