@@ -260,10 +260,12 @@ class Node:
         if entry is None and model not in self.routes and not self.view.names_copies(model):
             return  # most models: registered, loaded nowhere
         record = self.record_or_none(model)
+        if model in self.bad:
+            return  # passed over: what is in use goes on as before it was spoilt
         if record is not None and (entry is None or _is_of(entry, record)):
             self._heal(model, record)
             self.copies.reprioritise(model, record)
-        elif entry is not None and model not in self.bad:
+        elif entry is not None:
             self.copies.remove(model, "registered as another" if record is not None else "unregistered")
         self.routes.update(model, record)
 

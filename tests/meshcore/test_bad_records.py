@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshcore.asks import Kept, Kind, Op, Read, Register, Request, Status, StatusInfo, Unregister, Wrote
-from meshcore.commands import Commit, Publish
+from meshcore.commands import Commit, Publish, Route
 from meshcore.errors import BadRecord, Code, Moved
 from meshcore.events import DrainAsked, Idled, InstancesSeen, Published, RegistrySeen, Seen
 from meshcore.reasons import Rule
 from meshcore.records import InstanceRecord, ModelRecord, VModelRecord
 from meshcore.units import NEVER
-from tests.builders import NOW, dumped, model
+from tests.builders import NOW, dumped, instance, model
 from tests.meshcore.lone import Lone
 from tests.meshcore.registering import put
 from tests.meshcore.registering import told as answer_of
@@ -42,6 +42,17 @@ def test_record_of_a_model_here_is_told_of_once_whoever_asks() -> None:
         error = lone.ask(Request("m")).error
         assert (type(error), error.code) == (BadRecord, Code.FAILED_PRECONDITION)
     assert told(lone) == [("m", "", lone.node.bad["m"])]
+
+
+def test_copy_elsewhere_is_used_as_before_its_record_was_spoilt() -> None:
+    """Until that instance changes: then nobody can say where the copy is."""
+    lone = Lone(peers={"b": instance(address="b:1")})
+    lone.know("m", model(copies={"b": NOW - 5}, ready={"b": NOW - 5}))
+    lone.commands.clear()
+    spoil(lone, "m", b"[]", RegistrySeen)
+    assert lone.all(Route) == []
+    lone.meet("b", instance(address="b:2"))
+    assert lone.last(Route) == Route("m", None, ())
 
 
 def test_record_that_names_no_copy_is_told_of_when_somebody_asks() -> None:
