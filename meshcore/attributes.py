@@ -9,7 +9,11 @@ from typing import NoReturn
 
 from meshcore.errors import BadRecord
 
+INT32 = 2**31
 INT64 = 2**63
+
+DEEPEST = 32
+"""Levels that an attribute nobody here knows may have: it has to be written again, whatever calls for that."""
 
 _SHAPES = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a whole number"}
 
@@ -25,6 +29,14 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object as read; two values under one name cannot both be kept."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("an object has one name twice")
+    return values
+
+
 class Attributes:
     """One JSON object being read: each attribute is taken once, what is left at the end is unknown and to be kept.
 
@@ -38,7 +50,9 @@ class Attributes:
     def parse(cls, value: bytes, key: str) -> Attributes:
         """The object in ``value``; raises BadRecord, which names ``key``."""
         try:
-            values = json.loads(value.decode(), parse_float=_finite, parse_constant=_no_constant)
+            values = json.loads(
+                value.decode(), parse_float=_finite, parse_constant=_no_constant, object_pairs_hook=_once
+            )
         except (ValueError, RecursionError) as error:
             raise BadRecord(f'Record "{key}" is not JSON in UTF-8 ({error}): write it anew or delete it') from error
         if not isinstance(values, dict):
@@ -49,6 +63,13 @@ class Attributes:
         """A whole number of 64 bits."""
         value = self._values.pop(name, None)
         return default if value is None else self._number(name, value)
+
+    def natural(self, name: str, most: int = INT64 - 1, default: int = 0) -> int:
+        """A whole number from 0 to ``most``."""
+        value = self.number(name, default)
+        if not 0 <= value <= most:
+            raise BadRecord(f'Record "{self._key}": {self._path}{name} must be 0 to {most}: correct the record')
+        return value
 
     def text(self, name: str) -> str:
         value = self._values.pop(name, None)
@@ -74,14 +95,21 @@ class Attributes:
 
     def numbers(self, name: str) -> dict[str, int]:
         """An object whose values are all whole numbers."""
-        return {inner: self._number(f"{name}.{inner}", value) for inner, value in self._object(name).items()}
+        return {
+            self._text(name, inner): self._number(f"{name}.{inner}", value)
+            for inner, value in self._object(name).items()
+        }
 
     def strings(self, name: str) -> dict[str, str]:
         """An object whose values are all texts."""
-        return {inner: self._text(f"{name}.{inner}", value) for inner, value in self._object(name).items()}
+        return {
+            self._text(name, inner): self._text(f"{name}.{inner}", value) for inner, value in self._object(name).items()
+        }
 
     def rest(self) -> dict[str, object]:
         """The attributes nobody took."""
+        if self._values:
+            self._check_depth()
         return self._values
 
     def _object(self, name: str) -> dict[str, object]:
@@ -102,7 +130,28 @@ class Attributes:
     def _text(self, name: str, value: object) -> str:
         if not isinstance(value, str):
             raise self._misshapen(name, str)
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:  # half a surrogate pair: JSON may escape it, no message can carry it
+                raise BadRecord(
+                    f'Record "{self._key}": {self._path}{name} must be Unicode text: correct the record'
+                ) from error
         return value
+
+    def _check_depth(self) -> None:
+        level: list[object] = [self._values]
+        for _ in range(DEEPEST):
+            inner: list[object] = []
+            for value in level:
+                if isinstance(value, dict):
+                    inner += value.values()
+                elif isinstance(value, list):
+                    inner += value
+            if not inner:
+                return
+            level = inner
+        raise BadRecord(f'Record "{self._key}" has more than {DEEPEST} levels: correct the record')
 
     def _misshapen(self, name: str, wanted: type) -> BadRecord:
         return BadRecord(f'Record "{self._key}": {self._path}{name} must be {_SHAPES[wanted]}: correct the record')

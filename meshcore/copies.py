@@ -36,6 +36,7 @@ class Surroundings(Protocol):
     def explain(self, reason: Reason) -> Reason: ...
     def edit(self, model: str, edit: Edit, why: Reason, ended: Ended | None = None) -> None: ...
     def is_live(self, instance: str, load_ts: int) -> bool: ...
+    def is_ghost(self, instance: str, load_ts: int) -> bool: ...
     def changed(self, model: str) -> None: ...  # the copy here is ready, or no longer
     def accepted(self) -> None: ...
     def load_ended(self) -> None: ...
@@ -74,7 +75,7 @@ class Copies:
         ``last_used`` 0 is now; ``size_units`` 0 asks the runtime for a prediction first.
         """
         around, now = self._around, self._around.now
-        used_at = max(last_used, record.last_used) if last_used else now
+        used_at = min(max(last_used, record.last_used), now) if last_used else now
         if self.cache.churn_refuses(now, used_at, self.queue.pending_units):
             oldest_s = age_ms(self.cache.oldest_ms, now) // 1000
             text = f"Cache churn threshold exceeded: the least recently used model here was used {oldest_s} s ago"
@@ -83,7 +84,7 @@ class Copies:
         self._gen += 1
         stale = record.copies.get(around.me, 0)
         entry = Entry(
-            model, self._gen, max(now, stale + 1), record.type, record.path, record.key,
+            model, self._gen, max(now, min(stale, NEVER - 1) + 1), record.type, record.path, record.key,
             priority=record.priority, is_pinned=record.is_pinned, is_prioritised=is_inference, known=known,
         )  # fmt: skip
         self._evict(self.cache.insert(entry, used_at, now), f"room for {model}")
@@ -105,7 +106,7 @@ class Copies:
         entry.predicted_units = size_units
         around = self._around
         last_used = self.cache.last_used(entry.model)
-        accept = Accept(around.me, entry.load_ts, last_used, entry.known, around.is_live)
+        accept = Accept(around.me, entry.load_ts, last_used, entry.known, around.is_live, around.is_ghost)
         why = Reason(Rule.ACCEPT, entry.model, around.me, "asked to load", inputs={"size_units": size_units})
         around.edit(entry.model, accept, around.explain(why), partial(self._accepted, entry.model, entry.gen))
 

@@ -46,7 +46,7 @@ class FrontDesk:
     def record(self, model: str) -> ModelRecord | None:
         """The model's registration as known here, a failure here that is on its way there included; raises
         BadRecord."""
-        record, entry = self._node.view.record(model), self.entry(model)
+        record, entry = self._node.record(model), self.entry(model)
         if record is None or entry is None or entry.state is not State.FAILED or self.me in record.failures:
             return record
         return record.with_failure(self.me, entry.failed_at, entry.failure, entry.load_ts)

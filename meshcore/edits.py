@@ -28,7 +28,8 @@ class Edit(Protocol):
 class Accept:
     """Name this instance's copy before it loads: the cluster-wide single flight of loads of one model.
 
-    Given up when a live copy appeared that the request did not know of: it then chooses again.
+    Given up when a live copy appeared that the request did not know of: it then chooses again. Ghosts go on the way:
+    the record is written anyhow, and anyone may take them out.
     """
 
     instance: str
@@ -37,6 +38,7 @@ class Accept:
     known: Mapping[str, int]
     """The copies that the request saw, live or not."""
     is_live: Callable[[str, int], bool]
+    is_ghost: Callable[[str, int], bool]
 
     @property
     def if_absent(self) -> MeshError | None:
@@ -48,6 +50,9 @@ class Accept:
             if is_news and self.is_live(instance, load_ts):
                 return CopyGone("another instance is loading the model")
         fresh = record.without_failure(self.instance).with_copy(self.instance, self.load_ts)
+        for instance, load_ts in record.copies.items():
+            if instance != self.instance and self.is_ghost(instance, load_ts):
+                fresh = fresh.without_copy(instance, load_ts)
         return fresh.used_at(self.last_used)
 
 

@@ -136,3 +136,5 @@ class Draining(MeshError):
 
 class BadRecord(MeshError):
     """A record in the store cannot be read; ``text`` names its key and what is wrong."""
+
+    code = Code.FAILED_PRECONDITION

@@ -69,19 +69,31 @@ class Mirror:
     def reset(self, revision: int, seen: Iterable[Seen]) -> list[str]:
         """``seen`` is all there was at ``revision``; the ids that changed: as told, then those gone, as first seen.
 
-        What is known to be newer than ``revision`` stays.
+        What is known to be newer than ``revision`` stays; unless the watch has told more, for then the store was put
+        back to an earlier state: a snapshot is never older than what somebody was told.
         """
+        before = self._held
+        if revision < self.revision:
+            self.revision = 0
+            self._deleted = {}
+            newer: dict[str, tuple[bytes, int]] = {}
+        else:
+            newer = {key: held for key, held in before.items() if held[1] > revision}
+        self._held = dict(newer)
         told: set[str] = set()
         changed = []
         for item in seen:
+            if item.value is None:
+                continue
             told.add(item.id)
-            if self.see(item.id, item.value, item.mod):
+            if item.id in newer or self._deleted.get(item.id, 0) > revision:
+                continue
+            self._held[item.id] = (item.value, item.mod)
+            if before.get(item.id) != (item.value, item.mod):
                 changed.append(item.id)
-        gone = [key for key, (_, mod) in self._held.items() if mod <= revision and key not in told]
-        for key in gone:
-            del self._held[key]
+        changed += [key for key in before if key not in told and key not in self._held]
         self._reach(revision)
-        return changed + gone
+        return changed
 
     def _reach(self, revision: int) -> None:
         self.revision = max(self.revision, revision)

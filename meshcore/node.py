@@ -205,6 +205,10 @@ class Node:
         """Whether a copy can still be where a record says."""
         return self.view.is_live(instance, load_ts)
 
+    def is_ghost(self, instance: str, load_ts: int) -> bool:
+        """Whether a copy went with an earlier process of its instance."""
+        return self.view.is_ghost(instance, load_ts)
+
     def changed(self, model: str) -> None:
         """The copy here came or went."""
         self.routes.update(model, self.record_or_none(model))
@@ -223,12 +227,21 @@ class Node:
         self.emit(Begin(Request(model, Op.ENSURE, is_sync=False, last_used=last_used, exclude=(self.me,)), why))
 
     def record_or_none(self, model: str) -> ModelRecord | None:
-        """The model's record; one that cannot be read is reported once and counts as none."""
+        """The model's record; one that cannot be read counts as none."""
+        try:
+            return self.record(model)
+        except BadRecord:
+            return None
+
+    def record(self, model: str) -> ModelRecord | None:
+        """The model's record; raises BadRecord, which is reported once."""
         try:
             return self.view.record(model)
         except BadRecord as unreadable:
-            self.bad[model] = unreadable.text
-            return None
+            if model not in self.bad:
+                self.bad[model] = unreadable.text
+                self.explain(Reason(Rule.UNREADABLE, model, "", unreadable.text, self.view.revision))
+            raise
 
     def own_record(self) -> InstanceRecord:
         """This instance's record as it is now."""
@@ -254,10 +267,12 @@ class Node:
         if entry is None and model not in self.routes and not self.view.names_copies(model):
             return  # most models: registered, loaded nowhere
         record = self.record_or_none(model)
+        if model in self.bad:
+            return  # passed over: what is in use goes on as before it was spoilt
         if record is not None and (entry is None or _is_of(entry, record)):
             self._heal(model, record)
             self.copies.reprioritise(model, record)
-        elif entry is not None and model not in self.bad:
+        elif entry is not None:
             self.copies.remove(model, "registered as another" if record is not None else "unregistered")
         self.routes.update(model, record)
 
@@ -275,6 +290,11 @@ class Node:
 
     def _instance_seen(self, instance: str) -> None:
         record = self.view.instance(instance)
+        if text := self.view.bad.get(instance):
+            self.explain(Reason(Rule.UNREADABLE, "", instance, text, self.view.revision))
+        is_lost = not self.view.instance_mod(instance) or instance in self.view.bad
+        if instance == self.me and is_lost and self.publisher.phase != Phase.STOPPING:
+            self.publisher.ask_now(self.now)  # who lost it does not matter: this instance is there
         self._peer(instance, record.address if record is not None else "")
         for model in self.routes.naming(instance):
             self.routes.update(model, self.record_or_none(model))

@@ -35,6 +35,7 @@ class Rule(StrEnum):
     TOUCH = "touch"  # a registration's last use is refreshed
     PUBLISH = "publish"  # this instance's record is written
     DRAIN = "drain"  # this instance is going
+    UNREADABLE = "unreadable"  # a record in the store is passed over
 
 
 class Rejected(StrEnum):

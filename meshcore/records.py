@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeVar
 
-from meshcore.attributes import Attributes, by_key, encode, without_defaults
-from meshcore.units import NEVER
+from meshcore.attributes import INT32, INT64, Attributes, by_key, encode, without_defaults
+from meshcore.units import NEVER, UNIT_BYTES
 
 _Value = TypeVar("_Value")
 
@@ -21,6 +21,14 @@ DEFAULT_TYPE = "NLCLASSIFIER"
 """The type of a model whose record names none: so old that there was only one."""
 
 DEFAULT_PRIORITY = 5
+
+HIGHEST_PRIORITY = 9
+
+MOST_COUNTED = INT32 - 1
+"""Of anything that a record counts."""
+
+MOST_UNITS = (INT64 - 1) // UNIT_BYTES
+"""Cache units whose bytes can still be told."""
 
 PROTOCOL_VERSION = 1
 """The version of what instances say to each other."""
@@ -68,23 +76,25 @@ class ModelRecord:
         read = Attributes.parse(value, key)
         ours = read.inner("meshd")
         failed_at, texts = read.numbers("failedIn"), read.inner("fails")
+        copies = read.numbers("instanceIds")
         return cls(
             type=read.text("type") or DEFAULT_TYPE,
             path=read.text("mPath"),
             key=read.text("encKey"),
             auto_delete=read.flag("autoDel"),
-            copies=read.numbers("instanceIds"),
+            copies=copies,
             failures={instance: _failure(at, texts.inner(instance)) for instance, at in failed_at.items()},
-            references=read.number("refs"),
+            references=read.natural("refs", MOST_COUNTED),
             last_used=read.number("lu"),
             last_unload=read.number("lul"),
-            size_bytes=ours.number("size"),
-            min_copies=ours.number("min"),
-            max_copies=ours.number("max"),
+            size_bytes=ours.natural("size"),
+            min_copies=ours.natural("min", MOST_COUNTED),
+            max_copies=ours.natural("max", MOST_COUNTED),
             is_pinned=ours.flag("pin"),
-            priority=ours.number("prio", DEFAULT_PRIORITY),
+            priority=ours.natural("prio", HIGHEST_PRIORITY, DEFAULT_PRIORITY),
             labels=ours.strings("labels"),
-            ready=ours.numbers("ready"),
+            # A Java instance that takes a copy of ours off the record knows nothing of what we said about it.
+            ready={i: load_ts for i, load_ts in ours.numbers("ready").items() if copies.get(i) == load_ts},
             extra=read.rest(),
             extra_meshd=ours.rest(),
         )
@@ -243,12 +253,12 @@ class InstanceRecord:
             labels=read.texts("labels"),
             is_actionable=read.flag("actionable"),
             lru_ms=read.number("lruTime"),
-            count=read.number("count"),
-            capacity_units=read.number("cap"),
-            used_units=read.number("used"),
-            load_threads=read.number("lThreads"),
-            loads_in_progress=read.number("lInProg"),
-            rpm=read.number("rpm"),
+            count=read.natural("count", MOST_COUNTED),
+            capacity_units=read.natural("cap", MOST_UNITS),
+            used_units=read.natural("used", MOST_UNITS),
+            load_threads=read.natural("lThreads", MOST_COUNTED),
+            loads_in_progress=read.natural("lInProg", MOST_COUNTED),
+            rpm=read.natural("rpm"),
             is_shutting_down=read.flag("shutdown"),
             protocol_version=ours.number("v", PROTOCOL_VERSION),
             address=ours.text("addr"),
@@ -258,8 +268,8 @@ class InstanceRecord:
             phase=ours.text("phase"),
             data_plane=ours.text("dp"),
             build=ours.text("ver"),
-            accepted=ours.number("acc"),
-            min_space_units=ours.number("min_space"),
+            accepted=ours.natural("acc"),
+            min_space_units=ours.natural("min_space", MOST_UNITS),
             extra=read.rest(),
             extra_meshd=ours.rest(),
         )

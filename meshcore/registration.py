@@ -27,6 +27,7 @@ from meshcore.asks import (
 )
 from meshcore.attributes import INT64
 from meshcore.errors import (
+    BadRecord,
     HasReferents,
     InvalidRequest,
     LoadFailure,
@@ -126,7 +127,10 @@ def _with(record: ModelRecord, kept: Kept) -> ModelRecord:
 
 
 def unregister(desk: Desk, asked: Unregister) -> Flow:
-    """Delete the registration; absent is as good. Raises InvalidRequest, HasReferents, StoreAway."""
+    """Delete the registration; absent is as good. Raises InvalidRequest, HasReferents, StoreAway.
+
+    One that cannot be read goes too, whoever may point at it: nobody can be served by it, and it stands in the way.
+    """
     if not asked.model:
         raise InvalidRequest("must provide non-empty modelId")
     while True:
@@ -135,7 +139,10 @@ def unregister(desk: Desk, asked: Unregister) -> Flow:
             raise Moved(f"the record of {asked.model} is at revision {desk.mod(asked.model)}, not {asked.expected}")
         if seen.value is None:
             return StatusInfo(Status.NOT_FOUND)
-        record = desk.record(asked.model)
+        try:
+            record = desk.record(asked.model)
+        except BadRecord:
+            record = None
         if record is not None and record.references > 0:
             raise HasReferents(f"Model {asked.model} has referents")
         if asked.is_trial:

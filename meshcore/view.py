@@ -117,11 +117,16 @@ class ClusterView:
         )
 
     def is_live(self, instance: str, load_ts: int) -> bool:
-        """Whether a copy that ``instance`` began to load at ``load_ts`` can still be there; if not it is a ghost."""
+        """Whether a copy that ``instance`` began to load at ``load_ts`` can still be there."""
         if instance == self.me:
             return load_ts >= self._start_ms
         held = self._instances.get(instance)
         return held is not None and held.is_ours and load_ts >= held.start_ms
+
+    def is_ghost(self, instance: str, load_ts: int) -> bool:
+        """Whether ``instance`` is ours and started after it began to load the copy, which went with the process."""
+        held = self._instances.get(instance)
+        return held is not None and held.is_ours and load_ts < held.start_ms
 
     # instances
 

@@ -17,6 +17,7 @@ from pathlib import Path
 # gRPC reads it when it is imported. Else whoever knocks in vain has a line of the log.
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
+from meshcore.errors import BadRecord
 from meshd import config as configuration
 from meshd import log
 from meshd.app import App, StartError
@@ -77,7 +78,9 @@ async def _serve(config: Config) -> int:
         loop.add_signal_handler(number, app.stop.set)
     try:
         await app.run()
-    except (StartError, ListenError, TlsError, RuntimeUnusable, StoreError, StoreConfigError) as error:
+    except (
+        StartError, ListenError, TlsError, RuntimeUnusable, StoreError, StoreConfigError, BadRecord,
+    ) as error:  # fmt: skip
         _log.error("%s", error)
         _say_why(config.termination_path, str(error))
         return 1

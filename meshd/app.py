@@ -32,7 +32,7 @@ from meshd.plane.inbound import Retained
 from meshd.plane.methods import Methods
 from meshd.plane.peer_calls import PeerCall, who_answers
 from meshd.plane.python import Calls, PythonPlane
-from meshd.records import Keys, Reach, Records, cluster_key, follow, follow_session
+from meshd.records import KEY_BYTES, Keys, Reach, Records, cluster_key, follow, follow_session
 from meshd.reflect import reflect
 from meshd.selfsigned import server_context
 from meshd.servers import bound_server, check_port
@@ -80,7 +80,10 @@ class App:
         self._background: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> None:
-        """Start, serve until ``stop``, end. Raises StartError, ListenError, TlsError, RuntimeUnusable, StoreError."""
+        """Start, serve until ``stop``, end.
+
+        Raises StartError, ListenError, TlsError, RuntimeUnusable, StoreError, BadRecord.
+        """
         async with contextlib.AsyncExitStack() as ending:
             await self._serve(ending)
 
@@ -97,7 +100,7 @@ class App:
         ending.push_async_callback(store.close)
         await store.check(STORE_LIMIT_S)
         keys = Keys(store_config.root_prefix, config.kv_prefix, config.service_name)
-        key = await cluster_key(store, keys, secrets.token_bytes(32))
+        key = await cluster_key(store, keys, secrets.token_bytes(KEY_BYTES))
         await self._check_alone(store, keys, key, tls)
         runtime = RuntimeClient(
             config.runtime_targets, config.serving_target, max_message_bytes=config.max_message_bytes,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from random import Random
 
 from meshcore.asks import Clashed, StoreSilent, Wrote
+from meshcore.errors import BadRecord
 from meshcore.events import Event, InstancesSeen, RegistrySeen, Seen, SessionRenewed
-from meshcore.kv import ABSENT, ANY, DELETE, Change, Committed, Conflict, Pair, Snapshot, Write
+from meshcore.kv import ABSENT, ANY, DELETE, Change, Committed, Conflict, Deleted, Pair, Snapshot, Write
 from meshd.store.base import Session, Store, StoreError
 from meshd.store.mirror import mirror
 
@@ -17,6 +19,14 @@ READ_GAP_S = 0.005
 """Reads of unknown models wait for each other this long at most, so that a flood of wrong ids is a trickle of reads."""
 
 READ_MOST = 100
+
+KEY_BYTES = 32
+"""The length of a cluster's key."""
+
+UNNAMEABLE_TOLD = 1_000
+"""Keys that name nothing and are told of; there may be any number."""
+
+_HALF = re.compile(r"[\ud800-\udfff]")
 
 _log = logging.getLogger(__name__)
 
@@ -119,23 +129,44 @@ class Reach:
         self._away.discard(prefix)
 
 
+class _Ids:
+    """What stands under ``prefix``, by id; keys that no client can name are passed over, and told of once."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._told: set[str] = set()
+
+    def seen(self, pairs: Iterable[Pair | Deleted]) -> tuple[Seen, ...]:
+        cut = len(self._prefix)
+        return tuple(
+            Seen(pair.key[cut:], pair.value if isinstance(pair, Pair) else None, pair.mod)
+            for pair in pairs
+            if self._can_be_named(pair.key)
+        )
+
+    def _can_be_named(self, key: str) -> bool:
+        if len(key) > len(self._prefix) and (key.isascii() or not _HALF.search(key)):
+            return True
+        if key not in self._told and len(self._told) < UNNAMEABLE_TOLD:
+            self._told.add(key)
+            text = key.encode("utf-8", "surrogateescape")
+            _log.warning("Key %r names nothing in UTF-8 and is passed over: delete it in the store", text)
+        return False
+
+
 async def follow(
     store: Store, prefix: str, event: type[RegistrySeen] | type[InstancesSeen], feed: Callable[[Event], None],
     is_known: asyncio.Event, reach: Reach, rng: Random,
 ) -> None:  # fmt: skip
     """Keep the node told of everything under ``prefix``; ``is_known`` is set after the first snapshot."""
-    cut = len(prefix)
+    ids = _Ids(prefix)
 
     def on_snapshot(snapshot: Snapshot) -> None:
-        seen = tuple(Seen(pair.key[cut:], pair.value, pair.mod) for pair in snapshot.pairs)
-        feed(event(snapshot.revision, seen, is_whole=True))
+        feed(event(snapshot.revision, ids.seen(snapshot.pairs), is_whole=True))
         is_known.set()
 
     def on_change(change: Change) -> None:
-        seen = tuple(
-            Seen(pair.key[cut:], pair.value if isinstance(pair, Pair) else None, pair.mod) for pair in change.pairs
-        )
-        feed(event(change.revision, seen))
+        feed(event(change.revision, ids.seen(change.pairs)))
 
     await mirror(
         store, prefix, on_snapshot, on_change,
@@ -155,9 +186,19 @@ async def follow_session(session: Session, feed: Callable[[Event], None]) -> Non
 
 
 async def cluster_key(store: Store, keys: Keys, fresh: bytes) -> bytes:
-    """The key that instances of this service know each other by: ``fresh``, unless there is one. Raises StoreError."""
+    """The key that instances of this service know each other by: ``fresh``, unless there is one.
+
+    Raises StoreError; BadRecord for one that none of them has made.
+    """
     while True:
         snapshot = await store.read(keys.cluster_key)
-        if snapshot.pairs:
-            return snapshot.pairs[0].value
-        await store.commit(Write(keys.cluster_key, ABSENT, fresh))
+        if not snapshot.pairs:
+            await store.commit(Write(keys.cluster_key, ABSENT, fresh))
+            continue
+        key = snapshot.pairs[0].value
+        if len(key) != KEY_BYTES:
+            raise BadRecord(
+                f'Record "{keys.cluster_key}" has {len(key)} bytes, and the key of a mesh has {KEY_BYTES}: stop all '
+                "instances and delete it; the first to start makes another"
+            )
+        return key

@@ -10,6 +10,7 @@ from meshcore.units import UNIT_BYTES
 from meshd.metrics import Metrics
 
 _QUIET = frozenset({Rule.PUBLISH, Rule.HOLDER, Rule.TOUCH})
+_ALARMING = frozenset({Rule.FAIL, Rule.UNLOAD, Rule.UNREADABLE})
 
 _log = logging.getLogger("meshd.decisions")
 
@@ -54,7 +55,7 @@ class Witness:
                 counters.unload_attempt_failures += 1
                 counters.unload_failures += _whole(reason, "attempts") > self._node.settings.unload_retries
         if reason.rule not in _QUIET:
-            level = logging.WARNING if reason.rule in (Rule.FAIL, Rule.UNLOAD) else logging.INFO
+            level = logging.WARNING if reason.rule in _ALARMING else logging.INFO
             _log.log(level, "%s %s -> %s: %s", reason.rule, reason.model, reason.chosen, reason.cause)
 
 

@@ -1,4 +1,4 @@
-"""A real etcd server for tests, which can be killed, frozen and started again on its own data."""
+"""Real etcd servers for tests, alone or as members of one cluster: killed, frozen, started again on their own data."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.omitted import omit
@@ -38,7 +39,9 @@ def free_port() -> int:
 class EtcdServer:
     """One etcd process at ``address``; its data in ``directory`` outlives the process."""
 
-    def __init__(self, directory: Path, options: Sequence[str] = (), scheme: str = "http") -> None:
+    def __init__(self, directory: Path, options: Sequence[str] = (), scheme: str = "http", name: str = "test") -> None:
+        self.name = name
+        self.members: Sequence[EtcdServer] = [self]
         self._binary = find_etcd()
         self._directory = directory
         self._options = options
@@ -47,21 +50,25 @@ class EtcdServer:
         self._reader: threading.Thread | None = None
         self.port, self._peer_port = free_port(), free_port()
         self.address = f"127.0.0.1:{self.port}"
+        self.peer_url = f"http://127.0.0.1:{self._peer_port}"
 
     def start(self) -> EtcdServer:
         """Start the process, or start it again on the same data and port; returns once it serves."""
-        client, peer = f"{self._scheme}://{self.address}", f"http://127.0.0.1:{self._peer_port}"
+        client, peer = f"{self._scheme}://{self.address}", self.peer_url
+        # A cluster's members keep each other from the processor: they need longer to hear of a leader.
+        heartbeat_ms = 10 if len(self.members) == 1 else 100
         command = [
             self._binary,
-            "--name=test",
+            f"--name={self.name}",
             f"--data-dir={self._directory / 'data'}",
             f"--listen-client-urls={client}",
             f"--advertise-client-urls={client}",
             f"--listen-peer-urls={peer}",
             f"--initial-advertise-peer-urls={peer}",
-            f"--initial-cluster=test={peer}",
-            "--heartbeat-interval=10",
-            "--election-timeout=100",  # alone it elects itself after this; a lease lasts at least 1.5 times as long
+            f"--initial-cluster={','.join(f'{member.name}={member.peer_url}' for member in self.members)}",
+            f"--heartbeat-interval={heartbeat_ms}",
+            # Alone it elects itself after this; a lease lasts at least 1.5 times as long.
+            f"--election-timeout={10 * heartbeat_ms}",
             "--logger=zap",
             *(["--unsafe-no-fsync"] if self._can_skip_fsync() else []),
             *self._options,
@@ -132,3 +139,28 @@ class EtcdServer:
         version = subprocess.run([self._binary, "--version"], capture_output=True, text=True, check=True).stdout
         number = version.partition("etcd Version: ")[2].split()[0].split(".")
         return (int(number[0]), int(number[1])) >= (3, 5)
+
+
+class EtcdMembers:
+    """One etcd cluster of several members; use it as a context, at whose end none is left running."""
+
+    def __init__(self, directory: Path, options: Sequence[str] = (), number: int = 3) -> None:
+        self.servers: list[EtcdServer] = []
+        for name in (f"m{index}" for index in range(number)):
+            (directory / name).mkdir()
+            self.servers.append(EtcdServer(directory / name, options, name=name))
+        for server in self.servers:
+            server.members = self.servers
+
+    def __enter__(self) -> EtcdMembers:
+        with ThreadPoolExecutor(len(self.servers)) as starting:  # none serves before most are there
+            list(starting.map(EtcdServer.start, self.servers))
+        return self
+
+    def __exit__(self, *failed: object) -> None:
+        for server in self.servers:
+            server.kill()
+
+    @property
+    def addresses(self) -> list[str]:
+        return [server.address for server in self.servers]

@@ -71,7 +71,7 @@ class Store(Protocol):
         """Ask for any answer at all; StoreUnavailable, naming the endpoints, when there is none in time."""
 
     async def snapshot(self, prefix: str) -> Snapshot:
-        """Every pair whose key starts with ``prefix``, all as of one revision."""
+        """Every pair whose key starts with ``prefix``, all as of one revision: none before what anybody was told."""
 
     async def read(self, *keys: str) -> Snapshot:
         """Those of 1 to MOST_WRITES ``keys`` that exist, linearisable: no older than anything that anybody was told."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 import grpc
 
 from meshcore.kv import Change, Committed, Conflict, LeaseGone, Pair, Snapshot, Write, checked
-from meshd.store.base import OTHER_S, TABLE_S, Session, StoreUnavailable, checked_keys
+from meshd.store.base import OTHER_S, TABLE_S, Session, StoreRefused, StoreUnavailable, checked_keys
 from meshd.store.etcd_channel import Cluster, EtcdConfig, EtcdRefused, Member
 from meshd.store.etcd_commit import Committer
 from meshd.store.etcd_lease import EtcdLeases
@@ -38,7 +38,12 @@ class EtcdStore:
     async def check(self, timeout_s: float) -> None:
         """See Store."""
         request = etcd_pb2.RangeRequest(key=self._probe, count_only=True, serializable=True)
-        await self._cluster.ask(_range, request, timeout_s)
+        try:
+            await self._cluster.ask(_range, request, timeout_s)
+        except StoreUnavailable as error:
+            raise StoreUnavailable(f"Problem connecting to etcd: {error}") from error
+        except StoreRefused as error:
+            raise StoreRefused(f"Problem connecting to etcd: {error}") from error
 
     async def snapshot(self, prefix: str) -> Snapshot:
         """See Store."""

@@ -13,6 +13,7 @@ import grpc
 
 from meshd.store.backoff import pause_s
 from meshd.store.base import StoreRefused, StoreUnavailable
+from meshd.store.etcd_cause import cause_of
 from protos import etcd_pb2, etcd_pb2_grpc
 
 Reply = TypeVar("Reply")
@@ -148,7 +149,7 @@ class Cluster:
         now = asyncio.get_running_loop().time
         ends = now() + within_s
         share_s = within_s / min(3, len(self._members))  # one that is frozen leaves time for others
-        tries, has_renewed = 0, False
+        tries, has_renewed, failure = 0, False, "it does not answer"
         while True:
             if self._is_closed:
                 raise StoreUnavailable(CLOSED)
@@ -166,9 +167,10 @@ class Cluster:
                     raise
                 if not is_passing(error):
                     raise EtcdRefused(error.code(), error.details() or error.code().name) from error
-                failure = f"{error.code().name}: {error.details()}"
+                if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:  # which only says that time was short
+                    failure = cause_of(f"{error.code().name}: {error.details()}")
             except (TimeoutError, asyncio.InvalidStateError):
-                failure = "it does not answer"
+                pass
             except asyncio.CancelledError as cancelled:
                 raise self.explained(cancelled) from None
             self.leave(member)
@@ -176,7 +178,7 @@ class Cluster:
             round_over = tries - len(self._members) + 1
             pause = pause_s(round_over, self._rng) if round_over > 0 else 0.0
             if now() + pause >= ends:
-                raise StoreUnavailable(f"no answer from etcd at {self.addresses} within {within_s:g} s ({failure})")
+                raise StoreUnavailable(f"no answer from etcd at {self.addresses} within {within_s:g} s: {failure}")
             await asyncio.sleep(pause)
 
     async def ask(self, method: Callable[[Member], Any], request: Any, within_s: float) -> tuple[Any, bool]:

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from meshcore.kv import Change, Compacted, Snapshot
 from meshd.store.backoff import pause_s
-from meshd.store.base import Store, StoreUnavailable
+from meshd.store.base import Store, StoreError, StoreUnavailable
 
 
 async def mirror(
@@ -26,7 +26,8 @@ async def mirror(
     """Tell a snapshot, then each revision after it in order; after a gap a new snapshot, which replaces everything.
 
     ``on_unavailable`` is told once, with the reason, when the store goes away, ``on_available`` once when it is back;
-    it counts as there at the start. What a callback raises ends the mirror, and so does StoreRefused.
+    it counts as there at the start. A store that refuses is as away as one that is silent: somebody may have changed a
+    password, and what is known goes on being true. What a callback raises ends the mirror.
     """
     mirroring = _Mirror(store, prefix, on_snapshot, on_change, on_unavailable, on_available)
     while True:
@@ -34,7 +35,7 @@ async def mirror(
             await mirroring.follow()
         except Compacted:
             mirroring.revision = None
-        except StoreUnavailable as away:
+        except StoreError as away:
             mirroring.tell_away(str(away))
         mirroring.failures += 1
         await asyncio.sleep(pause_s(mirroring.failures, rng))

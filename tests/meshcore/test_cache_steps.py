@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -13,6 +12,7 @@ from meshcore.errors import FellThrough, NeverFits, NoRoomYet
 from meshcore.eviction import EvictOrder, IsRedundant, lru_order
 from tests.builders import NOW, entry, params
 from tests.invariants import check_cache
+from tests.steps import steps
 
 units = st.integers(1, 10) | st.integers(1, 60)
 ages = st.integers(0, 9).map(lambda minutes: minutes * 60_000)
@@ -217,8 +217,7 @@ class DefaultCacheSteps(CacheSteps):
         return lru_order
 
 
-modest = settings(max_examples=100, stateful_step_count=50, deadline=None)
 TestCacheSteps = CacheSteps.TestCase
-TestCacheSteps.settings = modest
+TestCacheSteps.settings = steps(50)
 TestDefaultCacheSteps = DefaultCacheSteps.TestCase
-TestDefaultCacheSteps.settings = modest
+TestDefaultCacheSteps.settings = steps(50)

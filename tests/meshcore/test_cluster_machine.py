@@ -7,13 +7,13 @@ from random import Random
 from typing import TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from meshcore.asks import Kept, Op, Register, Request, Unregister
 from meshcore.units import UNIT_BYTES
 from tests.meshcore.cluster import INSTANCES, MODELS, Cluster, Host, MakeNode
+from tests.steps import steps
 
 NAMES = "abcd"
 UNITS = (3, 10, 20, 40, 60, 95)
@@ -174,9 +174,7 @@ class ClusterMachine(RuleBasedStateMachine):
 
 
 TestClusterMachine = ClusterMachine.TestCase
-TestClusterMachine.settings = settings(
-    max_examples=50, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestClusterMachine.settings = steps(50)
 
 
 @pytest.mark.parametrize("seed", range(20))

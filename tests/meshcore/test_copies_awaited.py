@@ -40,6 +40,9 @@ class Around:
     def is_live(self, instance: str, load_ts: int) -> bool:
         return True
 
+    def is_ghost(self, instance: str, load_ts: int) -> bool:
+        return False
+
     def changed(self, model: str) -> None: ...
     def accepted(self) -> None: ...
     def retry_elsewhere(self, model: str, last_used: int, why: Reason) -> None: ...

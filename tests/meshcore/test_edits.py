@@ -12,7 +12,8 @@ from tests.builders import NOW, model
 
 def accept(load_ts: int = NOW, live: tuple[str, ...] = ("b",), **known: int) -> Accept:
     """Instance a accepts a load; of the others those in ``live`` live."""
-    return Accept("a", load_ts, NOW, known, lambda instance, _: instance in live)
+    is_ghost = lambda instance, _: instance == "ghost"  # noqa: E731
+    return Accept("a", load_ts, NOW, known, lambda instance, _: instance in live, is_ghost)
 
 
 def test_accepted_copy_is_named_and_counts_as_used() -> None:
@@ -41,6 +42,14 @@ def test_load_is_given_up_for_a_live_copy_that_the_request_did_not_know(
         assert after == model(copies={**copies, "a": NOW}, last_used=NOW)
     else:
         assert after == CopyGone("another instance is loading the model")
+
+
+def test_ghosts_go_with_the_next_load_wherever_it_is() -> None:
+    """What an instance had before it started is nobody's; a copy on an instance that is not known may be somebody's."""
+    before = model(copies={"ghost": 7, "gone": 7, "java": 7}, ready={"ghost": 7})
+    assert accept().apply(before) == model(copies={"gone": 7, "java": 7, "a": NOW}, last_used=NOW)
+    own = Accept("ghost", NOW, NOW, {}, lambda *_: False, lambda *_: True)
+    assert own.apply(model(copies={"ghost": 7})) == model(copies={"ghost": NOW}, last_used=NOW)
 
 
 def test_only_a_load_needs_a_registration() -> None:

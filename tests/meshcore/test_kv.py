@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -26,6 +25,7 @@ from meshcore.kv import (
     Write,
     checked,
 )
+from tests.steps import steps
 
 
 def put(kv: Kv, key: str, value: bytes = b"v") -> int:
@@ -324,4 +324,4 @@ class AgainstEveryStateKept(RuleBasedStateMachine):
 
 
 TestAgainstEveryStateKept = AgainstEveryStateKept.TestCase
-TestAgainstEveryStateKept.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestAgainstEveryStateKept.settings = steps(50)

@@ -90,12 +90,29 @@ def test_whole_snapshot_drops_what_it_lacks() -> None:
     assert mirror.revision == 20
 
 
-def test_snapshot_older_than_what_the_watch_told_changes_nothing() -> None:
-    """A member of the store that lags behind cannot turn time back."""
+def test_snapshot_older_than_what_the_watch_told_is_of_a_store_that_was_put_back() -> None:
+    """What it says holds, whatever was known to be newer, and the watch goes on from there."""
     mirror = filled()
-    mirror.advance(15, [Seen("b", None, 15), Seen("c", b"3", 14)])
-    assert mirror.reset(12, [Seen("a", b"1", 3), Seen("b", b"2", 7)]) == []
-    assert ["b" in mirror, "c" in mirror, mirror.revision] == [False, True, 15]
+    mirror.advance(15, [Seen("b", None, 15), Seen("c", b"3", 14), Seen("d", b"4", 13)])
+    mirror.see("own", b"ahead", 22)
+    mirror.see("d", None, 23)
+    assert mirror.reset(12, [Seen("a", b"1", 3), Seen("b", b"2", 7), Seen("d", b"4", 9)]) == ["b", "d", "c", "own"]
+    assert [(key, mirror.mod(key)) for key in ("a", "b", "c", "d", "own")] == [
+        ("a", 3), ("b", 7), ("c", 0), ("d", 9), ("own", 0),
+    ]  # fmt: skip
+    assert mirror.revision == 12
+    assert mirror.advance(13, [Seen("a", b"other", 13)]) == ["a"]
+
+
+def test_snapshot_of_a_store_that_was_put_back_and_went_on_holds_too() -> None:
+    """Its revision may be beyond all that was known, that of a key is not: older than what was known of it then."""
+    mirror = filled()
+    assert mirror.reset(30, [Seen("a", b"0", 2), Seen("b", b"2", 7)]) == ["a"]
+    assert (mirror.value("a"), mirror.mod("a")) == (b"0", 2)
+
+
+def test_key_without_a_value_is_none_in_a_snapshot() -> None:
+    assert filled().reset(11, [Seen("a", None, 11), Seen("b", b"2", 7)]) == ["a"]
 
 
 @given(

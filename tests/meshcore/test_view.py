@@ -125,12 +125,18 @@ def test_copy_from_before_its_instance_started_is_a_ghost() -> None:
     assert view.holders(model(copies={"a": T - 1})) == ()
     assert view.holders(model(copies={"a": T})) == (Holder("a", T, False),)
     assert not view.is_live("a", T - 1)
+    assert [view.is_ghost(name, load_ts) for name, load_ts in (("a", T - 1), ("a", T), ("gone", 0))] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_java_instance_is_no_holder_and_not_counted() -> None:
     """An instance record without our part is shown, never a holder, never a target, not counted."""
     view = with_instances(java=instance(address="", phase="", min_space_units=0))
     assert view.holders(model(copies={"java": T})) == ()
+    assert not view.is_ghost("java", 0), "what it has is its own business"
     assert [name for name, _ in view.instances()] == ["java"]
     assert view.totals.instances == 0
     assert len(view.order) == 0

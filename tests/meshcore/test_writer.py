@@ -45,7 +45,7 @@ def why(cause: str = "") -> Reason:
 
 
 def accept(load_ts: int = 9) -> Accept:
-    return Accept("a", load_ts, 0, {}, lambda instance, load_ts: True)
+    return Accept("a", load_ts, 0, {}, lambda *_: True, lambda *_: False)
 
 
 def test_edit_becomes_a_commit_against_the_known_revision() -> None:

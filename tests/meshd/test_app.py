@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from meshcore.errors import BadRecord
 from meshd import config as configuration
 from meshd.app import App, StartError
 from meshd.config import Host
@@ -104,6 +105,14 @@ def test_a_runtime_that_cannot_be_worked_with_is_told() -> None:
 
     with pytest.raises(RuntimeUnusable, match="The model server reports capacityInBytes = 10485760; it must be at"):
         asyncio.run(scene())
+
+
+def test_a_key_that_no_mesh_has_made_ends_the_start() -> None:
+    with mesh(0) as made:
+        made.put("meshd/key", b"short")
+        with pytest.raises(BadRecord, match='"/mm/test/meshd/key" has 5 bytes, and the key of a mesh has 32: stop all'):
+            made.run(ended(app(made.hub, MM_SERVICE_NAME="test", MM_KVSTORE_PREFIX="mm")))
+        assert made.value("meshd/key") == b"short"
 
 
 def test_a_second_instance_of_the_same_id_does_not_start() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from meshcore.asks import Clashed, StoreSilent, Wrote
+from meshcore.errors import BadRecord
 from meshcore.events import Event, InstancesSeen, RegistrySeen, Seen, SessionRenewed
 from meshcore.kv import ABSENT, ANY, DELETE, Snapshot, Write
 from meshd.records import READ_MOST, Keys, Reach, Records, cluster_key, follow, follow_session
@@ -136,9 +137,9 @@ def test_an_instances_record_hangs_on_its_lease() -> None:
 
 def test_all_instances_come_to_the_same_key() -> None:
     async def test(hub: MemoryHub, store: Counting, records: Records) -> None:
-        keys = await asyncio.gather(*(cluster_key(store, KEYS, bytes([number])) for number in range(5)))
+        keys = await asyncio.gather(*(cluster_key(store, KEYS, bytes([number] * 32)) for number in range(5)))
         assert len(set(keys)) == 1
-        assert await cluster_key(store, KEYS, b"late") == keys[0]
+        assert await cluster_key(store, KEYS, b"late" * 8) == keys[0]
 
     run(test)
 
@@ -207,3 +208,42 @@ def test_a_lease_that_was_replaced_has_the_record_written_again() -> None:
             await asyncio.gather(following, return_exceptions=True)
 
     run(test)
+
+
+@pytest.mark.parametrize("length", [0, 31, 33, 1 << 20])
+def test_a_key_that_no_mesh_has_made_is_told_of_and_left(length: int) -> None:
+    async def test(hub: MemoryHub, store: Counting, records: Records) -> None:
+        await store.commit(Write(KEYS.cluster_key, ANY, b"x" * length))
+        with pytest.raises(
+            BadRecord, match=f'"/root/mm/svc/meshd/key" has {length} bytes, and the key of a mesh has 32'
+        ):
+            await cluster_key(store, KEYS, b"new!" * 8)
+        assert (await store.read(KEYS.cluster_key)).pairs[0].value == b"x" * length
+
+    run(test)
+
+
+def test_a_key_that_nobody_can_name_is_told_of_once_and_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    """Such a name can stand in no message; the others are followed as ever."""
+
+    async def test(hub: MemoryHub, store: Counting, records: Records) -> None:
+        events: list[Event] = []
+        is_known = asyncio.Event()
+        bad = [KEYS.registry, KEYS.registry + "a\udcff"]
+        await store.commit(*(Write(key, ANY, b"{}") for key in [*bad, KEYS.registry + "ä"]))
+        following = asyncio.create_task(
+            follow(store, KEYS.registry, RegistrySeen, events.append, is_known, Reach(), Random(1))
+        )
+        await is_known.wait()
+        await store.commit(*(Write(key, ANY, b"{}") for key in [*bad, KEYS.registry + "b"]))
+        await store.commit(Write(bad[1], ANY, DELETE))
+        await until(lambda: len(events) == 3)
+        following.cancel()
+        seen = [[(seen.id, seen.mod) for seen in event.models] for event in events if isinstance(event, RegistrySeen)]
+        assert seen == [[("ä", 2)], [("b", 3)], []]
+        assert [event.revision for event in events if isinstance(event, RegistrySeen)] == [2, 3, 4]
+
+    run(test)
+    told = [record.getMessage() for record in caplog.records if "passed over" in record.getMessage()]
+    assert len(told) == 2
+    assert "Key b'/root/mm/svc/registry/a\\xff' names nothing in UTF-8" in told[1]

@@ -314,12 +314,14 @@ def test_a_record_that_cannot_be_read_is_shown_and_harms_no_other(
     assert bad == got(client, model)
     assert bad.status == UNKNOWN
     assert f'Record "registry/{model}"' in bad.failures[0].text
-    assert refused(lambda: client.infer(model)) == ("INTERNAL", bad.failures[0].text)
-    assert refused(lambda: client.register(model))[0] == "INTERNAL"
+    wrong = ("FAILED_PRECONDITION", bad.failures[0].text)
+    assert refused(lambda: client.infer(model)) == wrong
+    assert refused(lambda: client.register(model)) == wrong
+    assert refused(lambda: client.ensure(model)) == wrong
     assert client.infer(f"{model}good").body == b"hello"
-    assert refused(lambda: client.unregister(model))[0] == "INTERNAL", "who points at it cannot be told"
-    assert pair.value(f"registry/{model}") == value
-    pair.delete(f"registry/{model}")
+    assert pair.value(f"registry/{model}") == value, "never overwritten"
+    client.unregister(model)
+    assert pair.value(f"registry/{model}") is None, "it stood in the way of its id"
     until(lambda: len(client.models(name_prefix=model)) == 1, "it is gone")
 
 

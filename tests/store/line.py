@@ -1,4 +1,4 @@
-"""A TCP line to a server that a test can cut, heal, and make swallow what the server says."""
+"""A TCP line to a server that a test can cut, heal, and make swallow what either end says."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ class Line:
         self._carrying: set[asyncio.Task[None]] = set()
         self.is_mute = False
         """While set, requests arrive and replies are thrown away."""
+        self.is_deaf = False
+        """While set, nothing arrives."""
+        self.swallowed = asyncio.Event()
+        """Set when something was thrown away."""
 
     @property
     def address(self) -> str:
@@ -26,7 +30,7 @@ class Line:
 
     async def heal(self) -> None:
         """Take connections (again), always at the same port."""
-        self.is_mute = False
+        self.is_mute = self.is_deaf = False
         self._listener = await asyncio.start_server(self._accept, self._host, self._port)
         self._port = self._listener.sockets[0].getsockname()[1]
 
@@ -60,9 +64,11 @@ class Line:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_reply: bool) -> None:
         with suppress(OSError):
             while data := await reader.read(1 << 16):
-                if not (is_reply and self.is_mute):
-                    writer.write(data)
-                    await writer.drain()
+                if self.is_deaf or (is_reply and self.is_mute):
+                    self.swallowed.set()
+                    continue
+                writer.write(data)
+                await writer.drain()
         writer.close()
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import grpc
 
-from meshcore.kv import ABSENT, Change, Write
+from meshcore.kv import ABSENT, ANY, Change, Committed, Write
 from meshd.store.base import Store, StoreUnavailable
 from meshd.store.etcd import EtcdStore
 from meshd.store.etcd_channel import Endpoint, EtcdConfig
@@ -179,6 +179,12 @@ async def client(place: Place) -> AsyncIterator[Store]:
     """One client of a place, closed at the end."""
     async with clients(place) as (store,):
         yield store
+
+
+async def put(store: Store, key: str, value: bytes = b"v") -> int:
+    done = await store.commit(Write(key, ANY, value))
+    assert isinstance(done, Committed)
+    return done.revision
 
 
 async def told(store: Store, prefix: str, after: int, number: int) -> list[Change]:

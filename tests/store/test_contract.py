@@ -1,9 +1,8 @@
-"""What every store does: one suite, on memory and on a real etcd (docs/design.md, store)."""
+"""What every store does with reads and commits: one suite, on memory and on a real etcd (docs/design.md, store)."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 
 import pytest
 
@@ -14,21 +13,13 @@ from meshcore.kv import (
     KEEP,
     MOST_WRITES,
     Committed,
-    Compacted,
     Conflict,
-    Deleted,
     Pair,
     Snapshot,
     Write,
 )
-from meshd.store.base import Store, StoreUnavailable
-from tests.store.places import Place, client, clients, run, told
-
-
-async def put(store: Store, key: str, value: bytes = b"v") -> int:
-    done = await store.commit(Write(key, ANY, value))
-    assert isinstance(done, Committed)
-    return done.revision
+from meshd.store.base import StoreUnavailable
+from tests.store.places import Place, client, clients, put, run, told
 
 
 def test_pair_is_created_changed_and_deleted_by_compare_and_set(place: Place) -> None:
@@ -128,62 +119,6 @@ def test_empty_prefix_is_everything(place: Place) -> None:
     run(test())
 
 
-def test_changes_are_whole_revisions_of_the_prefix(place: Place) -> None:
-    async def test() -> None:
-        async with clients(place, 2) as (writer, reader):
-            a, b = place.prefix + "a", place.prefix + "b"
-            start = await put(writer, a)
-            async with aclosing(reader.changes(place.prefix, start)) as batches:
-                assert await anext(batches) == ()
-                await writer.commit(Write(b, ABSENT, b"1"), Write(a, start, DELETE), Write("x" + a, ANY, b""))
-                await put(writer, "x" + a)
-                await put(writer, b, b"2")
-                changes = list(await anext(batches))
-                while len(changes) < 2:
-                    changes += await anext(batches)
-            assert [change.revision for change in changes] == [start + 1, start + 3]
-            assert changes[0].pairs == (Pair(b, b"1", start + 1, start + 1), Deleted(a, start + 1))
-            assert changes[1].pairs == (Pair(b, b"2", start + 3, start + 1),)
-
-    run(test())
-
-
-def test_changes_can_be_taken_up_at_any_revision(place: Place) -> None:
-    async def test() -> None:
-        async with client(place) as store:
-            revisions = [await put(store, place.prefix + "a", b"%d" % n) for n in range(6)]
-            for index, after in enumerate(revisions[:-1]):
-                changes = await told(store, place.prefix, after, 5 - index)
-                assert [change.revision for change in changes] == revisions[index + 1 :]
-
-    run(test())
-
-
-def test_changes_from_before_a_compaction_are_refused(place: Place) -> None:
-    async def test() -> None:
-        async with client(place) as store:
-            revisions = [await put(store, place.prefix + "a") for _ in range(4)]
-            await place.compact(revisions[2])
-            with pytest.raises(Compacted):
-                await told(store, place.prefix, revisions[0], 1)
-            changes = await told(store, place.prefix, revisions[2], 1)
-            assert [change.revision for change in changes] == revisions[3:]
-
-    run(test())
-
-
-def test_changes_after_a_revision_the_store_never_had_are_refused(place: Place) -> None:
-    """It was put back to an earlier state: what it says from here on does not follow from what it said."""
-
-    async def test() -> None:
-        async with client(place) as store:
-            revision = await put(store, place.prefix)
-            with pytest.raises(Compacted):
-                await told(store, place.prefix, revision + 1_000, 1)
-
-    run(test())
-
-
 def test_one_conflict_among_a_hundred_commits_at_once_fails_no_other(place: Place) -> None:
     async def test() -> None:
         async with client(place) as store:
@@ -228,7 +163,7 @@ def test_commit_that_nobody_waits_for_harms_no_other(place: Place) -> None:
 def test_large_prefix_is_read_as_of_one_revision(place: Place) -> None:
     async def test() -> None:
         async with clients(place, 2) as (store, other):
-            value = b"x" * 1_200
+            value = b"x" * 4_000
             for start in range(0, 5_120, MOST_WRITES):
                 keys = [f"{place.prefix}{n:04}" for n in range(start, start + MOST_WRITES)]
                 await store.commit(*(Write(key, ABSENT, value) for key in keys))
@@ -245,35 +180,9 @@ def test_large_prefix_is_read_as_of_one_revision(place: Place) -> None:
             await writing
             assert [pair.key for pair in snapshot.pairs] == [f"{place.prefix}{n:04}" for n in range(5_120)]
             assert all(pair.mod <= snapshot.revision for pair in snapshot.pairs)
-            assert sum(len(pair.value) for pair in snapshot.pairs) > 6_000_000
+            assert sum(len(pair.value) for pair in snapshot.pairs) > 20_000_000
             changes = await told(store, place.prefix, snapshot.pairs[1].mod - 1, 40)
             assert [len(change.pairs) for change in changes[:40]] == [MOST_WRITES] * 40
-
-    run(test())
-
-
-def test_changes_have_no_gap_when_the_store_dies_and_comes_back(place: Place) -> None:
-    async def test() -> None:
-        async with clients(place, 2) as (writer, reader):
-            start = (await reader.snapshot(place.prefix)).revision
-            following = asyncio.create_task(told(reader, place.prefix, start, 60))
-            for n in range(60):
-                if n in (20, 40):
-                    await place.cut()
-                    with pytest.raises(StoreUnavailable):
-                        await writer.check(0.2)
-                    await place.heal()
-                key = f"{place.prefix}{n:02}"
-                while True:
-                    try:
-                        assert isinstance(await writer.commit(Write(key, ABSENT, b"1")), Committed)
-                        break
-                    except StoreUnavailable:
-                        await asyncio.sleep(0.05)
-            changes = await following
-            assert [pair.key for change in changes for pair in change.pairs] == [
-                f"{place.prefix}{n:02}" for n in range(60)
-            ]
 
     run(test())
 
@@ -294,89 +203,6 @@ def test_store_that_is_away_says_so_in_every_answer(place: Place) -> None:
             assert [type(answer) for answer in answers] == [StoreUnavailable] * 5
             await place.heal()
             await store.check(10)
-
-    run(test())
-
-
-def test_leased_pair_goes_with_its_session(place: Place) -> None:
-    async def test() -> None:
-        async with client(place) as store:
-            key = place.prefix + "a"
-            async with store.session(5) as session:
-                assert session.resumed.is_set()
-                assert not session.lost.is_set()
-                await store.commit(Write(key, ABSENT, b"1", leased=True))
-                await store.commit(Write(place.prefix + "b", ABSENT, b"1"))
-                assert (await store.read(key)).pairs[0].lease == session.id
-                with pytest.raises(ValueError, match="one session"):
-                    await store.session(5).__aenter__()
-            assert session.lost.is_set()
-            assert [pair.key for pair in (await store.snapshot(place.prefix)).pairs] == [place.prefix + "b"]
-            with pytest.raises(ValueError, match="session"):
-                await store.commit(Write(key, ANY, b"1", leased=True))
-
-    run(test())
-
-
-def test_session_is_kept_alive_while_a_lease_of_the_same_length_runs_out(place: Place) -> None:
-    async def test() -> None:
-        async with client(place) as store, store.session(1) as session:
-            await store.commit(Write(place.prefix + "kept", ABSENT, b"1", leased=True))
-            after = (await store.read(place.prefix)).revision
-            await place.put_for_a_second(place.prefix + "lapsing")
-            put_and_deleted = await told(store, place.prefix, after, 2)
-            assert [type(change.pairs[0]) for change in put_and_deleted] == [Pair, Deleted]
-            assert not session.lost.is_set()
-            assert [pair.lease for pair in (await store.snapshot(place.prefix)).pairs] == [session.id]
-
-    run(test())
-
-
-def test_lost_session_is_told_before_the_lease_ends_and_resumed_with_a_new_one(place: Place) -> None:
-    async def test() -> None:
-        async with client(place) as store, store.session(1) as session:
-            key = place.prefix + "a"
-            await store.commit(Write(key, ABSENT, b"1", leased=True))
-            first = session.id
-            await place.cut()
-            await session.lost.wait()
-            assert not session.resumed.is_set()
-            with pytest.raises(StoreUnavailable, match="session"):
-                await store.commit(Write(key, ANY, b"2", leased=True))
-            await place.heal()
-            await session.resumed.wait()
-            assert not session.lost.is_set()
-            assert session.id != first
-            await store.commit(Write(key, ANY, b"2", leased=True))
-            pair = (await store.read(key)).pairs[0]
-            assert (pair.value, pair.lease) == (b"2", session.id)
-
-    run(test())
-
-
-def test_lease_that_was_dropped_is_missed_at_its_next_renewal(place: Place) -> None:
-    async def test() -> None:
-        async with client(place) as store, store.session(1) as session:
-            first = session.id
-            await place.drop_lease(first)
-            await session.lost.wait()
-            await session.resumed.wait()
-            assert session.id != first
-            await place.drop_lease(session.id)  # and the end of the session finds none to revoke
-
-    run(test())
-
-
-def test_write_on_a_lease_that_is_gone_tells_the_session(place: Place) -> None:
-    async def test() -> None:
-        async with client(place) as store, store.session(20) as session:
-            first = session.id
-            await place.drop_lease(first)
-            with pytest.raises(StoreUnavailable, match="session"):
-                await store.commit(Write(place.prefix, ANY, b"1", leased=True))
-            await session.resumed.wait()
-            assert session.id != first
-            assert isinstance(await store.commit(Write(place.prefix, ANY, b"1", leased=True)), Committed)
 
     run(test())
 

@@ -1,21 +1,18 @@
-"""What only a real etcd can show: lost answers, failover, frozen servers, users, TLS, limits."""
+"""What only a real etcd can show: lost questions and answers, failover, frozen servers, limits."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 from contextlib import aclosing
-from random import Random
+from pathlib import Path
 
-import grpc
 import pytest
 
 from meshcore.kv import ABSENT, ANY, DELETE, KEEP, Committed, Compacted, Conflict, Write
 from meshd.store import etcd_channel
 from meshd.store.base import StoreRefused, StoreUnavailable
-from meshd.store.etcd import EtcdStore
-from meshd.store.etcd_channel import Endpoint, EtcdConfig, EtcdRefused
-from protos import etcd_pb2, etcd_pb2_grpc
+from meshd.store.etcd_channel import EtcdRefused
 from tests.etcd import EtcdServer, free_port
 from tests.store.line import line_to
 from tests.store.places import EtcdPlace, client, etcd_client, run, told
@@ -76,6 +73,56 @@ def test_commit_whose_answer_was_lost_shows_what_others_wrote_since(server: Etcd
             await store.close()
 
     run(test())
+
+
+def test_commit_that_was_lost_before_it_was_done_is_done_once(server: EtcdServer, place: EtcdPlace) -> None:
+    async def test() -> None:
+        async with client(place) as witness, line_to(server.address) as line:
+            store = etcd_client(line.address)
+            after = (await store.read(place.prefix)).revision
+            line.is_deaf = True
+            commit = asyncio.create_task(store.commit(Write(place.prefix, ABSENT, b"mine")))
+            other = asyncio.create_task(store.commit(Write(place.prefix + "taken", ABSENT, b"mine")))
+            await line.swallowed.wait()
+            assert (await witness.snapshot(place.prefix)).pairs == (), "it has not come through"
+            taken = await witness.commit(Write(place.prefix + "taken", ABSENT, b"theirs"))
+            assert taken == Committed(after + 1)
+            await line.cut()
+            await line.heal()
+            assert await commit == Committed(after + 2)
+            assert await other == Conflict((await witness.read(place.prefix + "taken")).pairs)
+            await store.close()
+
+    run(test())
+
+
+def test_etcd_without_space_refuses_writes_in_its_own_words_and_answers_reads(tmp_path: Path) -> None:
+    """A write that is refused is told at once: to try again is no use until somebody makes room."""
+    server = EtcdServer(tmp_path, ["--quota-backend-bytes=1000000"])
+
+    async def test() -> None:
+        store = etcd_client(server.address)
+
+        async def fill() -> None:
+            for n in range(1_000):
+                await store.commit(Write(f"{n}", ANY, b"x" * 100_000))
+
+        with pytest.raises(StoreRefused, match="database space exceeded"):
+            await fill()
+        results = await asyncio.gather(
+            *(store.commit(Write(f"more{n}", ANY, b"1")) for n in range(3)), return_exceptions=True
+        )
+        assert [type(result) for result in results] == [EtcdRefused] * 3
+        async with aclosing(store.changes("0", 1)) as batches:
+            assert await anext(batches) == ()
+        assert [pair.key for pair in (await store.snapshot("0")).pairs] == ["0"]
+        await store.close()
+
+    server.start()
+    try:
+        run(test())
+    finally:
+        server.kill()
 
 
 def test_merged_commits_are_one_transaction(place: EtcdPlace) -> None:
@@ -185,67 +232,5 @@ def test_store_put_back_to_an_earlier_state_is_noticed(own_server: EtcdServer) -
         with pytest.raises(Compacted):
             await following
         await store.close()
-
-    run(test())
-
-
-async def enable_users(address: str) -> None:
-    """A user root, and a user mesh that may use the keys under mesh/."""
-    async with grpc.aio.insecure_channel(address) as channel:
-        auth = etcd_pb2_grpc.AuthStub(channel)
-        for name in ("root", "mesh"):
-            await auth.UserAdd(etcd_pb2.AuthUserAddRequest(name=name, password=f"{name}'s"))
-            await auth.RoleAdd(etcd_pb2.AuthRoleAddRequest(name=name))
-            await auth.UserGrantRole(etcd_pb2.AuthUserGrantRoleRequest(user=name, role=name))
-        permission = etcd_pb2.Permission(permType=etcd_pb2.Permission.READWRITE, key=b"mesh/", range_end=b"mesh0")
-        await auth.RoleGrantPermission(etcd_pb2.AuthRoleGrantPermissionRequest(name="mesh", perm=permission))
-        await auth.AuthEnable(etcd_pb2.AuthEnableRequest())
-
-
-def test_user_is_let_in_with_a_token_that_is_renewed(own_server: EtcdServer) -> None:
-    """etcd forgets its tokens when it restarts, and says of a watch with such a token that it has no permission."""
-
-    async def test() -> None:
-        config = EtcdConfig((Endpoint(own_server.address),), "mesh", "mesh's")
-        store = EtcdStore(config, "mesh", Random(1))
-        await store.check(10)
-        assert isinstance(await store.commit(Write("mesh/0", ANY, b"before there are users")), Committed)
-        await enable_users(own_server.address)
-        await store.check(10)
-        done = await store.commit(Write("mesh/a", ANY, b"1"))
-        assert isinstance(done, Committed)
-        async with store.session(1) as session:
-            await store.commit(Write("mesh/leased", ANY, b"1", leased=True))
-            await asyncio.to_thread(own_server.kill)
-            await session.lost.wait()
-            await asyncio.to_thread(own_server.start)
-            async with aclosing(store.changes("mesh/", done.revision)) as batches:
-                await anext(batches)
-            await session.resumed.wait()
-            await store.commit(Write("mesh/leased", ANY, b"2", leased=True))
-        assert [pair.key for pair in (await store.snapshot("mesh/")).pairs] == ["mesh/0", "mesh/a"]
-        mine, not_mine = await asyncio.gather(
-            store.commit(Write("mesh/b", ANY, b"1")),
-            store.commit(Write("elsewhere", ANY, b"1")),
-            return_exceptions=True,
-        )
-        assert isinstance(mine, Committed)
-        assert isinstance(not_mine, StoreRefused)
-        assert "permission denied" in str(not_mine)
-        with pytest.raises(StoreRefused, match="permission denied"):
-            await store.snapshot("elsewhere")
-        with pytest.raises(StoreRefused, match="permission denied"):
-            await anext(store.changes("elsewhere", done.revision))
-        await store.close()
-
-        stranger = EtcdStore(EtcdConfig((Endpoint(own_server.address),), "mesh", "wrong"), "mesh", Random(1))
-        with pytest.raises(StoreRefused, match="authentication failed"):
-            await stranger.check(10)
-        await stranger.close()
-
-        nobody = etcd_client(own_server.address)
-        with pytest.raises(StoreRefused, match="user name is empty"):
-            await nobody.read("mesh/a")
-        await nobody.close()
 
     run(test())
