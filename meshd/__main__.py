@@ -6,16 +6,12 @@ import argparse
 import asyncio
 import json
 import logging
-import os
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-
-# gRPC reads it when it is imported. Else whoever knocks in vain has a line of the log.
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 from meshcore.errors import BadRecord
 from meshd import config as configuration
