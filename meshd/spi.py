@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import grpc.aio
 
-from meshcore.commands import Load, Measure, Predict, Unload
-from meshcore.events import Loaded, LoadFailed, Measured, Predicted, Unloaded, UnloadFailed
+from meshcore.commands import Load, Measure, Predict, Probe, Unload
+from meshcore.events import (
+    Failing,
+    Finding,
+    Loaded,
+    LoadFailed,
+    Measured,
+    Predicted,
+    RuntimeBack,
+    RuntimeProbed,
+    RuntimeSuspected,
+    Unloaded,
+    UnloadFailed,
+)
 from meshd.handshake import SIZE_MOST, Candidate, RuntimeInfo, error_text, first_ready, method_of
+from meshd.lookout import Mark, connection_lost, look, mark_of
 from protos import model_runtime_pb2 as spi
 
 UNLOAD_LIMIT_S = 300
@@ -34,7 +47,8 @@ class RuntimeReply:
 class RuntimeClient:
     """One runtime. ``targets`` are the gRPC targets it may be managed at; ``serving`` empty: it serves there too.
 
-    ``start`` comes first and once: a runtime that is asked for its status drops every model it has.
+    ``start`` comes first, and again only when the runtime restarted: one that is asked for its status drops every model
+    it has.
     """
 
     def __init__(
@@ -57,8 +71,12 @@ class RuntimeClient:
             ("grpc.enable_http_proxy", 0),
             ("grpc.initial_reconnect_backoff_ms", 500),
             ("grpc.max_reconnect_backoff_ms", 2000),
+            # An idle connection is kept: its end says that the runtime may have gone.
+            ("grpc.client_idle_timeout_ms", 2**31 - 1),
         )
-        self._channels: list[Any] = []
+        self._channels: dict[str, Any] = {}
+        self._marks: dict[str, Mark] = {}
+        self._started = asyncio.Event()
         self._managing: Any = None
         self._serving: Any = None
         self._service = ""
@@ -72,11 +90,45 @@ class RuntimeClient:
         is_apart = self._serving_target not in ("", found.target)
         self._serving = self._channel(self._serving_target) if is_apart else found.channel
         self._managing, self._service = found.channel, found.service
+        self._absent.clear()
+        places = (found.target, self._serving_target) if is_apart else (found.target,)
+        self._marks = {target: mark_of(target) for target in places}
+        self._started.set()
         return info
 
     async def close(self) -> None:
         """End all calls and connections."""
-        await asyncio.gather(*(channel.close() for channel in self._channels))
+        await asyncio.gather(*(channel.close() for channel in self._channels.values()))
+
+    # -- whether it is still there ---------------------------------------------------------------------
+
+    async def watch(self, tell: Callable[[RuntimeSuspected], None]) -> None:
+        """From ``start`` on tell whenever a connection to the runtime is lost, calls or no calls; never ends."""
+        while True:
+            self._started.clear()
+            losses = [asyncio.ensure_future(connection_lost(self._channels[target])) for target in self._marks]
+            started = asyncio.ensure_future(self._started.wait())
+            try:
+                await asyncio.wait((*losses, started), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (*losses, started):
+                    task.cancel()
+            for target, loss in zip(self._marks, losses, strict=True):
+                if loss.done() and not loss.cancelled():
+                    loss.result()
+                    tell(RuntimeSuspected(f"the connection to {target} ended"))
+
+    async def probe(self, command: Probe) -> RuntimeProbed:
+        """What is to be seen where the runtime was at the handshake."""
+        findings = [await look(target, mark) for target, mark in self._marks.items()]
+        told = next((finding for finding in findings if finding is not Finding.OPEN), Finding.OPEN)
+        return RuntimeProbed(command.question, told)
+
+    async def greet(self) -> RuntimeBack:
+        """Wait until the runtime, which restarted, is ready. Raises RuntimeUnusable."""
+        return RuntimeBack((await self.start()).params)
+
+    # -- loads, sizes, unloads -------------------------------------------------------------------------
 
     def load(self, command: Load) -> Coroutine[Any, Any, Loaded | LoadFailed]:
         """Load a copy. The call is under way when this returns, so that ``cancel_load`` can follow at once."""
@@ -96,9 +148,11 @@ class RuntimeClient:
             async with asyncio.timeout(command.deadline_ms / 1000):
                 reply = await call
         except TimeoutError:
-            return await _failed(command, f"DEADLINE_EXCEEDED: not loaded after {command.deadline_ms / 1000:g} s")
+            text = f"DEADLINE_EXCEEDED: not loaded after {command.deadline_ms / 1000:g} s"
+            return await _failed(command, text, Failing.LATE)
         except grpc.aio.AioRpcError as error:
-            return await _failed(command, error_text(error))
+            is_lost = error.code() is grpc.StatusCode.UNAVAILABLE
+            return await _failed(command, error_text(error), Failing.LOST if is_lost else Failing.ERROR)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -171,10 +225,10 @@ class RuntimeClient:
         return method_of(self._managing, self._service, name, reply)
 
     def _channel(self, target: str) -> Any:
-        channel = grpc.aio.insecure_channel(target, options=self._options)
-        self._channels.append(channel)
-        return channel
+        if target not in self._channels:
+            self._channels[target] = grpc.aio.insecure_channel(target, options=self._options)
+        return self._channels[target]
 
 
-async def _failed(command: Load, text: str) -> LoadFailed:
-    return LoadFailed(command.model, command.gen, text)
+async def _failed(command: Load, text: str, how: Failing = Failing.ERROR) -> LoadFailed:
+    return LoadFailed(command.model, command.gen, text, how)

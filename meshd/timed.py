@@ -17,7 +17,7 @@ class TimedRuntime:
 
     def __init__(self, runtime: Runtime, metrics: Metrics) -> None:
         self._runtime, self._metrics = runtime, metrics
-        self.cancel_load = runtime.cancel_load
+        self.cancel_load, self.probe, self.greet = runtime.cancel_load, runtime.probe, runtime.greet
 
     def load(self, command: Load) -> Coroutine[Any, Any, Loaded | LoadFailed]:
         """Begin a load at once, so that its cancellation can follow at once."""

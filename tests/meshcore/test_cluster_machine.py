@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from meshcore.asks import Kept, Op, Register, Request, Unregister
+from meshcore.events import RuntimeSuspected
 from meshcore.units import UNIT_BYTES
 from tests.meshcore.cluster import INSTANCES, MODELS, Cluster, Host
 
@@ -153,6 +154,14 @@ class ClusterMachine(RuleBasedStateMachine):
         if leased:
             self.cluster.expire(pick(leased, number))
 
+    @rule(host=any_number, is_told=st.booleans())
+    def restart_a_runtime(self, host: int, is_told: bool) -> None:
+        self.cluster.restart_runtime(self.host(host), is_told)
+
+    @rule(host=any_number)
+    def lose_the_connection_to_a_runtime(self, host: int) -> None:
+        self.cluster.feed(self.host(host), RuntimeSuspected("the connection was lost"))
+
     @rule(host=any_number, is_idle=st.booleans())
     def drain(self, host: int, is_idle: bool) -> None:
         going = self.host(host)
@@ -205,6 +214,7 @@ def test_busy_days_end_in_agreement(seed: int) -> None:
         lambda: machine.wait_too_long(number()): 1,
         lambda: machine.start(rng.choice(NAMES)): 1,
         lambda: machine.lose_a_lease(number()): 1,
+        lambda: machine.restart_a_runtime(number(), rng.random() < 0.5): 1,
     }
     for step in rng.choices(list(steps), list(steps.values()), k=600):
         step()

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from meshcore.commands import Load, Measure, Predict, Unload
-from meshcore.events import Loaded, LoadFailed, Measured, Predicted, Unloaded, UnloadFailed
+from meshcore.events import Failing, Loaded, LoadFailed, Measured, Predicted, Unloaded, UnloadFailed
 from meshcore.reasons import Reason, Rule
 from meshd.handshake import RuntimeUnusable
 from meshd.spi import RuntimeClient
@@ -333,9 +333,8 @@ def test_a_failed_load_says_why(code: grpc.StatusCode, details: str, text: str) 
 def test_a_load_that_takes_too_long_is_cancelled_and_says_how_long() -> None:
     async def scene(runtime: FakeRuntime, client: RuntimeClient) -> None:
         runtime.answers["load"] = never
-        assert await client.load(load(deadline_ms=100)) == LoadFailed(
-            "m", 3, "DEADLINE_EXCEEDED: not loaded after 0.1 s"
-        )
+        text = "DEADLINE_EXCEEDED: not loaded after 0.1 s"
+        assert await client.load(load(deadline_ms=100)) == LoadFailed("m", 3, text, Failing.LATE)
         await runtime.entered.wait()
         await runtime.cancelled.wait()
 
@@ -411,6 +410,7 @@ def test_a_runtime_that_is_gone_or_talks_nonsense_fails_the_load(tmp_path: Path)
             failed = await client.load(load())
             assert isinstance(failed, LoadFailed)
             assert failed.text.startswith("UNAVAILABLE: ")
+            assert failed.how is Failing.LOST
 
     run(scene())
 
