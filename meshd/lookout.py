@@ -32,6 +32,14 @@ async def look(target: str, mark: Mark) -> Finding:
     return Finding.REFUSED if findings and set(findings) == {Finding.REFUSED} else Finding.SILENT
 
 
+async def opened(target: str, poll_s: float) -> None:
+    """Wait until somebody takes connections at a gRPC target."""
+    while True:
+        if await look(target, None) is Finding.OPEN:
+            return
+        await asyncio.sleep(poll_s)
+
+
 def mark_of(target: str) -> Mark:
     """The mark of what is at a gRPC target now."""
     if not target.startswith(UNIX):

@@ -33,7 +33,7 @@ class RenewedRuntime(TimedRuntime):
     async def _greet(self) -> RuntimeBack:
         self._missing.append(AWAY)
         try:
-            info = await self._client.start()
+            info = await self._client.renew()
         except RuntimeUnusable as error:
             self._give_up(error)
             raise asyncio.CancelledError from error  # no answer, for the process ends

@@ -24,10 +24,20 @@ from meshcore.events import (
     Unloaded,
     UnloadFailed,
 )
-from meshd.handshake import SIZE_MOST, Candidate, RuntimeInfo, error_text, first_ready, method_of
-from meshd.lookout import Mark, connection_lost, look, mark_of
+from meshd.handshake import (
+    NOT_STARTED,
+    SIZE_MOST,
+    Candidate,
+    RuntimeInfo,
+    RuntimeUnusable,
+    error_text,
+    first_ready,
+    method_of,
+)
+from meshd.lookout import Mark, connection_lost, look, mark_of, opened
 from protos import model_runtime_pb2 as spi
 
+START_LIMIT_S, POLL_S = 180.0, 2.0
 UNLOAD_LIMIT_S = 300
 """ModelMesh waits for ever. A call that is lost would keep the model's memory with it; five minutes are more than any
 runtime needs to give memory back, and few enough for several of the retries that follow a failure."""
@@ -83,7 +93,7 @@ class RuntimeClient:
         self._loads: dict[tuple[str, int], Any] = {}
         self._absent: set[str] = set()
 
-    async def start(self, limit_s: float = 180, poll_s: float = 2) -> RuntimeInfo:
+    async def start(self, limit_s: float = START_LIMIT_S, poll_s: float = POLL_S) -> RuntimeInfo:
         """Wait until the runtime is ready. Raises RuntimeUnusable."""
         candidates = [Candidate(target, self._channel(target)) for target in self._targets]
         found, info = await first_ready(candidates, limit_s, poll_s, self._min_churn_age_ms)
@@ -126,7 +136,18 @@ class RuntimeClient:
 
     async def greet(self) -> RuntimeBack:
         """Wait until the runtime, which restarted, is ready. Raises RuntimeUnusable."""
-        return RuntimeBack((await self.start()).params)
+        return RuntimeBack((await self.renew()).params)
+
+    async def renew(self, limit_s: float = START_LIMIT_S, poll_s: float = POLL_S) -> RuntimeInfo:
+        """``start`` with a runtime that restarted; what serves apart from it has to be there first, lest models be
+        loaded that nobody answers for. Raises RuntimeUnusable."""
+        try:
+            async with asyncio.timeout(limit_s):
+                if self._serving_target:
+                    await opened(self._serving_target, poll_s)
+        except TimeoutError:
+            raise RuntimeUnusable(f"{NOT_STARTED.format(limit_s)}: nobody listens at {self._serving_target}") from None
+        return await self.start(limit_s, poll_s)
 
     # -- loads, sizes, unloads -------------------------------------------------------------------------
 
