@@ -124,7 +124,6 @@ class App:
         held: list[Event] = []
         tell: Callable[[Event], None] = held.append
         await self._follow(ending, store, keys, session, lambda event: tell(event), rng)
-        self._watch(runtime.watch(driver.feed))
         self._watch(_account(driver))
 
         management = Management(driver, plane)
@@ -144,6 +143,7 @@ class App:
         await server.start()
         ending.push_async_callback(server.stop, LAST_CALLS_S)
         self._missing.clear()
+        self._watch(runtime.watch(driver.feed))
         _log.info("%s is ready on port %d, for other instances on %d", me.instance, port, mesh_port)
         await self._stop_or_failure()
         await healthy.enter_graceful_shutdown()

@@ -77,10 +77,14 @@ async def _connect(family: int, address: Any) -> Finding:
         return Finding.OPEN
 
 
-async def connection_lost(channel: Any) -> None:
-    """Wait until the channel, connected again first if need be, has lost its connection; no call is needed for it."""
+async def connection_lost(channel: Any, was_connected: bool) -> None:
+    """Wait until the channel, connected again first unless it ``was_connected``, has lost its connection; no call is
+    needed for it."""
     while True:
         state = channel.get_state(try_to_connect=True)
+        is_connected = state is grpc.ChannelConnectivity.READY
+        if was_connected and not is_connected:
+            return
         await channel.wait_for_state_change(state)
-        if state is grpc.ChannelConnectivity.READY:
+        if is_connected:  # and not any more, though it may be again by now
             return

@@ -113,20 +113,27 @@ class RuntimeClient:
     # -- whether it is still there ---------------------------------------------------------------------
 
     async def watch(self, tell: Callable[[RuntimeSuspected], None]) -> None:
-        """From ``start`` on tell whenever a connection to the runtime is lost, calls or no calls; never ends."""
+        """Tell whenever a connection to the runtime is lost, since ``start``, calls or no calls; never ends."""
+        is_met = True
         while True:
             self._started.clear()
-            losses = [asyncio.ensure_future(connection_lost(self._channels[target])) for target in self._marks]
+            losses = {
+                target: asyncio.ensure_future(connection_lost(channel, is_met and channel is self._managing))
+                for target, channel in self._channels.items()
+                if target in self._marks
+            }
             started = asyncio.ensure_future(self._started.wait())
             try:
-                await asyncio.wait((*losses, started), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((*losses.values(), started), return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for task in (*losses, started):
+                for task in (*losses.values(), started):
                     task.cancel()
-            for target, loss in zip(self._marks, losses, strict=True):
-                if loss.done() and not loss.cancelled():
-                    loss.result()
-                    tell(RuntimeSuspected(f"the connection to {target} ended"))
+            is_met = self._started.is_set()
+            lost = [target for target, loss in losses.items() if loss.done()]
+            for target in lost:
+                losses[target].result()
+            if lost and not is_met:
+                tell(RuntimeSuspected(f"the connection to {' and '.join(lost)} ended"))
 
     async def probe(self, command: Probe) -> RuntimeProbed:
         """What is to be seen where the runtime was at the handshake."""

@@ -176,6 +176,19 @@ def test_runtime_on_a_socket_is_noticed_too(tmp_path: Path) -> None:
             assert runtime.fake.total.loads == 1
 
 
+def test_model_that_is_not_where_it_is_served_is_unloaded_where_it_is_managed() -> None:
+    """Both have to agree on what is loaded."""
+    with mesh(0) as made:
+        runtime, serving = RuntimeServer(made), RuntimeServer(made)
+        runtime.start()
+        serving.start()
+        made.add(**runtime.settings, INTERNAL_SERVING_GRPC_PORT=str(serving.port))
+        made.client.register("m")
+        assert refused(lambda: made.client.infer("m")) == ("INTERNAL", "8 retry iterations exhausted")
+        until(lambda: runtime.fake.total.unloads == runtime.fake.total.loads > 0, "it is unloaded")
+        assert serving.fake.total.unloads == 0
+
+
 # -- what is to be seen
 
 
