@@ -52,6 +52,10 @@ class RuntimeWatch:
         self._question = 0
         """The number of the last question whether it restarted, which requests may wait for."""
         self._is_open = False
+        self._is_cut_off = False
+        """The question is about a lost connection, and stays open until it is answered."""
+        self._is_stale = False
+        """The connection ended after somebody went to look."""
         self._asked_at = 0
         self._ask_again_at = NEVER
         self._held: list[LoadFailed] = []
@@ -71,6 +75,7 @@ class RuntimeWatch:
         around = self._around
         around.explain(Reason(Rule.SUSPECT, "", around.me, text))
         self._doubtful_until = around.now + around.settings.suspect_ms
+        self._is_cut_off = self._is_stale = True
         self._ask()
         self._judge_lost()
 
@@ -104,7 +109,9 @@ class RuntimeWatch:
         around = self._around
         if finding in RESTARTED:
             self._restarted(RESTARTED[finding])
-        elif finding is Finding.SILENT and around.now < self._doubtful_until:
+        elif self._is_stale:
+            self._look()
+        elif finding is Finding.SILENT and self._is_cut_off:
             self._ask_again_at = around.now + around.settings.probe_again_ms
         else:
             self._close()
@@ -117,7 +124,7 @@ class RuntimeWatch:
         self._look()
 
     def _look(self) -> None:
-        self._asked_at, self._ask_again_at = self._around.now, NEVER
+        self._asked_at, self._ask_again_at, self._is_stale = self._around.now, NEVER, False
         self._around.emit(Probe(self._question))
 
     def _close(self) -> None:
@@ -129,7 +136,7 @@ class RuntimeWatch:
 
     def _end_question(self) -> None:
         if self._is_open:
-            self._is_open, self._ask_again_at = False, NEVER
+            self._is_open, self._is_cut_off, self._ask_again_at = False, False, NEVER
             self._around.emit(Settle("", self._question, None))
 
     def _judge_lost(self) -> None:

@@ -39,10 +39,10 @@ class Settings:
     max_inflight_per_copy: int = _knob(
         0, "requests on a copy with limited concurrency; 0: from it; negative: any number"
     )
-    suspect_ms: int = _knob(60_000, "a lost connection to the runtime casts doubt on it this long")
-    probe_again_ms: int = _knob(1_000, "a runtime that did not show whether it is there is looked for again after this")
-    lost_models: int = _knob(2, "different models that a doubtful runtime lost show that it restarted")
-    lost_within_ms: int = _knob(5_000, "if they were lost within this")
+    suspect_ms: int = _knob(10_000, "models lost this soon after the connection to the runtime show a restart")
+    probe_again_ms: int = _knob(1_000, "it is looked at no more often, and again after this if nothing was to be seen")
+    lost_models: int = _knob(2, "if they are this many different ones")
+    lost_within_ms: int = _knob(5_000, "and were lost within this")
     deregister_batch: int = _knob(100, "writes under way at once to take the copies of a restarted runtime out")
     publish_period_ms: int = _knob(40_000, "an instance writes its record at least this often")
     publish_gap_ms: int = _knob(2_000, "and at most this often")

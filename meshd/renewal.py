@@ -28,15 +28,15 @@ class RenewedRuntime(TimedRuntime):
     ) -> None:
         super().__init__(client, metrics)
         self._client, self._missing, self._renew, self._give_up = client, missing, renew, give_up
-        self.greet = self._greet
 
-    async def _greet(self) -> RuntimeBack:
+    async def greet(self) -> RuntimeBack:
+        """Not ready until it is ready again. Cancelled where it does not get ready: the process ends."""
         self._missing.append(AWAY)
         try:
             info = await self._client.renew()
         except RuntimeUnusable as error:
             self._give_up(error)
-            raise asyncio.CancelledError from error  # no answer, for the process ends
+            raise asyncio.CancelledError from error
         self._renew(info)
         self._missing.remove(AWAY)
         return RuntimeBack(info.params)

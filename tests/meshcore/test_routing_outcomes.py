@@ -121,7 +121,7 @@ def test_unavailable_runtime_is_left_for_another_copy() -> None:
     lone = Lone()
     lone.load("m")
     asking = lone.ask(Request("m"))
-    assert asking.answer(RuntimeFailed(Code.UNAVAILABLE, "/S/M: UNAVAILABLE: busy")) == AwaitLoaded("", 1, 60_000)
+    assert asking.answer(RuntimeFailed(Code.UNAVAILABLE, "/S/M: UNAVAILABLE: busy")) == AwaitLoaded("", 1, 10_000)
     lone.feed(RuntimeProbed(1, Finding.OPEN))
     assert lone.last(Settle) == Settle("", 1, None)
     asking.answer(Settled(None))
