@@ -120,7 +120,8 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class AwaitLoaded:
-    """Wait for a load here. Outcome: Settled, or TimedOut after ``deadline_ms``."""
+    """Wait for a load here; an empty model: for the answer to the question, numbered ``gen``, whether the runtime
+    restarted. Outcome: Settled, or TimedOut after ``deadline_ms``."""
 
     model: str
     gen: int

@@ -213,6 +213,19 @@ class Cache:
         self.buffer.unload_lost(units)
         return self._shrink(now, is_redundant)
 
+    def renew(self, params: CacheParams, now: int) -> list[Evicted]:
+        """The runtime's memory is empty and of another size: nothing claimed may be here any more.
+
+        Loads that have not begun keep their places; those that go because there are fewer.
+        """
+        if claimed := [model for model, entry in self.entries.items() if entry.is_claimed]:
+            raise ValueError(f"{', '.join(claimed)} would be in memory that is empty")
+        self.params = params
+        self.buffer = UnloadBuffer(params.capacity_units, params.reserve_units)
+        for entry in self.entries.values():
+            self.buffer.grow(entry.weight)
+        return self._shrink(now, None)
+
     # -- eviction ----------------------------------------------------------------------------------
 
     def _plan(

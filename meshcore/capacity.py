@@ -10,6 +10,8 @@ MIN_LOAD_TIMEOUT_MS = 100
 MIN_CAPACITY_BYTES = 512 * 1024 * 1024
 ASSUME_LOADED_MS = 3_000
 CHURN_AGE_FACTOR = 10
+INFLIGHT_LEAST = 16
+INFLIGHT_FACTOR = 8
 
 
 def _require(is_allowed: bool, name: str, value: int, allowed: str) -> None:
@@ -69,6 +71,17 @@ class CacheParams:
             assume_loaded_ms=assume_loaded_ms,
             min_churn_age_ms=CHURN_AGE_FACTOR * assume_loaded_ms if min_churn_age_ms < 0 else min_churn_age_ms,
         )
+
+
+def copy_limits(told: int, setting: int) -> tuple[int, int]:
+    """How many requests a copy of limited concurrency takes at once, and with those that wait; 0: any number.
+
+    ``told`` is what its load answered; ``setting`` the number set, 0 for one by the concurrency, negative for any.
+    """
+    at_once = max(1, told)
+    if setting:
+        return at_once, max(0, setting)
+    return at_once, max(INFLIGHT_LEAST, INFLIGHT_FACTOR * at_once)
 
 
 class UnloadBuffer:

@@ -73,6 +73,20 @@ class Unload:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """See whether the runtime is where it was, without a word to it; answered by RuntimeProbed."""
+
+    question: int
+
+
+@dataclass(frozen=True, slots=True)
+class Greet:
+    """The runtime restarted: wait until it is ready, which empties it; answered by RuntimeBack, or the process ends."""
+
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """Write a model's record if it still stands at ``expect`` (0: absent); ``value`` None deletes.
 
@@ -97,7 +111,7 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """A copy here that answers requests."""
+    """A copy here that answers requests, and how many: limits of 0 are none."""
 
     gen: int
     max_concurrency: int = 0
@@ -143,7 +157,7 @@ class Peers:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Let the flows waiting for this load go on: ``outcome`` None is ready. No answer."""
+    """Let the flows waiting for this load, or this question, go on: ``outcome`` None is ready. No answer."""
 
     model: str
     gen: int
@@ -164,5 +178,6 @@ class Stop:
 
 
 Command = (
-    Predict | Load | CancelLoad | Measure | Withdraw | Unload | Commit | Publish | Route | Peers | Settle | Begin | Stop
+    Predict | Load | CancelLoad | Measure | Withdraw | Unload | Probe | Greet | Commit | Publish | Route | Peers
+    | Settle | Begin | Stop
 )  # fmt: skip

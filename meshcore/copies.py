@@ -7,20 +7,22 @@ or it goes: withdrawn, drained, unloaded, taken out of the record.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 from meshcore.cache import Cache, Evicted
-from meshcore.commands import CancelLoad, Command, Load, Measure, Predict, Settle, Unload, Withdraw
+from meshcore.capacity import CacheParams, copy_limits
+from meshcore.commands import CancelLoad, Command, Load, Measure, Predict, Settle, Withdraw
 from meshcore.edits import Accept, Deregister, Edit, MarkFailed, MarkReady
 from meshcore.entry import Entry, State
 from meshcore.errors import ChurnRefused, CopyGone, FellThrough, LoadFailure, MeshError, NeverFits, NoRoomYet
+from meshcore.events import Failing
 from meshcore.loadqueue import LoadQueue
 from meshcore.reasons import Candidate, Reason, Rule, trimmed
 from meshcore.records import ModelRecord
 from meshcore.settings import Settings
 from meshcore.units import NEVER, age_ms, to_units
+from meshcore.unloads import Unloads, unload_delay_ms
 from meshcore.writer import Ended
 
 
@@ -32,6 +34,8 @@ class Surroundings(Protocol):
 
     @property
     def me(self) -> str: ...
+    @property
+    def is_runtime_away(self) -> bool: ...
     def emit(self, command: Command) -> None: ...
     def explain(self, reason: Reason) -> Reason: ...
     def edit(self, model: str, edit: Edit, why: Reason, ended: Ended | None = None) -> None: ...
@@ -40,19 +44,11 @@ class Surroundings(Protocol):
     def changed(self, model: str) -> None: ...  # the copy here is ready, or no longer
     def accepted(self) -> None: ...
     def load_ended(self) -> None: ...
-    def retry_elsewhere(self, model: str, last_used: int, why: Reason) -> None: ...
+    def retry(self, model: str, last_used: int, why: Reason, exclude: tuple[str, ...] = ()) -> None: ...
 
 
-@dataclass(slots=True)
-class _Leaving:
-    """Memory of a copy that is no longer in the cache and not yet given back."""
-
-    gen: int
-    weight: int
-    why: Reason
-    is_loading: bool = False
-    attempts: int = 0
-    retry_at: int = NEVER
+Gone = tuple[str, Deregister, Reason]
+"""A copy that is to be taken out of its model's record, and why."""
 
 
 class Copies:
@@ -61,7 +57,7 @@ class Copies:
     def __init__(self, around: Surroundings, cache: Cache) -> None:
         self._around, self.cache = around, cache
         self.queue = LoadQueue(cache.params.load_threads)
-        self._leaving: dict[str, _Leaving] = {}
+        self.unloads = Unloads(around, self._memory_back)
         self._gen = 0
 
     # -- coming ------------------------------------------------------------------------------------
@@ -123,15 +119,17 @@ class Copies:
         try:
             self.cache.check_fits(entry.predicted_units)
         except NeverFits as too_large:
-            self._fail(entry, too_large.text, was_tried=False)
+            self._fail(entry, too_large.text, None)
             return
         entry.to(State.QUEUED)
         self.queue.add(entry)
         self.pump()
 
     def pump(self) -> None:
-        """Start what can start: in order, a loader free, the memory free."""
+        """Start what can start: in order, a loader free, the memory free, the runtime there."""
         around, now = self._around, self._around.now
+        if around.is_runtime_away:
+            return
         while entry := self.queue.head(self._is_held):
             if entry.state is State.QUEUED:
                 entry.to(State.WAITING)
@@ -141,7 +139,7 @@ class Copies:
             except NoRoomYet:
                 return  # until a load under way has ended
             except NeverFits as too_large:  # memory was lost since the load was accepted
-                self._fail(entry, too_large.text, was_tried=False)
+                self._fail(entry, too_large.text, None)
                 return
             except FellThrough as too_old:
                 why = around.explain(Reason(Rule.REFUSE, entry.model, around.me, too_old.text))
@@ -155,6 +153,7 @@ class Copies:
             inputs: dict[str, int | str] = {"units": entry.weight, "waited_ms": now - entry.waiting_since}
             why = around.explain(Reason(Rule.LOAD, entry.model, around.me, "next in the queue", inputs=inputs))
             deadline_ms = self.cache.params.load_timeout_ms
+            self.unloads.ask_again()
             around.emit(Load(entry.model, entry.gen, entry.type, entry.path, entry.key, deadline_ms, why))
 
     def _make_room(self, entry: Entry) -> None:
@@ -175,16 +174,18 @@ class Copies:
 
     def _is_held(self, entry: Entry) -> bool:
         """A model's former copy has to be gone from the runtime before it is loaded anew."""
-        return entry.model in self._leaving
+        return entry.model in self.unloads
 
     def loaded(self, model: str, gen: int, size_bytes: int, max_concurrency: int) -> None:
         """The runtime has it: it answers from now on, though its size may still be a guess."""
         entry = self._current(model, gen)
         if entry is None:
-            self._load_ended(model, gen)
+            self.unloads.load_ended(model, gen)
             return
         around = self._around
-        entry.max_concurrency = max_concurrency
+        if self.cache.params.limits_concurrency:
+            setting = around.settings.max_inflight_per_copy
+            entry.max_concurrency, entry.max_inflight = copy_limits(max_concurrency, setting)
         entry.to(State.SIZING)
         ready = Reason(Rule.READY, model, around.me, "loaded", inputs={"load_ms": around.now - entry.started_ms})
         around.edit(model, MarkReady(around.me, entry.load_ts), around.explain(ready))
@@ -208,16 +209,16 @@ class Copies:
             self._evict(evicted, f"{model} is larger than predicted")
         self.pump()
 
-    def load_failed(self, model: str, gen: int, text: str) -> None:
+    def load_failed(self, model: str, gen: int, text: str, how: Failing) -> None:
         """The runtime could not load it."""
-        entry = self._current(model, gen)
+        settings, entry = self._around.settings, self._current(model, gen)
         if entry is None:
-            self._load_ended(model, gen)
+            self.unloads.load_ended(model, gen)
         else:
-            self._fail(entry, text, was_tried=True)
+            self._fail(entry, text, settings.unload_late_ms if how is Failing.LATE else settings.unload_failed_ms)
 
-    def _fail(self, entry: Entry, text: str, was_tried: bool) -> None:
-        """Remember the failure in one unit; a runtime that tried is told to clean up."""
+    def _fail(self, entry: Entry, text: str, unload_in_ms: int | None) -> None:
+        """Remember the failure in one unit; a runtime that tried is told to clean up (None: it did not)."""
         around, model = self._around, entry.model
         self.queue.discard(entry)
         around.load_ended()
@@ -225,15 +226,16 @@ class Copies:
         entry.failure, entry.failed_at = text, around.now
         to_unload = self.cache.fail(entry)
         around.changed(model)
-        why = around.explain(Reason(Rule.FAIL, model, around.me, text))
-        if was_tried:
-            self._leaving[model] = _Leaving(entry.gen, to_unload, why)
-            around.emit(Unload(model, entry.gen, why))
+        inputs: dict[str, int | str] = {} if unload_in_ms is None else {"unload_in_ms": unload_in_ms}
+        why = around.explain(Reason(Rule.FAIL, model, around.me, text, inputs=inputs))
+        if unload_in_ms is not None:
+            self.unloads.begin(model, entry.gen, to_unload, why, unload_in_ms)
+            self.unloads.free(model, entry.gen)
         last_used = self.cache.last_used(model)
         around.edit(model, MarkFailed(around.me, entry.load_ts, around.now, text, last_used), why)
         around.emit(Settle(model, entry.gen, LoadFailure(text)))
         if not entry.is_awaited:
-            around.retry_elsewhere(model, last_used, why)
+            around.retry(model, last_used, why, exclude=(around.me,))
         self.pump()
 
     # -- going -------------------------------------------------------------------------------------
@@ -254,14 +256,22 @@ class Copies:
             self.pump()
 
     def _remove(self, entry: Entry, cause: str) -> None:
-        why = self._around.explain(Reason(Rule.REMOVE, entry.model, self._around.me, cause))
+        inputs = self._unload_in(entry, is_eviction=False)
+        why = self._around.explain(Reason(Rule.REMOVE, entry.model, self._around.me, cause, inputs=inputs))
         self._leave(entry, self.cache.remove(entry), why)
+
+    def _unload_in(self, entry: Entry, is_eviction: bool) -> dict[str, int | str]:
+        """What a reason says of when a copy is unloaded at the earliest; nothing where there is nothing to unload."""
+        if entry.is_pending or entry.state is State.FAILED:
+            return {}
+        return {"unload_in_ms": unload_delay_ms(self._around.settings, entry.state, is_eviction)}
 
     def _evict(self, evicted: list[Evicted], cause: str) -> None:
         around = self._around
         for victim in evicted:
             model = victim.entry.model
             inputs: dict[str, int | str] = {"age_ms": age_ms(victim.last_used, around.now), "units": victim.units}
+            inputs |= self._unload_in(victim.entry, is_eviction=True)
             candidates, more = trimmed([Candidate(model, victim.score), *victim.spared])
             reason = Reason(Rule.EVICT, model, around.me, cause, 0, inputs, candidates, more)
             why = around.explain(reason)
@@ -278,7 +288,8 @@ class Copies:
         if state is State.FAILED:
             return
         self.queue.discard(entry)
-        self._leaving[model] = _Leaving(entry.gen, entry.weight, why, is_loading=state is State.LOADING)
+        delay_ms = unload_delay_ms(around.settings, state, why.rule is Rule.EVICT)
+        self.unloads.begin(model, entry.gen, entry.weight, why, delay_ms, is_loading=state is State.LOADING)
         around.changed(model)
         if state is State.LOADING:
             around.emit(CancelLoad(model, entry.gen))
@@ -293,43 +304,13 @@ class Copies:
         self._around.changed(entry.model)
         self._around.emit(Settle(entry.model, entry.gen, error))
 
-    def _load_ended(self, model: str, gen: int) -> None:
-        """A load that nobody waited for any more is over: clean up after it."""
-        leaving = self._leaving.get(model)
-        if leaving is not None and leaving.gen == gen and leaving.is_loading:
-            leaving.is_loading = False
-            self._around.emit(Unload(model, gen, leaving.why))
-
-    def drained(self, model: str, gen: int) -> None:
-        """Nothing uses the copy any more: give its memory back."""
-        leaving = self._leaving.get(model)
-        if leaving is not None and leaving.gen == gen:
-            self._around.emit(Unload(model, gen, leaving.why))
-
-    def unloaded(self, model: str, gen: int) -> None:
-        """The runtime gave the memory back."""
-        leaving = self._leaving.get(model)
-        if leaving is not None and leaving.gen == gen:
-            del self._leaving[model]
-            self.cache.unloaded(leaving.weight)
-            self.pump()
-
-    def unload_failed(self, model: str, gen: int, text: str) -> None:
-        """Ask again later; what never works is memory that this instance no longer has."""
-        leaving = self._leaving.get(model)
-        if leaving is None or leaving.gen != gen:
-            return
-        settings, around = self._around.settings, self._around
-        leaving.attempts += 1
-        inputs: dict[str, int | str] = {"attempts": leaving.attempts, "units": leaving.weight}
-        around.explain(Reason(Rule.UNLOAD, model, around.me, f"failed: {text}", inputs=inputs))
-        if leaving.attempts > settings.unload_retries:
-            del self._leaving[model]
-            self._evict(self.cache.unload_lost(leaving.weight, around.now), f"{model} cannot be unloaded")
-            self.pump()
-            return
-        pause_ms = settings.unload_retry_first_ms if leaving.attempts == 1 else settings.unload_retry_ms
-        leaving.retry_at = around.now + pause_ms
+    def _memory_back(self, model: str, units: int, is_back: bool) -> None:
+        """An unload is over; if memory did not come back with it, this instance does not have it any more."""
+        if is_back:
+            self.cache.unloaded(units)
+        else:
+            self._evict(self.cache.unload_lost(units, self._around.now), f"{model} cannot be unloaded")
+        self.pump()
 
     def drop_pending(self, cause: str) -> None:
         """Give up the loads that have not reached the runtime: who waits for one goes elsewhere."""
@@ -348,6 +329,38 @@ class Copies:
                 around.emit(Settle(entry.model, entry.gen, CopyGone(cause)))
             entry.to(State.REMOVED)
 
+    def lose_all(self, cause: str) -> list[Gone]:
+        """The runtime has none of the copies any more, nor any memory in use: what is to be deregistered for that.
+
+        Who waits for a load chooses anew, and a load that nobody waits for begins anew.
+        """
+        around, gone = self._around, []
+        for entry in list(self.cache.entries.values()):
+            model, state = entry.model, entry.state
+            why = around.explain(Reason(Rule.RESTART, model, around.me, cause))
+            last_used = self.cache.remove(entry)
+            self.queue.discard(entry)
+            entry.to(State.REMOVED)
+            around.changed(model)
+            if state is State.FAILED:
+                continue
+            gone.append((model, Deregister(around.me, entry.load_ts, last_used), why))
+            if state.is_serving:
+                around.emit(Withdraw(model, entry.gen, around.settings.drain_copy_ms))
+                continue
+            around.emit(Settle(model, entry.gen, CopyGone(cause)))
+            if not entry.is_awaited:
+                around.retry(model, last_used, why)
+        self.unloads.forget()
+        self.cache.renew(self.cache.params, around.now)
+        return gone
+
+    def runtime_back(self, params: CacheParams) -> None:
+        """The runtime is there again, empty, and may be another: loads that came meanwhile begin."""
+        self.queue.threads = params.load_threads
+        self._evict(self.cache.renew(params, self._around.now), "the runtime has less memory than before")
+        self.pump()
+
     def _current(self, model: str, gen: int) -> Entry | None:
         """The copy that an answer is about; None: it is no longer here."""
         entry = self.cache.entries.get(model)
@@ -357,17 +370,13 @@ class Copies:
 
     def next_wake(self) -> int:
         """The next instant at which waiting turns into something else."""
-        retries = (leaving.retry_at for leaving in self._leaving.values())
-        return min(min(retries, default=NEVER), self.queue.waiting_since() + self._around.settings.space_wait_ms)
+        return min(self.unloads.next_wake(), self.queue.waiting_since() + self._around.settings.space_wait_ms)
 
     def tick(self) -> None:
-        """Ask again for unloads that failed; give up loads that found no memory in time (D-01)."""
-        now = self._around.now
-        for model, leaving in list(self._leaving.items()):
-            if leaving.retry_at <= now:
-                leaving.retry_at = NEVER
-                self._around.emit(Unload(model, leaving.gen, leaving.why))
-        late = [e for e in self.queue.waiting() if now - e.waiting_since >= self._around.settings.space_wait_ms]
+        """Ask for unloads that are due; give up loads that found no memory in time (D-01)."""
+        self.unloads.tick()
+        now, space_wait_ms = self._around.now, self._around.settings.space_wait_ms
+        late = [entry for entry in self.queue.waiting() if now - entry.waiting_since >= space_wait_ms]
         for entry in late:
             self._remove(entry, "no memory came free in time")
         if late:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from meshcore.asks import CopyInfo, Kind, Refused, Request, Status, StatusInfo, Verdict
@@ -114,6 +115,11 @@ class FrontDesk:
         entry = self.entry(model)
         if entry is not None and entry.gen == gen:
             self._node.copies.remove(model, "the runtime does not have it any more")
+            self._node.runtime.lost(model)
+
+    def doubt(self) -> int:
+        """The runtime was not available: the number of the question whether it restarted, 0 if there is none."""
+        return self._node.runtime.unavailable()
 
     # -- loading -------------------------------------------------------------------------------------
 
@@ -140,17 +146,26 @@ class FrontDesk:
         }
         exclude |= {holder.instance: Rejected.HOLDS for holder in self.holders(request.model, record)}
         exclude |= dict.fromkeys(request.targets, Rejected.TRIED)
+        away = {self.me: Rejected.AWAY} if node.is_runtime_away else {}
         node.view.see_self(node.own_record())
         units = request.size_units or to_units(record.size_bytes)
         last_used = max(request.last_used, record.last_used) if request.last_used else 0
-        want = Want(request.model, record.type, units, last_used, exclude, request.is_balanced)
-        target, why = node.rules.place(node.view, want, self.now, node.rng)
-        node.explain(why)
-        if target is None and units:  # memory that is being given back is not advertised: the target knows better
-            target, why = node.rules.place(node.view, replace(want, size_units=0), self.now, node.rng)
-            node.explain(why)
+        want = Want(request.model, record.type, units, last_used, away | exclude, request.is_balanced)
+        target = self._place(want)
+        if target is None and away:  # it waits for the runtime here
+            target = self._place(replace(want, exclude=exclude))
         if target is not None and target != self.me:
             node.view.reserve(target, units or node.cache.params.default_units, self.now)
+        return target
+
+    def _place(self, want: Want) -> str | None:
+        node = self._node
+        target, why = node.rules.place(node.view, want, self.now, node.rng)
+        node.explain(why)
+        if target is None and want.size_units:
+            # memory that is being given back is not advertised: the target knows better
+            target, why = node.rules.place(node.view, replace(want, size_units=0), self.now, node.rng)
+            node.explain(why)
         return target
 
     def no_place(self, record: ModelRecord) -> MeshError:
@@ -178,11 +193,13 @@ class FrontDesk:
 
     def has_better_place(self, request: Request) -> bool:
         """Whether to decline a load that another instance sent here, which it may do once: this instance has become
-        full since, and somebody it knows of is not (D-04)."""
+        full since, and somebody it knows of is not (D-04), or its runtime is not back yet and somebody's is."""
         node = self._node
-        if request.targets or not node.own_record().is_full:
+        if request.targets or not (node.is_runtime_away or node.own_record().is_full):
             return False
         node.view.see_self(node.own_record())
+        if node.is_runtime_away:
+            return any(entry.id != self.me for entry in islice(node.view.order.walk(self.now), 2))
         best = next(node.view.order.walk(self.now), None)
         return best is not None and best.id != self.me and not best.is_full
 

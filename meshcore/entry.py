@@ -90,6 +90,9 @@ class Entry:
     started_ms: int = 0
     """When the runtime was asked to load it."""
     max_concurrency: int = 0
+    """Requests that the runtime may be answering at once; 0: any number."""
+    max_inflight: int = 0
+    """Requests that may be on it, waiting ones included; 0: any number."""
     failure: str = ""
     failed_at: int = 0
 

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+from meshcore.capacity import CacheParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,14 @@ class Loaded:
     max_concurrency: int = 0
 
 
+class Failing(StrEnum):
+    """How a load failed."""
+
+    ERROR = "error"  # the runtime said so
+    LATE = "late"  # it took too long
+    LOST = "lost"  # UNAVAILABLE: the runtime said so, or it is not there any more
+
+
 @dataclass(frozen=True, slots=True)
 class LoadFailed:
     """Answer to Load."""
@@ -61,6 +72,7 @@ class LoadFailed:
     model: str
     gen: int
     text: str
+    how: Failing = Failing.ERROR
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +107,37 @@ class UnloadFailed:
     model: str
     gen: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSuspected:
+    """The connection to the runtime ended."""
+
+    text: str
+
+
+class Finding(StrEnum):
+    """What is to be seen where the runtime listens."""
+
+    OPEN = "open"  # somebody takes connections
+    REFUSED = "refused"  # nobody does
+    REPLACED = "replaced"  # another socket stands there than at the handshake
+    SILENT = "silent"  # neither can be told
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeProbed:
+    """Answer to Probe."""
+
+    question: int
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeBack:
+    """Answer to Greet: the runtime is ready, empty, and says this of itself."""
+
+    params: CacheParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +226,6 @@ class Idled:
 
 Event = (
     RegistrySeen | InstancesSeen | Predicted | Loaded | LoadFailed | Measured | Drained | Unloaded | UnloadFailed
-    | Committed | Conflicted | CommitFailed | Published | PublishFailed | Used | Reached | SessionRenewed | Ticked
-    | DrainAsked | Idled
+    | RuntimeSuspected | RuntimeProbed | RuntimeBack | Committed | Conflicted | CommitFailed | Published | PublishFailed
+    | Used | Reached | SessionRenewed | Ticked | DrainAsked | Idled
 )  # fmt: skip

@@ -16,14 +16,13 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from meshcore.capacity import CacheParams
 from meshcore.me import Me
 from meshcore.node import Node
 from meshcore.plain import Decoder, Encoder, NotPlain, Plain
 from meshcore.rules import Rules
 from meshcore.settings import Settings
 
-_GIVEN = (Settings, Rules, Me, CacheParams)
+_GIVEN = (Settings, Rules, Me)
 _CONTAINERS = (dict, list, set, deque)
 
 

@@ -25,7 +25,7 @@ class LoadQueue:
     """
 
     def __init__(self, threads: int) -> None:
-        self._threads = threads
+        self.threads = threads
         self._queued: list[Entry] = []
         self._running: set[Entry] = set()
         self._arrivals = 0
@@ -69,7 +69,7 @@ class LoadQueue:
         An entry that ``is_held`` by something else than memory, its model's former copy still being unloaded, say,
         is passed over and keeps its place.
         """
-        if len(self._running) >= self._threads:
+        if len(self._running) >= self.threads:
             return None
         return next((entry for entry in self._queued if is_held is None or not is_held(entry)), None)
 

@@ -32,6 +32,9 @@ from meshcore.events import (
     PublishFailed,
     Reached,
     RegistrySeen,
+    RuntimeBack,
+    RuntimeProbed,
+    RuntimeSuspected,
     Seen,
     SessionRenewed,
     Ticked,
@@ -43,6 +46,7 @@ from meshcore.me import Me
 from meshcore.publisher import Publisher
 from meshcore.reasons import Reason, ReasonLog, Rule
 from meshcore.records import InstanceRecord, ModelRecord, Phase
+from meshcore.restarts import RuntimeWatch
 from meshcore.routes import Routes
 from meshcore.routing import Flow
 from meshcore.rules import Rules
@@ -74,6 +78,7 @@ class Node:
         self.writer = Writer(self.view, self.emit, self._model_seen, settings.store_retry_ms)
         self.publisher = Publisher(me, settings, rng)
         self.copies = Copies(self, self.cache)
+        self.runtime = RuntimeWatch(self, self.copies)
         self.desk = FrontDesk(self)
         self._peers: dict[str, Peer] = {}
         self._is_stopping = False
@@ -117,9 +122,8 @@ class Node:
 
     def next_wake(self, now: int) -> int:
         """The instant at which Ticked is due, NEVER if nothing waits for time."""
-        return min(
-            self.publisher.next_wake(), self.writer.next_wake(), self.copies.next_wake(), self.view.health.next_wake()
-        )
+        parts = (self.publisher, self.writer, self.copies, self.view.health, self.runtime)
+        return min(part.next_wake() for part in parts)
 
     def _drain(self) -> list[Command]:
         self._publish()
@@ -152,16 +156,23 @@ class Node:
                 self.copies.predicted(model, gen, size_bytes)
             case Loaded(model, gen, size_bytes, max_concurrency):
                 self.copies.loaded(model, gen, size_bytes, max_concurrency)
-            case LoadFailed(model, gen, text):
-                self.copies.load_failed(model, gen, text)
+            case LoadFailed():
+                self.runtime.load_failed(event)
             case Measured(model, gen, size_bytes):
                 self.copies.measured(model, gen, size_bytes)
             case Drained(model, gen):
-                self.copies.drained(model, gen)
+                self.copies.unloads.free(model, gen)
             case Unloaded(model, gen):
-                self.copies.unloaded(model, gen)
+                self.copies.unloads.unloaded(model, gen)
             case UnloadFailed(model, gen, text):
-                self.copies.unload_failed(model, gen, text)
+                self.copies.unloads.failed(model, gen, text)
+            case RuntimeSuspected(text):
+                self.runtime.suspected(text)
+            case RuntimeProbed(question, finding):
+                self.runtime.probed(question, finding)
+            case RuntimeBack(params):
+                self.view.order.churn_age_ms = params.min_churn_age_ms
+                self.runtime.back(params)
             case Published(seq):
                 self.publisher.published(seq)
             case PublishFailed(seq, _):
@@ -187,7 +198,11 @@ class Node:
 
     @property
     def is_draining(self) -> bool:
-        return self.publisher.phase != "ready"
+        return self.publisher.is_going
+
+    @property
+    def is_runtime_away(self) -> bool:
+        return self.runtime.is_away
 
     def emit(self, command: Command) -> None:
         """Ask the driver for something."""
@@ -222,9 +237,15 @@ class Node:
         """A loader is free again, and how much memory the load takes is known."""
         self.publisher.ask(self.now, self.view.totals.instances)
 
-    def retry_elsewhere(self, model: str, last_used: int, why: Reason) -> None:
-        """A load failed here that no request waits for: somebody else may do better."""
-        self.emit(Begin(Request(model, Op.ENSURE, is_sync=False, last_used=last_used, exclude=(self.me,)), why))
+    def retry(self, model: str, last_used: int, why: Reason, exclude: tuple[str, ...] = ()) -> None:
+        """A load came to nothing here that no request waits for: it is tried again, though not by ``exclude``."""
+        self.emit(Begin(Request(model, Op.ENSURE, is_sync=False, last_used=last_used, exclude=exclude), why))
+
+    def runtime_changed(self) -> None:
+        """The runtime is away or back: while it is away others had better do the loading."""
+        if not self.is_draining:
+            self.publisher.phase = Phase.STARTING if self.is_runtime_away else Phase.READY
+            self.publisher.ask_now(self.now)
 
     def record_or_none(self, model: str) -> ModelRecord | None:
         """The model's record; one that cannot be read counts as none."""
@@ -328,6 +349,7 @@ class Node:
     def _tick(self) -> None:
         self.writer.retry(self.now)
         self.copies.tick()
+        self.runtime.tick()
         for instance in self.view.health.recovered(self.now):
             self.peer_changed(instance)
 
@@ -347,14 +369,14 @@ class Node:
     def _drain_asked(self) -> None:
         if self.is_draining:
             return
-        self.publisher.phase = "draining"
+        self.publisher.phase = Phase.DRAINING
         self.publisher.ask_now(self.now)
         self.copies.drop_pending("this instance is going")
 
     def _idled(self) -> None:
         if self.publisher.phase == Phase.STOPPING:
             return
-        self.publisher.phase = "stopping"
+        self.publisher.phase = Phase.STOPPING
         self.copies.deregister_all("this instance is going")
         self._is_stopping = True
 

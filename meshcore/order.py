@@ -76,7 +76,7 @@ class PlacementOrder:
     """
 
     def __init__(self, churn_age_ms: int) -> None:
-        self._saturated_ms = 2 * churn_age_ms
+        self.churn_age_ms = churn_age_ms
         self._by_id: dict[str, Ranked] = {}
         self._buckets: dict[tuple[int, bool], list[Ranked]] = {}
 
@@ -114,7 +114,7 @@ class PlacementOrder:
         saturated = []
         for version, is_full in sorted(self._buckets, key=_newest_first):
             bucket = self._buckets[version, is_full]
-            if is_full and age_ms(bucket[0].record.lru_ms, now) < self._saturated_ms:
+            if is_full and age_ms(bucket[0].record.lru_ms, now) < 2 * self.churn_age_ms:
                 saturated.append(bucket)
             else:
                 yield from bucket

@@ -33,6 +33,7 @@ from meshcore import (
     records,
     reservations,
     settings,
+    unloads,
     writer,
 )
 from meshcore.errors import MeshError
@@ -44,7 +45,7 @@ TAG, OF, NUMBER = "@", "of", "#"
 
 MODULES: tuple[ModuleType, ...] = (
     asks, capacity, commands, copies, edits, entry, errors, events, me, order, peers, reasons, records, reservations,
-    settings, writer,
+    settings, unloads, writer,
 )  # fmt: skip
 """Where the kinds of values are that a node takes in, gives out and keeps."""
 

@@ -7,7 +7,7 @@ from random import Random
 from meshcore.cache import Cache
 from meshcore.loadqueue import LoadQueue
 from meshcore.me import Me
-from meshcore.records import InstanceRecord
+from meshcore.records import InstanceRecord, Phase
 from meshcore.settings import Settings
 from meshcore.units import NEVER
 
@@ -29,7 +29,7 @@ class Publisher:
         self._due = 0
         self.accepted = 0
         """Loads taken on since the start."""
-        self.phase = "ready"
+        self.phase: str = Phase.READY
 
     def record(self, cache: Cache, queue: LoadQueue) -> InstanceRecord:
         """This instance as it is now; what queued loads will take is as good as taken."""
@@ -39,10 +39,15 @@ class Publisher:
             is_actionable=True, lru_ms=cache.oldest_ms, count=cache.count, capacity_units=cache.capacity_units,
             used_units=min(cache.capacity_units, cache.used_units + queue.pending_units),
             load_threads=cache.params.load_threads, loads_in_progress=queue.in_progress,
-            is_shutting_down=self.phase != "ready", address=me.address, grpc=me.grpc, http=me.http,
+            is_shutting_down=self.is_going, address=me.address, grpc=me.grpc, http=me.http,
             replica_set=me.replica_set, phase=self.phase, data_plane=me.data_plane, build=me.build,
             accepted=self.accepted, min_space_units=cache.params.min_space_units,
         )  # fmt: skip
+
+    @property
+    def is_going(self) -> bool:
+        """Whether this instance is to end."""
+        return self.phase in (Phase.DRAINING, Phase.STOPPING)
 
     def ask(self, now: int, instances: int) -> None:
         """Something changed that the others should see, as soon as the gap allows."""

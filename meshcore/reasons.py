@@ -28,6 +28,8 @@ class Rule(StrEnum):
     FAIL = "fail"  # a load went wrong
     REMOVE = "remove"  # a copy goes for another cause than room
     UNLOAD = "unload"  # a runtime gives memory back
+    SUSPECT = "suspect"  # the runtime may have restarted
+    RESTART = "restart"  # the runtime did restart: its copies are gone
     DEREGISTER = "deregister"  # a record stops naming a copy
     PRUNE = "prune"  # a record stops naming somebody else's lost copy
     REGISTER = "register"
@@ -45,6 +47,7 @@ class Rejected(StrEnum):
     HOLDS = "holds"  # has a copy
     FAILED = "failed"  # failed to load this model
     EXCLUDED = "excluded"  # the caller said so
+    AWAY = "away"  # its runtime is not back yet
     UNREACHABLE = "unreachable"
     OUT_OF_RANGE = "out-of-range"  # too far behind the best
     BUSY = "busy"  # too many requests a minute

@@ -40,7 +40,8 @@ class Routes:
         """``model``'s record, an instance it names, or the copy here changed."""
         self._index(model, tuple(record.copies) if record else ())
         entry = self._entry(model)
-        local = Local(entry.gen, entry.max_concurrency) if entry is not None and entry.is_serving else None
+        is_serving = entry is not None and entry.is_serving
+        local = Local(entry.gen, entry.max_concurrency, entry.max_inflight) if entry and is_serving else None
         route = Route(model, local, self.holders(model, record))
         known = self._routes.get(model)
         if route.holders:

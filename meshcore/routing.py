@@ -90,6 +90,7 @@ class Desk(Protocol):
     def touch(self, model: str, last_used: int) -> None: ...
     def await_load(self, entry: Entry, is_inference: bool) -> None: ...
     def lost(self, model: str, gen: int) -> None: ...
+    def doubt(self) -> int: ...
     def not_here(self, model: str, instance: str, load_ts: int) -> None: ...
     def refused(self, request: Request, instance: str, refused: Refused) -> None: ...
     def sent(self, instance: str) -> None: ...
@@ -143,7 +144,7 @@ def _verdict(error: MeshError) -> Verdict:
 def _hit(desk: Desk, request: Request) -> Flow:
     """Answer from the copy here, which may still be loading, without the store or another instance."""
     trip = Trip()
-    answer = _met(desk, request, trip) if request.met is not None else None
+    answer = (yield from _met(desk, request, trip)) if request.met is not None else None
     if answer is None and not trip.is_spent:
         answer = yield from _here(desk, request, trip)
     if answer is None:
@@ -153,7 +154,7 @@ def _hit(desk: Desk, request: Request) -> Flow:
 
 def _rounds(desk: Desk, request: Request) -> Flow:
     trip = Trip(list(request.tried), list(request.targets))
-    answer = _met(desk, request, trip) if request.met is not None else None
+    answer = (yield from _met(desk, request, trip)) if request.met is not None else None
     if answer is not None:
         return answer
     for _ in range(desk.settings.max_rounds):
@@ -250,10 +251,10 @@ def _here(desk: Desk, request: Request, trip: Trip) -> _Leg:
     if request.op is Op.ENSURE:
         return _status(desk, request.model, Status.LOADED)
     outcome = yield Infer(request.model, gen)
-    return _called(desk, request, trip, gen, outcome)
+    return (yield from _called(desk, request, trip, gen, outcome))
 
 
-def _called(desk: Desk, request: Request, trip: Trip, gen: int, outcome: Outcome) -> Answer | None:
+def _called(desk: Desk, request: Request, trip: Trip, gen: int, outcome: Outcome) -> _Leg:
     """The copy here was called."""
     trip.is_spent = isinstance(outcome, RuntimeFailed | Refused) and not outcome.is_retryable
     if isinstance(outcome, RuntimeFailed) and has_lost_model(outcome):
@@ -263,6 +264,13 @@ def _called(desk: Desk, request: Request, trip: Trip, gen: int, outcome: Outcome
     if isinstance(outcome, Refused):  # it left between the choice and the call
         trip.gone.append(desk.me)
         return None
+    if isinstance(outcome, RuntimeFailed) and outcome.code is Code.UNAVAILABLE:
+        if question := desk.doubt():
+            yield AwaitLoaded("", question, desk.settings.suspect_ms)
+        entry = desk.entry(request.model)
+        if entry is None or entry.gen != gen:  # the answer was the runtime's end
+            trip.gone.append(desk.me)
+            return None
     return _judged(desk, request, trip, outcome)
 
 
@@ -274,13 +282,13 @@ def _there(desk: Desk, request: Request, trip: Trip, instance: str, kind: Kind) 
     return _returned(desk, passed_on, trip, instance, outcome, request.kind)
 
 
-def _met(desk: Desk, request: Request, trip: Trip) -> Answer | None:
+def _met(desk: Desk, request: Request, trip: Trip) -> _Leg:
     """Take up what the plane met."""
     met = request.met
     assert met is not None
     trip.tried.append((met.instance, met.load_ts))
     if met.instance == desk.me:
-        return _called(desk, request, trip, met.gen, met.outcome)
+        return (yield from _called(desk, request, trip, met.gen, met.outcome))
     passed_on = trip.on(request, Kind.HIT, desk.me)
     return _returned(desk, passed_on, trip, met.instance, met.outcome, request.kind)
 

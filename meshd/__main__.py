@@ -80,7 +80,10 @@ async def _serve(config: Config) -> int:
         _log.error("%s", error)
         _say_why(config.termination_path, str(error))
         return 1
-    return 0 if app.fail() is None else 1
+    if (failure := app.fail()) is None:
+        return 0
+    _say_why(config.termination_path, str(failure))
+    return 1
 
 
 def _say_why(path: str, reason: str) -> None:

@@ -25,6 +25,7 @@ from meshd.clock import Clock
 from meshd.config import Config
 from meshd.driver import Driver
 from meshd.external import InferencePort, MeshPort
+from meshd.handshake import RuntimeInfo, RuntimeUnusable
 from meshd.journal import make_node
 from meshd.mesh_api import MeshApi
 from meshd.metrics import Metrics
@@ -34,13 +35,13 @@ from meshd.plane.peer_calls import PeerCall, who_answers
 from meshd.plane.python import Calls, PythonPlane
 from meshd.records import KEY_BYTES, Keys, Reach, Records, cluster_key, follow, follow_session
 from meshd.reflect import reflect
+from meshd.renewal import RenewedRuntime
 from meshd.selfsigned import server_context
 from meshd.servers import bound_server, check_port
 from meshd.spi import RuntimeClient
 from meshd.store.base import Session, Store, StoreError
 from meshd.store.connect import open_store, parse_kv_store
 from meshd.store.memory import MemoryHub
-from meshd.timed import TimedRuntime
 from meshd.tls import Tls
 from meshd.v1 import MeshV1
 from meshd.witness import Witness
@@ -131,7 +132,7 @@ class App:
         records = Records(store, keys, me.instance)
         witness = Witness(node, metrics)
         driver = Driver(
-            node, clock.now, TimedRuntime(runtime, metrics), records, plane, lambda: PeerCall(plane),
+            node, clock.now, self._renewed(runtime, metrics, plane), records, plane, lambda: PeerCall(plane),
             observe=lambda _: witness.catch_up(), on_stop=self._deregistered.set,
         )  # fmt: skip
         plane.serve_for(driver)
@@ -159,6 +160,7 @@ class App:
         await server.start()
         ending.push_async_callback(server.stop, LAST_CALLS_S)
         self._missing.clear()
+        self._watch(runtime.watch(driver.feed))
         _log.info("%s is ready on port %d, for other instances on %d", me.instance, port, mesh_port)
         await self._stop_or_failure()
         await healthy.enter_graceful_shutdown()
@@ -248,6 +250,12 @@ class App:
         listener = await web.listen(web.metrics(exposition), "MM_METRICS", config.bind, config.metrics.port, tls)
         ending.push_async_callback(listener.close)
 
+    def _renewed(self, runtime: RuntimeClient, metrics: Metrics, plane: PythonPlane) -> RenewedRuntime:
+        def renew(info: RuntimeInfo) -> None:
+            plane.methods = Methods(info.method_infos, info.allow_any_method)
+
+        return RenewedRuntime(runtime, metrics, self._missing, renew, self._give_up)
+
     # -- ending ----------------------------------------------------------------------------------------
 
     async def _drain(self, driver: Driver, plane: PythonPlane) -> None:
@@ -297,13 +305,18 @@ class App:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._failure = error
-            self.stop.set()
+            self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
+        self._failure = error
+        self.stop.set()
 
     async def _stop_or_failure(self) -> None:
         await self.stop.wait()
         if self._failure is not None:
-            _log.error("this instance cannot go on", exc_info=self._failure)
+            is_told = isinstance(self._failure, RuntimeUnusable)
+            defect = None if is_told else self._failure
+            _log.error("this instance cannot go on: %s", self._failure, exc_info=defect)
 
     async def _unless_stopped(self, wanted: Coroutine[Any, Any, Any]) -> Any:
         """The result of ``wanted``, unless this process is to stop first. Raises StartError."""

@@ -179,7 +179,11 @@ class Config:
 
     def settings(self) -> Settings:
         """What the environment says about the rules."""
-        return Settings(min_churn_age_ms=self.min_churn_age_ms, failure_expiry_ms=self.failure_expiry_ms)
+        return Settings(
+            min_churn_age_ms=self.min_churn_age_ms,
+            failure_expiry_ms=self.failure_expiry_ms,
+            max_inflight_per_copy=self.max_inflight_per_copy,
+        )
 
 
 def load(path: str = "") -> Config:

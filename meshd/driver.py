@@ -28,10 +28,12 @@ from meshcore.commands import (
     CancelLoad,
     Command,
     Commit,
+    Greet,
     Load,
     Measure,
     Peers,
     Predict,
+    Probe,
     Publish,
     Route,
     Settle,
@@ -52,6 +54,8 @@ from meshcore.events import (
     Predicted,
     Published,
     PublishFailed,
+    RuntimeBack,
+    RuntimeProbed,
     Seen,
     Ticked,
     Unloaded,
@@ -73,6 +77,8 @@ class Runtime(Protocol):
     def predict(self, command: Predict) -> Coroutine[Any, Any, Predicted]: ...
     def measure(self, command: Measure) -> Coroutine[Any, Any, Measured]: ...
     def unload(self, command: Unload) -> Coroutine[Any, Any, Unloaded | UnloadFailed]: ...
+    def probe(self, command: Probe) -> Coroutine[Any, Any, RuntimeProbed]: ...
+    def greet(self) -> Coroutine[Any, Any, RuntimeBack]: ...
 
 
 class Registry(Protocol):
@@ -175,6 +181,10 @@ class Driver:
                     self._spawn(self._answer(self._runtime.measure(command)))
                 case Unload():
                     self._spawn(self._answer(self._runtime.unload(command)))
+                case Probe():
+                    self._spawn(self._answer(self._runtime.probe(command)))
+                case Greet():
+                    self._spawn(self._answer(self._runtime.greet()))
                 case Withdraw():
                     self._spawn(self._withdraw(command))
                 case Commit():

@@ -21,6 +21,8 @@ SERVICES = ("mmesh.ModelRuntime", "com.ibm.watson.tas.internal.proto.ModelServer
 STATUS_LIMIT_S = 30
 """A runtime may unload all that it has before it says READY, so a slow answer is let come."""
 
+NOT_STARTED = "Model server container did not start after {:g} seconds"
+
 SIZE_MOST = 2**62
 """Nothing is larger; above this a size is a mistake, most often a negative number."""
 
@@ -105,7 +107,7 @@ async def first_ready(
         if poll in done:
             return candidate, _info(candidate.target, poll.result(), min_churn_age_ms)
     answers = "; ".join(f"{candidate.target} answers {candidate.answer}" for candidate in candidates)
-    raise RuntimeUnusable(f"Model server container did not start after {limit_s:g} seconds: {answers}")
+    raise RuntimeUnusable(f"{NOT_STARTED.format(limit_s)}: {answers}")
 
 
 def method_of(channel: Any, service: str, name: str, reply: Any) -> Any:

@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import grpc
 import grpc.aio
 
-from meshcore.commands import Load, Measure, Predict, Unload
-from meshcore.events import Loaded, LoadFailed, Measured, Predicted, Unloaded, UnloadFailed
-from meshd.handshake import SIZE_MOST, Candidate, RuntimeInfo, error_text, first_ready, method_of
+from meshcore.commands import Load, Measure, Predict, Probe, Unload
+from meshcore.events import (
+    Failing,
+    Finding,
+    Loaded,
+    LoadFailed,
+    Measured,
+    Predicted,
+    RuntimeBack,
+    RuntimeProbed,
+    RuntimeSuspected,
+    Unloaded,
+    UnloadFailed,
+)
+from meshd.handshake import (
+    NOT_STARTED,
+    SIZE_MOST,
+    Candidate,
+    RuntimeInfo,
+    RuntimeUnusable,
+    error_text,
+    first_ready,
+    method_of,
+)
+from meshd.lookout import Mark, connection_lost, look, mark_of, opened
 from protos import model_runtime_pb2 as spi
 
+START_LIMIT_S, POLL_S = 180.0, 2.0
 UNLOAD_LIMIT_S = 300
 """ModelMesh waits for ever. A call that is lost would keep the model's memory with it; five minutes are more than any
 runtime needs to give memory back, and few enough for several of the retries that follow a failure."""
@@ -24,7 +47,8 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 class RuntimeClient:
     """One runtime. ``targets`` are the gRPC targets it may be managed at; ``serving`` empty: it serves there too.
 
-    ``start`` comes first and once: a runtime that is asked for its status drops every model it has.
+    ``start`` comes first, and again only when the runtime restarted: one that is asked for its status drops every model
+    it has.
     """
 
     def __init__(
@@ -47,26 +71,82 @@ class RuntimeClient:
             ("grpc.enable_http_proxy", 0),
             ("grpc.initial_reconnect_backoff_ms", 500),
             ("grpc.max_reconnect_backoff_ms", 2000),
+            # An idle connection is kept: its end says that the runtime may have gone.
+            ("grpc.client_idle_timeout_ms", 2**31 - 1),
         )
-        self._channels: list[Any] = []
+        self._channels: dict[str, Any] = {}
+        self._marks: dict[str, Mark] = {}
+        self._started = asyncio.Event()
         self._managing: Any = None
         self._serving: Any = None
         self._service = ""
         self._loads: dict[tuple[str, int], Any] = {}
         self._absent: set[str] = set()
 
-    async def start(self, limit_s: float = 180, poll_s: float = 2) -> RuntimeInfo:
+    async def start(self, limit_s: float = START_LIMIT_S, poll_s: float = POLL_S) -> RuntimeInfo:
         """Wait until the runtime is ready. Raises RuntimeUnusable."""
         candidates = [Candidate(target, self._channel(target)) for target in self._targets]
         found, info = await first_ready(candidates, limit_s, poll_s, self._min_churn_age_ms)
         is_apart = self._serving_target not in ("", found.target)
         self._serving = self._channel(self._serving_target) if is_apart else found.channel
         self._managing, self._service = found.channel, found.service
+        self._absent.clear()
+        places = (found.target, self._serving_target) if is_apart else (found.target,)
+        self._marks = {target: mark_of(target) for target in places}
+        self._started.set()
         return info
 
     async def close(self) -> None:
         """End all calls and connections."""
-        await asyncio.gather(*(channel.close() for channel in self._channels))
+        await asyncio.gather(*(channel.close() for channel in self._channels.values()))
+
+    # -- whether it is still there ---------------------------------------------------------------------
+
+    async def watch(self, tell: Callable[[RuntimeSuspected], None]) -> None:
+        """Tell whenever a connection to the runtime is lost, since ``start``, calls or no calls; never ends."""
+        is_met = True
+        while True:
+            self._started.clear()
+            losses = {
+                target: asyncio.ensure_future(connection_lost(channel, is_met and channel is self._managing))
+                for target, channel in self._channels.items()
+                if target in self._marks
+            }
+            started = asyncio.ensure_future(self._started.wait())
+            try:
+                await asyncio.wait((*losses.values(), started), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (*losses.values(), started):
+                    task.cancel()
+            is_met = self._started.is_set()
+            lost = [target for target, loss in losses.items() if loss.done()]
+            for target in lost:
+                losses[target].result()
+            if lost and not is_met:
+                tell(RuntimeSuspected(f"the connection to {' and '.join(lost)} ended"))
+
+    async def probe(self, command: Probe) -> RuntimeProbed:
+        """What is to be seen where the runtime was at the handshake."""
+        findings = [await look(target, mark) for target, mark in self._marks.items()]
+        told = next((finding for finding in findings if finding is not Finding.OPEN), Finding.OPEN)
+        return RuntimeProbed(command.question, told)
+
+    async def greet(self) -> RuntimeBack:
+        """Wait until the runtime, which restarted, is ready. Raises RuntimeUnusable."""
+        return RuntimeBack((await self.renew()).params)
+
+    async def renew(self, limit_s: float = START_LIMIT_S, poll_s: float = POLL_S) -> RuntimeInfo:
+        """``start`` with a runtime that restarted; what serves apart from it has to be there first, lest models be
+        loaded that nobody answers for. Raises RuntimeUnusable."""
+        try:
+            async with asyncio.timeout(limit_s):
+                if self._serving_target:
+                    await opened(self._serving_target, poll_s)
+        except TimeoutError:
+            raise RuntimeUnusable(f"{NOT_STARTED.format(limit_s)}: nobody listens at {self._serving_target}") from None
+        return await self.start(limit_s, poll_s)
+
+    # -- loads, sizes, unloads -------------------------------------------------------------------------
 
     def load(self, command: Load) -> Coroutine[Any, Any, Loaded | LoadFailed]:
         """Load a copy. The call is under way when this returns, so that ``cancel_load`` can follow at once."""
@@ -86,9 +166,11 @@ class RuntimeClient:
             async with asyncio.timeout(command.deadline_ms / 1000):
                 reply = await call
         except TimeoutError:
-            return await _failed(command, f"DEADLINE_EXCEEDED: not loaded after {command.deadline_ms / 1000:g} s")
+            text = f"DEADLINE_EXCEEDED: not loaded after {command.deadline_ms / 1000:g} s"
+            return await _failed(command, text, Failing.LATE)
         except grpc.aio.AioRpcError as error:
-            return await _failed(command, error_text(error))
+            is_lost = error.code() is grpc.StatusCode.UNAVAILABLE
+            return await _failed(command, error_text(error), Failing.LOST if is_lost else Failing.ERROR)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -160,10 +242,10 @@ class RuntimeClient:
         return method_of(self._managing, self._service, name, reply)
 
     def _channel(self, target: str) -> Any:
-        channel = grpc.aio.insecure_channel(target, options=self._options)
-        self._channels.append(channel)
-        return channel
+        if target not in self._channels:
+            self._channels[target] = grpc.aio.insecure_channel(target, options=self._options)
+        return self._channels[target]
 
 
-async def _failed(command: Load, text: str) -> LoadFailed:
-    return LoadFailed(command.model, command.gen, text)
+async def _failed(command: Load, text: str, how: Failing = Failing.ERROR) -> LoadFailed:
+    return LoadFailed(command.model, command.gen, text, how)

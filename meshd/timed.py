@@ -6,8 +6,17 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from meshcore.commands import Load, Measure, Predict, Unload
-from meshcore.events import Loaded, LoadFailed, Measured, Predicted, Unloaded, UnloadFailed
+from meshcore.commands import Load, Measure, Predict, Probe, Unload
+from meshcore.events import (
+    Loaded,
+    LoadFailed,
+    Measured,
+    Predicted,
+    RuntimeBack,
+    RuntimeProbed,
+    Unloaded,
+    UnloadFailed,
+)
 from meshd.driver import Runtime
 from meshd.metrics import Metrics
 
@@ -41,6 +50,14 @@ class TimedRuntime:
         if answer.size_bytes:
             self._metrics.loaded_model_size.observe(answer.size_bytes, command.model)
         return answer
+
+    async def probe(self, command: Probe) -> RuntimeProbed:
+        """See whether it is there."""
+        return await self._runtime.probe(command)
+
+    async def greet(self) -> RuntimeBack:
+        """Wait until it is ready again."""
+        return await self._runtime.greet()
 
     async def unload(self, command: Unload) -> Unloaded | UnloadFailed:
         """Give memory back."""

@@ -29,10 +29,12 @@ from meshcore.commands import (
     CancelLoad,
     Command,
     Commit,
+    Greet,
     Load,
     Measure,
     Peers,
     Predict,
+    Probe,
     Publish,
     Route,
     Settle,
@@ -194,6 +196,8 @@ class Driver:
                     self._env.process(self.run(command.request, self._own_call()))
                 case Stop():
                     self._on_stop()
+                case Probe() | Greet():
+                    raise AssertionError("model servers do not restart here")
 
     def _answer(self, asked: Waits) -> Waits:
         self.feed((yield from asked))

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import simpy
 
 from meshcore.commands import Load, Measure, Predict, Unload
-from meshcore.events import Loaded, LoadFailed, Measured, Predicted, Unloaded, UnloadFailed
+from meshcore.events import Failing, Loaded, LoadFailed, Measured, Predicted, Unloaded, UnloadFailed
 from sim.driver import Gate
 
 CANCELLED = "CANCELLED: nobody waits for this load any more"
@@ -30,7 +30,8 @@ def load_answer(ways: Ways, instance: str, command: Load, at_ms: int) -> tuple[i
     """How long until the load is answered, and how; a load beyond its deadline fails at the deadline."""
     takes_ms, problem = ways.load(instance, command.model, command.gen, at_ms)
     if takes_ms > command.deadline_ms:
-        takes_ms, problem = command.deadline_ms, TOO_LATE.format(command.deadline_ms / 1000)
+        text = TOO_LATE.format(command.deadline_ms / 1000)
+        return command.deadline_ms, LoadFailed(command.model, command.gen, text, Failing.LATE)
     if problem:
         return takes_ms, LoadFailed(command.model, command.gen, problem)
     return takes_ms, Loaded(command.model, command.gen)

@@ -144,8 +144,9 @@ def test_requests_are_answered_while_a_runtime_is_down_and_after_it_came_back(me
         assert is_unharmed(mesh), "through the instance whose runtime is down too"
     mesh["a"].start_runtime()
     for _ in range(3):
-        assert is_unharmed(mesh), "it has none of the models that its instance counts on"
-    assert mesh["a"].is_ready()
+        assert is_unharmed(mesh), "it has none of the models that its instance had"
+    mesh["a"].wait_ready()
+    assert is_unharmed(mesh)
 
 
 def test_an_instance_without_a_runtime_lives_and_is_not_ready(mesh: Mesh) -> None:

@@ -7,7 +7,7 @@ news from the store waits until ``watch``; time stands still until ``advance``. 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from meshcore.asks import (
@@ -43,10 +43,12 @@ from meshcore.commands import (
     CancelLoad,
     Command,
     Commit,
+    Greet,
     Load,
     Measure,
     Peers,
     Predict,
+    Probe,
     Publish,
     Route,
     Settle,
@@ -63,6 +65,8 @@ from meshcore.events import (
     DrainAsked,
     Drained,
     Event,
+    Failing,
+    Finding,
     Idled,
     InstancesSeen,
     Loaded,
@@ -72,6 +76,9 @@ from meshcore.events import (
     Published,
     PublishFailed,
     RegistrySeen,
+    RuntimeBack,
+    RuntimeProbed,
+    RuntimeSuspected,
     Seen,
     SessionRenewed,
     Ticked,
@@ -119,6 +126,12 @@ class Host:
     """Commands that are not answered: their kind, what they are about, their number."""
     watched: dict[str, int] = field(default_factory=dict)
     failed_unloads: dict[str, int] = field(default_factory=dict)
+    lives: int = 0
+    """How often the runtime was emptied, by its end or by a handshake."""
+    has_restarted: bool = False
+    """The runtime is another one, and the handshake with it is not over: it has nothing of what the node knows."""
+    former: list[tuple[str, str, int]] = field(default_factory=list)
+    """What is not answered and was asked before the last handshake began."""
     is_alive: bool = True
     stops: int = 0
 
@@ -143,6 +156,8 @@ class Pending:
     what: Command | Step | Outcome
     flow: Running | None = None
     done: object = None
+    life: int = 0
+    """Of the runtime, when it was asked."""
 
 
 def small_settings() -> Settings:
@@ -212,6 +227,19 @@ class Cluster:
             self.feed(host, SessionRenewed())
         else:
             host.lease = 0
+
+    def restart_runtime(self, host: Host, is_told: bool) -> None:
+        """The runtime is another one from one moment to the next; ``is_told``: the lost connection is noticed."""
+        self._empty(host)
+        host.has_restarted = True
+        if is_told:
+            self.feed(host, RuntimeSuspected("the connection was lost"))
+
+    def _empty(self, host: Host) -> None:
+        host.runtime.clear()
+        host.answering.clear()
+        host.failed_unloads.clear()
+        host.lives += 1
 
     def drain(self, host: Host) -> None:
         self.feed(host, DrainAsked())
@@ -306,8 +334,10 @@ class Cluster:
                 assert pending.flow is not None
                 if not pending.flow.is_over:
                     self._take_step(pending.flow, what, pending.done, is_well, how)
-            case Commit() | Load() | Measure() | Predict() | Publish() | Unload() | Withdraw():
+            case Commit() | Measure() | Predict() | Publish() | Withdraw():
                 self._answer(host, what, pending.done, is_well)
+            case Load() | Unload() | Probe() | Greet():
+                self._answer_of_runtime(host, what, is_well, how, pending.life == host.lives)
             case outcome:
                 assert pending.flow is not None
                 if not pending.flow.is_over:
@@ -328,6 +358,8 @@ class Cluster:
                 route = host.table.get(model)
                 if route is None or route.local is None or route.local.gen != gen:
                     self._resume(running, Refused(Verdict.NOT_HERE, host.id))
+                elif host.has_restarted:
+                    self._resume(running, LASTING_FAILURES[how % 2])
                 elif is_well:
                     loaded, path = host.answering[model]
                     assert loaded == gen, "the table names a copy that the runtime has"
@@ -356,29 +388,12 @@ class Cluster:
         match command:
             case Predict(model, gen):
                 self.feed(host, Predicted(model, gen, self.sizes[model] * UNIT_BYTES if is_well else 0))
-            case Load(model, gen, _, path):
-                if is_well:
-                    host.answering[model] = gen, path
-                    size_bytes = self.sizes[model] * UNIT_BYTES if gen % 2 else 0
-                    self.feed(host, Loaded(model, gen, size_bytes))
-                else:
-                    self.feed(host, LoadFailed(model, gen, f"{path}: broken"))
             case Measure(model, gen):
                 self.feed(host, Measured(model, gen, self.sizes[model] * UNIT_BYTES if is_well else 0))
             case Withdraw(model, gen):
-                assert model not in host.table or host.table[model].local is None, "not in the table any more"
+                route = host.table.get(model)
+                assert route is None or route.local is None or route.local.gen != gen, "not in the table any more"
                 self.feed(host, Drained(model, gen))
-            case Unload(model, gen):
-                host.answering.pop(model, None)
-                if is_well:
-                    del host.runtime[model]
-                    host.failed_unloads.pop(model, None)
-                    self.feed(host, Unloaded(model, gen))
-                else:
-                    host.failed_unloads[model] = host.failed_unloads.get(model, 0) + 1
-                    if host.failed_unloads[model] > self.settings.unload_retries:
-                        del host.runtime[model], host.failed_unloads[model]  # lost
-                    self.feed(host, UnloadFailed(model, gen, "busy"))
             case Publish(seq):
                 self.feed(host, PublishFailed(seq, str(done)) if done else Published(seq))
             case Commit(ticket):
@@ -389,6 +404,37 @@ class Cluster:
                         self.feed(host, Conflicted(ticket, value, mod))
                     case StoreSilent(text):
                         self.feed(host, CommitFailed(ticket, text))
+
+    def _answer_of_runtime(self, host: Host, command: Command, is_well: bool, how: int, is_same: bool) -> None:
+        host.asked.remove(_about(command))
+        match command:
+            case Load(model, gen):
+                if not is_same:
+                    self.feed(host, LoadFailed(model, gen, "UNAVAILABLE: reset", Failing.LOST))
+                elif is_well:
+                    host.answering[model] = gen, command.path
+                    size_bytes = self.sizes[model] * UNIT_BYTES if gen % 2 else 0
+                    self.feed(host, Loaded(model, gen, size_bytes))
+                else:
+                    failing = list(Failing)[how % 3]
+                    self.feed(host, LoadFailed(model, gen, f"{command.path}: broken", failing))
+            case Unload(model, gen):
+                if host.runtime.get(model) == gen:
+                    host.answering.pop(model, None)
+                    host.failed_unloads[model] = host.failed_unloads.get(model, 0) + 1
+                    if is_well or host.failed_unloads[model] > self.settings.unload_retries:  # lost in the end
+                        del host.runtime[model], host.failed_unloads[model]
+                self.feed(host, Unloaded(model, gen) if is_well else UnloadFailed(model, gen, "busy"))
+            case Probe(question):
+                finding = Finding.OPEN
+                if host.has_restarted:
+                    finding = (Finding.REFUSED, Finding.REPLACED)[how % 2]
+                self.feed(host, RuntimeProbed(question, finding if is_well else Finding.SILENT))
+            case Greet():
+                self._empty(host)
+                host.has_restarted = False
+                limits = ({}, {"capacity_units": 60, "reserve_units": 6}, {"load_threads": 1})[host.lives % 3]
+                self.feed(host, RuntimeBack(replace(self.params, **limits)))
 
     def _write(self, model: str, expect: int, value: bytes | None) -> Wrote | Clashed:
         outcome = self.kv.commit([Write(MODELS + model, expect, DELETE if value is None else value)])
@@ -467,7 +513,7 @@ class Cluster:
                     assert not [kind for kind, _, _ in host.asked if kind == "Commit"], "all is deregistered"
                 case _:
                     self._note(host, command)
-                    self.pending.append(Pending(host, command))
+                    self.pending.append(Pending(host, command, life=host.lives))
 
     def _note(self, host: Host, command: Command) -> None:
         about = _about(command)
@@ -477,10 +523,14 @@ class Cluster:
             case Load(model, gen):
                 assert model not in host.runtime, "the runtime has, or still unloads, a former copy"
                 host.runtime[model] = gen
-                loading = [kind for kind, _, _ in host.asked if kind == "Load"]
-                assert len(loading) <= self.params.load_threads + len(host.node.copies._leaving)
+                loading = [about for about in host.asked if about[0] == "Load" and about not in host.former]
+                threads = host.node.cache.params.load_threads
+                assert len(loading) <= threads + len(host.node.copies.unloads) or host.has_restarted
             case Unload(model, gen) | Withdraw(model, gen) | Measure(model, gen):
-                assert host.runtime[model] == gen, "what the runtime has"
+                assert host.has_restarted or host.runtime[model] == gen, "what the runtime has"
+            case Greet():
+                host.former = list(host.asked)
+                host.has_restarted = True
 
     # -- what must hold -----------------------------------------------------------------------------------
 
@@ -493,7 +543,8 @@ class Cluster:
                 if State.QUEUED <= entry.state <= State.ACTIVE:
                     assert (model, host.id, entry.load_ts) in self.named, "accepted before it takes room"
                 if State.LOADING <= entry.state <= State.ACTIVE:
-                    assert host.runtime.get(model) == entry.gen
+                    assert host.has_restarted or host.runtime.get(model) == entry.gen
+                    assert not node.is_runtime_away, "nothing is in a runtime that is away"
                 if entry.is_serving:
                     assert host.table[model].local is not None
                     assert host.table[model].local.gen == entry.gen
@@ -501,7 +552,9 @@ class Cluster:
                 if route.local is not None:
                     assert node.cache.entries[model].is_serving
             for (model, gen), waiting in host.waiting.items():
-                if waiting:
+                if waiting and not model:
+                    assert (node.runtime._question, node.runtime._is_open) == (gen, True), "who waits will be told"
+                elif waiting:
                     entry = node.cache.entries[model]
                     assert (entry.gen, entry.state < State.SIZING) == (gen, True), "who waits will be told"
             assert host.stops <= 1
@@ -513,6 +566,8 @@ class Cluster:
             for host in self.hosts:
                 if not host.is_alive and host.lease:
                     self.expire(host)
+                if host.is_alive and host.has_restarted and not host.node.runtime._is_open and not host.asked:
+                    self.feed(host, RuntimeSuspected("the connection is lost again"))
             if self.pending:
                 self.deliver(self.pending[0])
             elif not sum(self.watch(host, prefix) for host in self.live for prefix in (MODELS, INSTANCES)):
@@ -583,6 +638,10 @@ def _about(command: Command) -> tuple[str, str, int]:
             return "Commit", "", ticket
         case Publish(seq):
             return "Publish", "", seq
+        case Probe(question):
+            return "Probe", "", question
+        case Greet():
+            return "Greet", "", 0
         case Predict(model, gen) | Load(model, gen) | Measure(model, gen) | Withdraw(model, gen) | Unload(model, gen):
             return type(command).__name__, model, gen
         case _:

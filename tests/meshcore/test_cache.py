@@ -13,6 +13,14 @@ from tests.invariants import check_cache
 MINUTE = 60_000
 
 
+def test_memory_of_copies_does_not_become_empty_by_being_said_so() -> None:
+    """Only places of loads that have not begun outlive a runtime."""
+    cache = Cache(params())
+    loaded(cache, "m", 20)
+    with pytest.raises(ValueError, match=r"^m would be in memory that is empty$"):
+        cache.renew(params(), NOW)
+
+
 def test_two_loads_start_at_once_and_the_third_waits_for_the_first_unload() -> None:
     """The reserve of the worked example covers one unload and a half (docs/design.md, unload buffer)."""
     mib = 1024 * 1024

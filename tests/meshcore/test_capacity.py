@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from meshcore.capacity import CacheParams, UnloadBuffer
+from meshcore.capacity import CacheParams, UnloadBuffer, copy_limits
 
 MIB = 1024 * 1024
 
@@ -19,6 +19,17 @@ def reported(**fields: Any) -> CacheParams:
         "limits_concurrency": False,
     }
     return CacheParams.from_runtime(**(usual | fields))
+
+
+@pytest.mark.parametrize(
+    ("told", "setting", "limits"),
+    [(0, 0, (1, 16)), (-3, 0, (1, 16)), (2, 0, (2, 16)), (3, 0, (3, 24)), (3, 2, (3, 2)), (3, -1, (3, 0))],
+)
+def test_copy_of_limited_concurrency_has_a_limit_for_those_that_wait(
+    told: int, setting: int, limits: tuple[int, int]
+) -> None:
+    """Eight times what it answers at once, sixteen at least, unless it is set; 0 is any number."""
+    assert copy_limits(told, setting) == limits
 
 
 def test_the_worked_example_comes_out_to_the_unit() -> None:

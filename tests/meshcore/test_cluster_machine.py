@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from meshcore.asks import Kept, Op, Register, Request, Unregister
+from meshcore.events import RuntimeSuspected
 from meshcore.units import UNIT_BYTES
 from tests.meshcore.cluster import INSTANCES, MODELS, Cluster, Host, MakeNode
 from tests.steps import steps
@@ -155,6 +156,14 @@ class ClusterMachine(RuleBasedStateMachine):
         if leased:
             self.cluster.expire(pick(leased, number))
 
+    @rule(host=any_number, is_told=st.booleans())
+    def restart_a_runtime(self, host: int, is_told: bool) -> None:
+        self.cluster.restart_runtime(self.host(host), is_told)
+
+    @rule(host=any_number)
+    def lose_the_connection_to_a_runtime(self, host: int) -> None:
+        self.cluster.feed(self.host(host), RuntimeSuspected("the connection was lost"))
+
     @rule(host=any_number, is_idle=st.booleans())
     def drain(self, host: int, is_idle: bool) -> None:
         going = self.host(host)
@@ -208,6 +217,7 @@ def live_a_busy_day(machine: ClusterMachine, seed: int) -> None:
         lambda: machine.wait_too_long(number()): 1,
         lambda: machine.start(rng.choice(NAMES)): 1,
         lambda: machine.lose_a_lease(number()): 1,
+        lambda: machine.restart_a_runtime(number(), rng.random() < 0.5): 1,
     }
     for step in rng.choices(list(steps), list(steps.values()), k=600):
         step()

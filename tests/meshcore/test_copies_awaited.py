@@ -24,6 +24,7 @@ class Around:
     now: int = NOW
     settings: Settings = field(default_factory=Settings)
     me: str = "i"
+    is_runtime_away: bool = False
     commands: list[Command] = field(default_factory=list)
     accepting: list[Ended] = field(default_factory=list)
 
@@ -45,7 +46,7 @@ class Around:
 
     def changed(self, model: str) -> None: ...
     def accepted(self) -> None: ...
-    def retry_elsewhere(self, model: str, last_used: int, why: Reason) -> None: ...
+    def retry(self, model: str, last_used: int, why: Reason, exclude: tuple[str, ...] = ()) -> None: ...
 
 
 @pytest.mark.parametrize("is_inference", [True, False])

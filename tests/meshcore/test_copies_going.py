@@ -203,7 +203,10 @@ def test_failed_load_leaves_its_reason_and_one_unit() -> None:
     lone.feed(LoadFailed("m", gen, "bad load"))
     assert lone.last(Settle) == Settle("m", gen, LoadFailure("bad load"))
     assert lone.last(Route) == Route("m", None, ())
+    assert lone.all(Unload) == []
+    lone.tick(1_000)
     assert (lone.last(Unload).gen, lone.last(Unload).why.rule) == (gen, Rule.FAIL)
+    assert lone.last(Unload).why.inputs == {"unload_in_ms": 1_000}
     lone.commit()
     assert lone.record("m").failures == {"a": Failure(NOW, "bad load")}
     assert lone.all(Begin) == []  # who waits sees to it
@@ -269,6 +272,7 @@ def test_copy_is_unloaded_when_its_requests_have_ended() -> None:
     assert [type(c) for c in lone.commands if isinstance(c, Withdraw | Unload)] == [Withdraw]
     other = ask(lone, "n", 60)
     lone.feed(Drained("m", gen))
+    lone.tick(200)
     assert lone.last(Unload).why.cause == "because"
     assert lone.all(Load) == []
     lone.feed(Unloaded("m", gen))
@@ -286,6 +290,8 @@ def test_load_that_nobody_wants_any_more_is_cancelled_and_cleaned_up_after(ended
     assert lone.all(Unload) == []
     lone.feed(ended)
     lone.feed(ended)
+    assert lone.all(Unload) == []
+    lone.tick(3_000)
     assert [command.gen for command in lone.all(Unload)] == [gen]
     lone.feed(Unloaded("m", gen))
     assert lone.node.cache.free_units == 90

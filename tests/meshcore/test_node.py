@@ -208,6 +208,7 @@ def test_model_registered_anew_while_its_copy_leaves_is_loaded_when_that_is_gone
     assert lone.all(Load) == []
     assert lone.node.cache.entries["m"].state is State.QUEUED
     lone.feed(Drained("m", former))
+    lone.tick(200)
     assert lone.last(Unload).gen == former
     lone.feed(Unloaded("m", former))
     load = lone.last(Load)

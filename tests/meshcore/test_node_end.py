@@ -37,6 +37,7 @@ from meshcore.events import (
 )
 from meshcore.reasons import Rule
 from meshcore.records import InstanceRecord
+from meshcore.settings import Settings
 from tests.builders import NOW, instance, model
 from tests.meshcore.lone import Lone
 
@@ -218,10 +219,18 @@ def test_instance_stops_only_when_the_store_has_taken_it() -> None:
 
 def test_route_of_a_copy_here_says_how_many_requests_it_takes() -> None:
     """The runtime's own limit travels with the table."""
-    lone = Lone()
+    lone = Lone(limits_concurrency=True)
     gen = lone.begin_load("m")
     lone.feed(Loaded("m", gen, 8192, 4))
-    assert lone.last(Route) == Route("m", Local(gen, 4), (Holder("a", NOW, True),))
+    assert lone.last(Route) == Route("m", Local(gen, 4, 32), (Holder("a", NOW, True),))
+
+
+def test_route_of_a_copy_says_no_limits_where_the_runtime_has_none() -> None:
+    """What a load answers counts only where the runtime wants requests held back."""
+    lone = Lone(settings=Settings(max_inflight_per_copy=5))
+    gen = lone.begin_load("m")
+    lone.feed(Loaded("m", gen, 8192, 4))
+    assert lone.last(Route).local == Local(gen, 0, 0)
 
 
 def test_answer_of_the_runtime_is_the_clients() -> None:

@@ -77,8 +77,9 @@ def test_another_rule_shows_in_the_first_command_that_it_changes(day: list[bytes
     assert found.difference is not None
     line = json.loads(day[found.difference.line - 1])
     assert (found.difference.cause, found.difference.at_ms) == (line["a"], line["t"])
-    assert (found.difference.recorded, found.difference.recorded["@"]) == (line["s"], "Forward")
-    assert found.difference.now["error"]["text"] == "Nowhere available to load"
+    wanted = [*line["c"], line["s"]]
+    assert found.difference.recorded in wanted, "a load, here or elsewhere, that is not begun now"
+    assert found.difference.now is None or found.difference.now["error"]["text"] == "Nowhere available to load"
     assert replay(day[: found.difference.line - 1], Rules(place=place_last)).difference is None
 
 

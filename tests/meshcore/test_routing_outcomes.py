@@ -20,7 +20,7 @@ from meshcore.asks import (
     Unreachable,
     Verdict,
 )
-from meshcore.commands import Commit, Load, Withdraw
+from meshcore.commands import Commit, Load, Settle, Withdraw
 from meshcore.entry import State
 from meshcore.errors import (
     Code,
@@ -30,7 +30,7 @@ from meshcore.errors import (
     StoreAway,
     UnknownModel,
 )
-from meshcore.events import Drained, Unloaded
+from meshcore.events import Drained, Finding, RuntimeProbed, Unloaded
 from meshcore.reasons import Rule
 from meshcore.routing import has_lost_model
 from meshcore.settings import Settings
@@ -121,7 +121,10 @@ def test_unavailable_runtime_is_left_for_another_copy() -> None:
     lone = Lone()
     lone.load("m")
     asking = lone.ask(Request("m"))
-    asking.answer(RuntimeFailed(Code.UNAVAILABLE, "/S/M: UNAVAILABLE: busy"))
+    assert asking.answer(RuntimeFailed(Code.UNAVAILABLE, "/S/M: UNAVAILABLE: busy")) == AwaitLoaded("", 1, 10_000)
+    lone.feed(RuntimeProbed(1, Finding.OPEN))
+    assert lone.last(Settle) == Settle("", 1, None)
+    asking.answer(Settled(None))
     assert asking.error == MeshError("ModelRuntime UNAVAILABLE: /S/M: UNAVAILABLE: busy")
     assert lone.node.cache.entries["m"].is_serving
     lone.meet("b")

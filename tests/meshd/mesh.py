@@ -76,6 +76,10 @@ class Mesh:
         """Run something on the instances' own loop."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(GUARD_S)
 
+    def at_end(self, end: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have something ended once the instances have."""
+        self._ending.push_async_callback(end)
+
     # -- the store -------------------------------------------------------------------------------------------
 
     def kv(self, use: Callable[[Kv], T]) -> T:

@@ -319,8 +319,10 @@ def test_a_mode_that_is_not_offered_stops_the_start() -> None:
 
 
 def test_overrides_reach_the_rules() -> None:
-    rules = config(MM_MIN_CHURN_AGE_MS="0", MM_LOAD_FAILURE_EXPIRY_TIME_MS="5").settings()
-    assert (rules.min_churn_age_ms, rules.failure_expiry_ms) == (0, 5)
+    rules = config(
+        MM_MIN_CHURN_AGE_MS="0", MM_LOAD_FAILURE_EXPIRY_TIME_MS="5", MM_MAX_INFLIGHT_PER_MODEL_COPY="-1"
+    ).settings()
+    assert (rules.min_churn_age_ms, rules.failure_expiry_ms, rules.max_inflight_per_copy) == (0, 5, -1)
 
 
 def test_the_description_has_every_setting_with_its_origin_and_nothing_secret() -> None:

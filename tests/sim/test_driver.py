@@ -199,7 +199,7 @@ def test_a_wait_for_a_load_ends_at_its_deadline() -> None:
 
 def test_a_busy_copy_is_unloaded_when_its_last_request_ends_or_its_time_is_over() -> None:
     for drain_ms, ends_at in ((10_000, 100), (30, 30)):
-        bench = Bench(Settings(drain_copy_ms=drain_ms))
+        bench = Bench(Settings(drain_copy_ms=drain_ms, unload_used_ms=0))
         bench.ask()
         bench.env.run(until=1000)
         for _ in range(2):  # 50 ms each, one at a time

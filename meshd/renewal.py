@@ -1,0 +1,42 @@
+"""The handshake with a runtime that restarted: until it is over this instance is not ready."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from meshcore.events import RuntimeBack
+from meshd.handshake import RuntimeInfo, RuntimeUnusable
+from meshd.metrics import Metrics
+from meshd.spi import RuntimeClient
+from meshd.timed import TimedRuntime
+
+AWAY = "the model runtime restarts"
+
+
+class RenewedRuntime(TimedRuntime):
+    """As TimedRuntime; ``missing`` says what /ready waits for, ``renew`` is told what the runtime says of itself,
+    ``give_up`` why this process cannot go on."""
+
+    def __init__(
+        self,
+        client: RuntimeClient,
+        metrics: Metrics,
+        missing: list[str],
+        renew: Callable[[RuntimeInfo], None],
+        give_up: Callable[[BaseException], None],
+    ) -> None:
+        super().__init__(client, metrics)
+        self._client, self._missing, self._renew, self._give_up = client, missing, renew, give_up
+
+    async def greet(self) -> RuntimeBack:
+        """Not ready until it is ready again. Cancelled where it does not get ready: the process ends."""
+        self._missing.append(AWAY)
+        try:
+            info = await self._client.renew()
+        except RuntimeUnusable as error:
+            self._give_up(error)
+            raise asyncio.CancelledError from error
+        self._renew(info)
+        self._missing.remove(AWAY)
+        return RuntimeBack(info.params)
