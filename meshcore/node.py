@@ -300,10 +300,10 @@ class Node:
     def _heal(self, model: str, record: ModelRecord) -> None:
         """The record and the cache disagree about the copy here: the cache is right (D-01)."""
         entry, named = self.cache.entries.get(model), record.copies.get(self.me)
-        if named is not None and (entry is None or entry.load_ts != named):
+        if named is not None and (entry is None or entry.load_ts != named or entry.state is State.FAILED):
             why = self.explain(Reason(Rule.DEREGISTER, model, self.me, "registered here but not here"))
             self.edit(model, Deregister(self.me, named), why)
-        elif named is None and entry is not None and entry.is_serving:
+        elif entry is not None and entry.is_serving and not record.is_ready(self.me):
             why = self.explain(Reason(Rule.READY, model, self.me, "here but not registered here"))
             self.edit(model, MarkReady(self.me, entry.load_ts), why)
         elif named is None and entry is not None and entry.state is State.FAILED and self.me not in record.failures:

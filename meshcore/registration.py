@@ -218,11 +218,18 @@ def _read(desk: Desk, model: str) -> Generator[Step, Outcome, Seen]:
 
 
 def _put(desk: Desk, model: str, record: ModelRecord | None, why: Reason) -> Generator[Step, Outcome, bool]:
-    """Write against what this instance knows; False: somebody else wrote, which it now knows. Raises StoreAway."""
+    """Write against what this instance knows; False: somebody else wrote, which it now knows. Raises StoreAway.
+
+    A store that was put back to an earlier state denies what this instance knows, and what it says instead is older: to
+    write again would end as before, until the instance has looked at the whole store anew.
+    """
     value = record.encode() if record else None
-    outcome = yield Put(model, desk.mod(model), value, why)
+    expected = desk.mod(model)
+    outcome = yield Put(model, expected, value, why)
     if isinstance(outcome, StoreSilent):
         raise StoreAway(outcome.text)
     assert isinstance(outcome, Wrote | Clashed)
     desk.see(Seen(model, value if isinstance(outcome, Wrote) else outcome.value, outcome.mod))
+    if isinstance(outcome, Clashed) and desk.mod(model) == expected:
+        raise StoreAway(f"{model}: the store was put back to an earlier state; try again")
     return isinstance(outcome, Wrote)

@@ -26,7 +26,7 @@ class Settings:
     predict_deadline_ms: int = _knob(500, "the runtime has this long to predict a size")
     measure_deadline_ms: int = _knob(30_000, "the runtime has this long to measure a size")
     drain_copy_ms: int = _knob(127_000, "a removed copy's requests have this long before the unload")
-    unload_used_ms: int = _knob(200, "a copy that goes is unloaded after this at the earliest, and its requests' end")
+    unload_used_ms: int = _knob(0, "a copy that goes is unloaded this long after it, if its requests have ended")
     unload_sizing_ms: int = _knob(1_500, "a copy that goes while its size is measured is unloaded after this")
     unload_failed_ms: int = _knob(1_000, "what a failed load left is unloaded after this")
     unload_late_ms: int = _knob(3_000, "what a load left that took too long is unloaded after this")

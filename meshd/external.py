@@ -17,7 +17,7 @@ from meshd.metrics import Metrics
 from meshd.plane import internal
 from meshd.plane.call import Ended, InferenceCall
 from meshd.plane.metadata import Metadata, is_balanced, model_id
-from meshd.plane.methods import UNARY
+from meshd.plane.methods import UNARY, Methods
 from meshd.plane.python import PythonPlane
 from meshd.plane.stream import StreamCall
 from meshd.plane.unary import UnaryCall
@@ -46,10 +46,7 @@ class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def _serve(self, path: str, context: Any, body: bytes | None) -> bytes:
         metadata = tuple(context.invocation_metadata() or ())
         request_id.take(metadata)
-        if path.startswith(FORBIDDEN) or not self._plane.methods.is_permitted(path):
-            method = path.removeprefix("/")
-            text = f"{method}: UNIMPLEMENTED: Method not found or not permitted: {method}"
-            await context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
+        await check_method(context, path, self._plane.methods)
         began = self._now()
         try:
             model = model_id(metadata)
@@ -89,6 +86,7 @@ class MeshPort(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def _serve(self, path: str, context: Any, body: bytes | None) -> bytes:
         metadata = tuple(context.invocation_metadata() or ())
         await check_peer(context, metadata, self._plane.key)
+        await check_method(context, path, self._plane.methods, _ANSWER)
         request_id.take(metadata, request_id.HEADER)
         try:
             request = internal.to_request(metadata)
@@ -121,6 +119,14 @@ def _call(plane: PythonPlane, path: str, metadata: Metadata, context: Any, body:
     if body is None:
         return StreamCall(plane, path, metadata, context)
     return UnaryCall(plane, path, metadata, context, body)
+
+
+async def check_method(context: Any, path: str, methods: Methods, mark: Metadata = ()) -> None:
+    """End a call of a method that nobody may call through the mesh."""
+    if path.startswith(FORBIDDEN) or not methods.is_permitted(path):
+        method = path.removeprefix("/")
+        text = f"{method}: UNIMPLEMENTED: Method not found or not permitted: {method}"
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, text, mark)
 
 
 async def check_peer(context: Any, metadata: Metadata, key: bytes) -> None:

@@ -505,7 +505,8 @@ class Cluster:
                     for running in host.waiting.pop((model, gen), ()):
                         self.pending.append(Pending(host, Settled(error), running))
                 case CancelLoad(model, gen):
-                    assert ("Load", model, gen) in host.asked, "only what is loading"
+                    is_held = any((held.model, held.gen) == (model, gen) for held in host.node.runtime._held)
+                    assert ("Load", model, gen) in host.asked or is_held, "only what is loading"
                 case Begin(request):
                     self.ask(host, request)
                 case Stop():

@@ -144,7 +144,7 @@ def test_eviction_says_what_it_was_for_and_what_was_spared() -> None:
     lone.now += 1
     ask(lone, "m", 30)
     (evict,) = [reason for reason in lone.node.log.of("x") if reason.rule is Rule.EVICT]
-    assert (evict.cause, dict(evict.inputs)) == ("room for m", {"age_ms": 9_001, "units": 40, "unload_in_ms": 200})
+    assert (evict.cause, dict(evict.inputs)) == ("room for m", {"age_ms": 9_001, "units": 40, "unload_in_ms": 0})
     assert evict.candidates[0].id == "x"
     assert evict.candidates[0].rejected is None
     assert lone.all(Withdraw) == [Withdraw("x", gen, 127_000)]

@@ -244,6 +244,26 @@ def test_copy_that_somebody_took_out_of_its_record_is_put_back() -> None:
     assert lone.written() == model(copies={"a": NOW}, ready={"a": NOW})
 
 
+def test_record_that_names_a_failed_load_as_a_copy_is_put_right() -> None:
+    """D-01: a store that was put back to an earlier state names what failed since."""
+    lone = Lone()
+    lone.begin_load("m")
+    lone.load_fails("m")
+    lone.commit()
+    lone.know("m", model(copies={"a": NOW}))
+    assert lone.last(Commit).why.cause == "registered here but not here"
+    assert lone.written().copies == {}
+
+
+def test_copy_that_its_record_does_not_call_ready_is_called_so_again() -> None:
+    """D-01: a store that was put back to an earlier state names a copy as it was before its load was over."""
+    lone = Lone()
+    lone.load("m")
+    lone.know("m", model(copies={"a": NOW}))
+    assert lone.last(Commit).why.cause == "here but not registered here"
+    assert lone.written() == model(copies={"a": NOW}, ready={"a": NOW})
+
+
 def test_load_under_way_is_put_on_record_when_it_is_over() -> None:
     """A copy that does not answer yet is nothing to put back."""
     lone = Lone()

@@ -160,6 +160,18 @@ def test_registration_that_clashes_is_tried_against_what_stands_there() -> None:
     assert isinstance(other.error, ModelExists)
 
 
+def test_store_that_denies_what_is_known_ends_a_registration() -> None:
+    """A store that was put back answers with what is older than what this instance saw: to ask it again and again would
+    change nothing."""
+    lone = Lone()
+    lone.know("m", model(last_used=NOW - 8 * 3_600_000))
+    asking = lone.ask(Register("m", "onnx", last_used=NOW))
+    assert isinstance(asking.step, Put)
+    asking.answer(Clashed(model(last_used=1).encode(), asking.step.expect - 1))
+    assert isinstance(asking.error, StoreAway)
+    assert "put back to an earlier state" in asking.error.text
+
+
 def test_silent_store_makes_registrations_unavailable() -> None:
     """The client tries again: registering twice is registering once."""
     for asked in (Register("m", "onnx"), Unregister("m"), Register("m", "onnx", expected=0)):

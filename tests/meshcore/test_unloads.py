@@ -9,6 +9,7 @@ from meshcore.commands import CancelLoad, Load, Unload
 from meshcore.entry import State
 from meshcore.events import Drained, Failing, Loaded, LoadFailed, Unloaded, UnloadFailed
 from meshcore.reasons import Rule
+from meshcore.settings import Settings
 from meshcore.units import UNIT_BYTES
 from tests.builders import NOW, model
 from tests.meshcore.copy_words import ask, states
@@ -25,17 +26,8 @@ def unloads_after(lone: Lone, ms: int) -> None:
     assert [unload.model for unload in lone.all(Unload)] == ["m"]
 
 
-def test_copy_in_use_is_unloaded_a_moment_after_it_was_let_go() -> None:
-    """Its last requests may only just have reached the runtime."""
-    lone = Lone()
-    gen = lone.load("m")
-    lone.know("m", None)
-    lone.feed(Drained("m", gen))
-    unloads_after(lone, 200)
-
-
-def test_copy_whose_requests_took_longer_than_the_grace_is_unloaded_at_once() -> None:
-    """The grace counts from the decision."""
+def test_copy_that_answered_is_unloaded_when_its_last_request_has_ended() -> None:
+    """Nobody can reach it any more, so there is nothing else to wait for."""
     lone = Lone()
     gen = lone.load("m")
     lone.know("m", None)
@@ -43,6 +35,15 @@ def test_copy_whose_requests_took_longer_than_the_grace_is_unloaded_at_once() ->
     assert lone.all(Unload) == []
     lone.feed(Drained("m", gen))
     assert lone.last(Unload).gen == gen
+
+
+def test_copy_that_answered_can_be_given_a_grace() -> None:
+    """It counts from the decision."""
+    lone = Lone(settings=Settings(unload_used_ms=200))
+    gen = lone.load("m")
+    lone.know("m", None)
+    lone.feed(Drained("m", gen))
+    unloads_after(lone, 200)
 
 
 def test_copy_that_is_being_sized_has_longer() -> None:

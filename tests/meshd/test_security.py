@@ -14,6 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from meshd.handshake import SERVICES
 from protos import meshd_internal_pb2 as wire
 from protos import meshd_internal_pb2_grpc, meshd_pb2
 from tests.certificates import Authority
@@ -135,12 +136,17 @@ def reflected(made: Mesh) -> str:
 
 
 def runtime_managed(made: Mesh) -> str:
-    services = ("mmesh.ModelRuntime", "com.ibm.watson.tas.internal.proto.ModelServer")
     ends = {
         called(made[0].port, None, f"/{service}/{method}", (("mm-model-id", MODEL),))
-        for service in services
+        for service in SERVICES
         for method in ("loadModel", "unloadModel", "runtimeStatus")
     }
+    assert not made[0].fake.counts[MODEL].unloads
+    return ", ".join(sorted(ends))
+
+
+def runtime_managed_over_a_hop(made: Mesh) -> str:
+    ends = {called(made[0].mesh_port, None, f"/{service}/unloadModel", headers(made, MODEL)) for service in SERVICES}
     assert not made[0].fake.counts[MODEL].unloads
     return ", ".join(sorted(ends))
 
@@ -206,6 +212,7 @@ CASES: dict[str, Callable[[Mesh], str]] = {
     "M16": lambda made: passed_on(made, ANYONE),
     "M17": lambda made: keyless(made, ANYONE),
     "M18": passed_on,
+    "M19": runtime_managed_over_a_hop,
     "P1": lambda made: http(made[0].probe_port, "/ready", "/live"),
     "P2": lambda made: http(made[0].probe_port, "/", "/metrics", "/prestop"),
     "P3": lambda _: at_the_stop("/prestop"),
