@@ -22,14 +22,13 @@ demo: setup
 	@$(BIN)/python -m demo
 
 test: setup
-	$(BIN)/python -m pytest tests/meshcore --cov
-	$(BIN)/python -m pytest tests --ignore=tests/meshcore
-	@$(MAKE) --no-print-directory test-pythons
+	$(BIN)/python -m pytest tests/meshcore --cov -n 2
+	$(BIN)/python -m pytest tests --ignore=tests/meshcore -n 2 --dist loadfile
 
 test-pythons:
 	@set -e; for version in $(OTHER_PYTHONS); do .ci/on-python $$version; done
 
-test-all: test check demo
+test-all: test test-pythons check demo
 
 bench: setup
 	@$(BIN)/python -m bench.plane
