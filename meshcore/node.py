@@ -12,7 +12,7 @@ from meshcore.capacity import CacheParams
 from meshcore.commands import Begin, Command, Peer, Peers, Publish, Stop
 from meshcore.copies import Copies
 from meshcore.desk import FrontDesk
-from meshcore.edits import Deregister, Edit, MarkReady
+from meshcore.edits import Deregister, Edit, MarkFailed, MarkReady
 from meshcore.entry import Entry, State
 from meshcore.errors import BadRecord, MeshError
 from meshcore.events import (
@@ -300,6 +300,15 @@ class Node:
     def _heal(self, model: str, record: ModelRecord) -> None:
         """The record and the cache disagree about the copy here: the cache is right (D-01)."""
         entry, named = self.cache.entries.get(model), record.copies.get(self.me)
+
+        def is_told(edit: Edit) -> bool:
+            """It is no disagreement where the store is only about to hear of it."""
+            kinds = Deregister | MarkFailed | MarkReady
+            load_ts = entry.load_ts if entry is not None and entry.is_serving else named
+            return isinstance(edit, kinds) and (edit.instance, edit.load_ts) == (self.me, load_ts)
+
+        if self.writer.has_on_its_way(model, is_told):
+            return
         if named is not None and (entry is None or entry.load_ts != named or entry.state is State.FAILED):
             why = self.explain(Reason(Rule.DEREGISTER, model, self.me, "registered here but not here"))
             self.edit(model, Deregister(self.me, named), why)

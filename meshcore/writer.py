@@ -63,6 +63,11 @@ class Writer:
         """Models with an edit that has not ended."""
         return len(self._lines)
 
+    def has_on_its_way(self, model: str, is_meant: Callable[[Edit], bool]) -> bool:
+        """Whether an edit of the model that is meant has not ended."""
+        line = self._lines.get(model)
+        return line is not None and any(is_meant(queued.edit) for queued in line.queued)
+
     def next_wake(self) -> int:
         """The instant at which writes that the store did not take are tried again."""
         return self._retry_at

@@ -159,7 +159,7 @@ class App:
         ending.push_async_callback(mesh_server.stop, LAST_CALLS_S)
         await server.start()
         ending.push_async_callback(server.stop, LAST_CALLS_S)
-        self._missing.clear()
+        self._missing.remove("startup")
         self._watch(runtime.watch(driver.feed))
         _log.info("%s is ready on port %d, for other instances on %d", me.instance, port, mesh_port)
         await self._stop_or_failure()

@@ -78,6 +78,8 @@ class Journal:
         self._until = header.me.start_ms
         """The instant of the line written last."""
         self._is_full = False
+        self._is_beginning = False
+        """Another file was asked for, and lines from before are still to be written to this one."""
         self._is_stopped = False
         self._lost_since: int | None = None
 
@@ -91,7 +93,8 @@ class Journal:
     @property
     def wants_state(self) -> bool:
         """Whether the file is full, or what was lost is behind it."""
-        return self._is_full or (self._lost_since is not None and self._queue.empty())
+        is_behind_it = self._lost_since is not None and self._queue.empty()
+        return not self._is_beginning and (self._is_full or is_behind_it)
 
     def take(self, line: Line) -> None:
         """Write ``line``, or lose it and all that follows until the next file begins."""
@@ -105,10 +108,10 @@ class Journal:
 
     def begin(self, state: Image, now: int) -> None:
         """Go on in a new file, with ``state``."""
-        self._is_full = False
         gap = (self._lost_since, now) if self._lost_since is not None else None
         self._lost_since = None
         if not self._is_stopped:
+            self._is_beginning = True
             self._queue.put(_Begin(state, now, gap))
 
     async def close(self) -> None:
@@ -151,6 +154,8 @@ class Journal:
         self._file.write(state_line(item.state.encode() if item.state is not None else None))
         self._file.begin()
         self._until = item.now
+        self._is_full = False
+        self._is_beginning = False  # last: the loop looks at this first
 
     def _stop(self, problem: Exception) -> None:
         self._is_stopped, self._is_full, self._lost_since = True, False, None

@@ -37,6 +37,9 @@ class RenewedRuntime(TimedRuntime):
         except RuntimeUnusable as error:
             self._give_up(error)
             raise asyncio.CancelledError from error
+        except Exception as error:  # whatever it is, this instance would stay without its runtime for ever
+            self._give_up(error)
+            raise
         self._renew(info)
         self._missing.remove(AWAY)
         return RuntimeBack(info.params)

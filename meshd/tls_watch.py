@@ -90,7 +90,7 @@ async def _trouble(address: str, context: ssl.SSLContext, material: Material) ->
         return f"shows a certificate that is not accepted: {error.verify_message}"
     except ssl.SSLError as error:
         return _refusal(error.reason or str(error))
-    except (OSError, TimeoutError, ValueError):
+    except (OSError, TimeoutError, ValueError, OverflowError):  # a record may say what is no port
         return ""
     return "" if is_taken else NOT_TAKEN
 

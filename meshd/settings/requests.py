@@ -38,7 +38,7 @@ REQUESTS = (
     Setting("MM_DATAPLANE_CONFIG_PATH", "data_plane_config_path", DATA_PLANE_FILE, "",
             "file of the same, read again when it changes", is_acted_on=False),
     Setting("MM_DATA_PLANE", "data_plane", choice("auto", "python"), "auto",
-            "what carries requests; auto: the fastest that is installed"),
+            "what carries requests; auto: the fastest that is installed", is_acted_on=False),
     Setting("MM_RETRY_BUFFER", "retry_buffer", RETRY_BUFFER, "1048576,67108864",
             "what is kept to send requests again, of one and of all together; 0: nothing", "bytes",
             unset=RetryBuffer(0, 0)),
