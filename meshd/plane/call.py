@@ -175,6 +175,11 @@ class InferenceCall:
                 can_repeat = self.sent.can_repeat and not self.has_begun
                 return Unreachable(error.details() or "connection lost", can_repeat)
             return self._failed(error, error.details() or "")
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            can_repeat = self.sent.can_repeat and not self.has_begun
+            return Unreachable("the connection was closed", can_repeat)
         finally:
             plane.returned(step.instance)
 
@@ -220,6 +225,12 @@ class InferenceCall:
         if self.has_begun:
             return Answered(ended)
         return RuntimeFailed(from_grpc(error.code()), text, ended, self.sent.can_repeat)
+
+
+def is_cancelled() -> bool:
+    """Whether whoever runs this is being cancelled, and not just a call that it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _status_name(outcome: Answered | RuntimeFailed) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from meshcore.commands import Local
 from meshcore.events import Usage
@@ -44,9 +45,10 @@ class LocalCopy:
         try:
             return await turn
         except asyncio.CancelledError:
-            if not turn.done():
-                self._waiting.remove(turn)
-            elif not turn.cancelled() and turn.result():
+            if turn.cancelled():
+                with suppress(ValueError):  # passed over already
+                    self._waiting.remove(turn)
+            elif turn.done() and turn.result():
                 self.leave()
             raise
 

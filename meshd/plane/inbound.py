@@ -9,6 +9,9 @@ from typing import Any
 
 import grpc.aio
 
+LEAVES_S = 0.001
+"""A read that ends without a message because the client left is followed by the end of its call within this."""
+
 
 class Retained:
     """How much of the requests under way may be kept for another try: of each, and of all together (bytes)."""
@@ -54,7 +57,10 @@ class Inbound:
         self._sent = 0
         """How many messages the try under way was sent."""
         self._pump: asyncio.Task[None] | None = None
-        self._attached = asyncio.Event()
+        self._reader: asyncio.Task[None] | None = None
+        """The pump of an earlier try that still waits for the client's next message."""
+        self._is_reading = False
+        self._news = asyncio.Event()
         self.failure: Exception | None = None
         """What ``convert`` raised on a message that could not be sent."""
         self.count_bytes = 0
@@ -73,14 +79,16 @@ class Inbound:
         """Send everything from the first message on to ``call``, each as ``convert`` makes it."""
         assert self.can_repeat
         self._call, self._convert, self._sent, self._is_told = call, convert, 0, False
-        if self._pump is None:
-            self._pump = asyncio.get_running_loop().create_task(self._run())
-        else:
-            self._attached.set()
+        if self._pump is not None:
+            if self._is_reading and self._reader is None:
+                self._reader = self._pump  # what is kept must not wait for the client's next message
+            else:
+                self._pump.cancel()
+        self._pump = asyncio.get_running_loop().create_task(self._run())
 
     def detach(self) -> None:
-        """The try is over."""
-        self._call = None
+        """The try is over; of the next one nothing is sent yet."""
+        self._call, self._sent = None, 0
 
     def let_go(self) -> None:
         """There will be no other try: what was sent need not be kept."""
@@ -93,21 +101,31 @@ class Inbound:
 
     def close(self) -> None:
         """The call is over."""
-        if self._pump is not None:
-            self._pump.cancel()
+        for task in (self._pump, self._reader):
+            if task is not None:
+                task.cancel()
         self.let_go()
         self._messages.clear()
 
     async def _run(self) -> None:
         while not (self._is_told and not self._is_keeping):
             call = self._call
-            if call is None or self._is_told:
-                self._attached.clear()
-                await self._attached.wait()
-                continue
             at = self._sent - self._dropped
-            if at == len(self._messages) and not self._is_done:
-                await self._take()
+            is_dry = at == len(self._messages) and not self._is_done
+            if call is None or self._is_told or (is_dry and self._is_reading):
+                self._news.clear()
+                await self._news.wait()
+                continue
+            if is_dry:
+                self._is_reading = True
+                try:
+                    await self._take()
+                finally:
+                    self._is_reading = False
+                if asyncio.current_task() is self._reader:
+                    self._reader = None
+                    self._news.set()
+                    return
                 continue
             was_sent = await self._pass_on(call, None if at == len(self._messages) else self._messages[at])
             if not was_sent and call is self._call:
@@ -115,10 +133,13 @@ class Inbound:
 
     async def _take(self) -> None:
         """Read one more message, which the try under way may have ended meanwhile."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         message = await self._read()
         if message is grpc.aio.EOF:
-            # A client that left reads as one that has said all; its call is cancelled before the loop turns twice.
-            await asyncio.sleep(0)
+            # A client that left reads as one that has said all; its call is cancelled within a millisecond. The end of
+            # a unary call comes with its message, and nobody waits for it.
+            await asyncio.sleep(LEAVES_S if loop.time() - began > LEAVES_S else 0)
             self._is_done = True
             return
         self.count_bytes += len(message)

@@ -119,7 +119,7 @@ class PythonPlane:
         """Replace what is known about some instances."""
         for peer in peers.peers:
             known = self._peers.pop(peer.instance, None)
-            if known is not None and known.address != peer.address and known.address in self._channels:
+            if known is not None and known.address != peer.address and self._is_forsaken(known.address):
                 self._close(self._channels.pop(known.address))
             if peer.address:
                 self._peers[peer.instance] = peer
@@ -128,6 +128,10 @@ class PythonPlane:
         """Connect to other instances anew at the next call: what connections are made with has changed."""
         while self._channels:
             self._close(self._channels.popitem()[1], REDIAL_GRACE_S)
+
+    def _is_forsaken(self, address: str) -> bool:
+        """Whether nobody is connected to for whom there is a connection: who came back there may have another name."""
+        return address in self._channels and all(peer.address != address for peer in self._peers.values())
 
     def _close(self, channel: Any, grace_s: float = CLOSE_GRACE_S) -> None:
         """Let what is under way on a connection end before it goes."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc.aio
 
-from meshd.plane.call import Carrier, Convert, Ended, InferenceCall
+from meshd.plane.call import Carrier, Convert, Ended, InferenceCall, is_cancelled
 from meshd.plane.inbound import Inbound
 from meshd.plane.metadata import Metadata, for_client
 
@@ -22,6 +22,8 @@ status, and if the other side dies between the two, another copy can still be tr
 
 LATE_S = 0.01
 """A loop that is further behind may not have seen what has long come."""
+LATE_MOST = 5
+"""But one that always is does not hold an answer back for ever."""
 
 
 class StreamCall(InferenceCall):
@@ -33,6 +35,7 @@ class StreamCall(InferenceCall):
         self._first: bytes | None = None
         """The first message of the answer while it is held."""
         self._timer: asyncio.TimerHandle | None = None
+        self._was_late = 0
         self._early: asyncio.Task[None] | None = None
         """Begins the answer where what follows takes long."""
 
@@ -54,8 +57,12 @@ class StreamCall(InferenceCall):
             initial = () if self.has_begun else for_client(await call.initial_metadata())
             return Ended(initial=initial, trailing=await self._trailing(call))
         except asyncio.CancelledError:
-            if inbound.failure is not None and not _is_cancelled():
+            if inbound.failure is not None and not is_cancelled():
+                await self._begun()
                 raise inbound.failure from None
+            raise
+        except grpc.aio.AioRpcError:
+            await self._begun()
             raise
         finally:
             self._stop_looking()
@@ -66,8 +73,7 @@ class StreamCall(InferenceCall):
     async def _begin(self, call: Any, message: Any) -> None:
         """What follows is there: begin the answer, unless it has no message at all."""
         if self.has_begun:
-            if self._early is not None:
-                await self._early
+            await self._begun()
             return
         self._stop_looking()
         if self._first is not None or message is not grpc.aio.EOF:
@@ -96,7 +102,8 @@ class StreamCall(InferenceCall):
 
     def _look(self, call: Any) -> None:
         assert self._timer is not None
-        if self._loop.time() - self._timer.when() > LATE_S:
+        if self._loop.time() - self._timer.when() > LATE_S and self._was_late < LATE_MOST:
+            self._was_late += 1
             self._look_in(FIRST_S, call)
         elif self._first is not None or not self._inbound.is_done:
             self._early = self._loop.create_task(self._begin_early(call))
@@ -111,14 +118,14 @@ class StreamCall(InferenceCall):
             with suppress(grpc.aio.BaseError):  # the client has left
                 await self._show_beginning(initial, has_to=True)
 
+    async def _begun(self) -> None:
+        """What begins the answer, if it is under way, is done: nothing else may be sent before."""
+        if self.has_begun and self._early is not None:
+            await self._early
+
     def _stop_looking(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._early is not None and not self.has_begun:
+        if self._early is not None:
             self._early.cancel()
-
-
-def _is_cancelled() -> bool:
-    """Whether whoever runs this is being cancelled, and not just a call that it waits for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+            self._early = None

@@ -105,6 +105,30 @@ def test_a_withdrawn_copy_turns_away_who_waits_and_ends_who_runs() -> None:
     run(test())
 
 
+def test_who_leaves_while_waiting_leaves_nothing_in_the_line() -> None:
+    async def test() -> None:
+        made = copies(limit=1)
+        running = begun(made)
+        assert running.admit()
+
+        async def wait() -> None:
+            copy = begun(made)
+            try:
+                assert not copy.admit()
+                await copy.turn()
+            finally:
+                made.end(copy, False)
+
+        waiting = [asyncio.create_task(wait()) for _ in range(100)]
+        await settle(*waiting)
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert (running.in_flight, len(running._waiting)) == (1, 0)
+
+    run(test())
+
+
 @pytest.mark.parametrize("had_turn", [False, True])
 def test_a_request_that_leaves_while_it_waits_gives_its_turn_to_the_next(had_turn: bool) -> None:
     """Also where its turn came in the very moment it left."""

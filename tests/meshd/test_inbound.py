@@ -117,6 +117,96 @@ def test_another_try_gets_everything_from_the_beginning() -> None:
     run(test)
 
 
+def test_another_try_does_not_wait_for_the_clients_next_word() -> None:
+    """A client that waits for an answer says nothing more before it has one."""
+
+    async def test() -> None:
+        sender = Sender(b"a", ends=False)
+        made, _ = inbound(sender)
+        tries = [Try() for _ in range(4)]
+        for each in tries:
+            made.attach(each, None)
+            await settle()
+            assert each.got == [b"a"]
+            made.detach()
+        last = Try()
+        made.attach(last, None)
+        await settle()
+        sender.put(b"b")
+        await settle()
+        sender.end()
+        await asyncio.sleep(1)
+        assert last.got == [b"a", b"b", None]
+        assert sender.reads == 3, "one read is waited for, however many tries there were"
+        made.close()
+
+    run(test)
+
+
+def test_try_that_never_connects_does_not_hold_up_the_next_one() -> None:
+    """gRPC does not tell who waits for a connection when the call is cancelled before there is one."""
+
+    class Deaf(Try):
+        async def wait_for_connection(self) -> None:
+            await asyncio.Event().wait()
+
+    async def test() -> None:
+        sender = Sender(b"a")
+        made, _ = inbound(sender)
+        made.attach(Deaf(), None)
+        await settle()
+        made.detach()
+        second = Try()
+        made.attach(second, None)
+        await settle()
+        assert second.got == [b"a", None]
+        made.close()
+
+    run(test)
+
+
+def test_message_that_outgrows_its_share_between_two_tries_spoils_nothing() -> None:
+    """What the next one is to be sent is all still there."""
+
+    async def test() -> None:
+        sender = Sender(b"a", ends=False)
+        made, room = inbound(sender)
+        first, second = Try(), Try()
+        made.attach(first, None)
+        await settle()
+        made.detach()
+        assert made.can_repeat
+        sender.put(bytes(2 * KIB))
+        await settle()
+        assert (made.can_repeat, made.has_outgrown, room.used_bytes) == (True, True, 0)
+        made.attach(second, None)
+        sender.end()
+        await asyncio.sleep(1)
+        assert [len(message or b"") for message in second.got] == [1, 2 * KIB, 0]
+        assert not made.can_repeat
+        made.close()
+
+    run(test)
+
+
+def test_client_that_leaves_is_not_taken_for_one_that_has_said_all() -> None:
+    """Its read ends like any other, and a moment later its call is cancelled."""
+
+    async def test() -> None:
+        sender = Sender(b"a", ends=False)
+        made, _ = inbound(sender)
+        first = Try()
+        made.attach(first, None)
+        await asyncio.sleep(1)
+        sender.end()
+        await settle()
+        made.close()
+        await asyncio.sleep(1)
+        assert first.got == [b"a"]
+
+    run(test)
+
+
 def test_message_that_a_try_ended_under_is_the_next_ones() -> None:
     async def test() -> None:
         for fails_at in (0, 1, 2):

@@ -39,6 +39,7 @@ class Spy(Fake):
         handlers = {name: grpc.unary_unary_rpc_method_handler(call) for name, call in calls.items()}
         handlers["Sum"] = grpc.stream_unary_rpc_method_handler(self._sum)
         handlers["One"] = grpc.unary_stream_rpc_method_handler(self._one)
+        handlers["Late"] = grpc.unary_stream_rpc_method_handler(self._late)
         handlers["Break"] = grpc.stream_stream_rpc_method_handler(self._break)
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("spy.Spy", handlers),))
         super().register(server)
@@ -71,6 +72,11 @@ class Spy(Fake):
     async def _one(self, body: bytes, context: Any) -> AsyncIterator[bytes]:
         yield body
         await asyncio.Event().wait()
+
+    async def _late(self, body: bytes, context: Any) -> AsyncIterator[bytes]:
+        yield b"first"
+        await asyncio.sleep(float(body))
+        await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "enough")
 
     async def _break(self, bodies: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
         async for body in bodies:

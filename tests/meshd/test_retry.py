@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,8 @@ from typing import Any
 import grpc
 import pytest
 
+from meshd import app
+from meshd.plane.python import PythonPlane
 from protos import grpc_predict_v2_pb2 as v2
 from protos import grpc_predict_v2_pb2_grpc
 from runtimes import sdk
@@ -20,7 +23,10 @@ from tests.meshd.test_plane import Spy
 from tests.processes import until
 
 BIG = 16 * MIB
-STREAM, SUM, BREAK, ONE = "/some.Service/Stream", "/spy.Spy/Sum", "/spy.Spy/Break", "/spy.Spy/One"
+STREAM, SUM, BREAK, ONE, LATE = (
+    "/some.Service/Stream",
+    *(f"/spy.Spy/{name}" for name in ("Sum", "Break", "One", "Late")),
+)
 
 
 class Gated(Spy):
@@ -92,6 +98,69 @@ def test_a_stream_within_the_buffer_is_sent_again_from_its_first_message(pair: M
         answers = instance.client.channel.stream_stream(STREAM)(iter(messages), metadata=named("m"), timeout=GUARD_S)
         assert list(answers) == messages
         pair.copy("m", 0)
+
+
+def test_a_conversation_is_tried_again_while_its_client_waits_for_an_answer(pair: Mesh) -> None:
+    """What was kept is enough: the client says nothing before it has heard something."""
+    only_on_i0(pair, "m")
+    for instance in pair.instances:
+        pair[0].fake.models.pop("m", None)
+        said: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        said.put(b"hello")
+        method = instance.client.channel.stream_stream(STREAM)
+        answers = method(iter(said.get, None), metadata=named("m"), timeout=GUARD_S)
+        assert next(answers) == b"hello"
+        said.put(b"bye")
+        assert next(answers) == b"bye"
+        said.put(None)
+        assert list(answers) == []
+        pair.copy("m", 0)
+
+
+def test_an_error_that_comes_as_the_answer_is_about_to_begin_reaches_the_client(pair: Mesh) -> None:
+    """The first message is held about as long as this runtime takes to fail after it."""
+    only_on_i0(pair, "m")
+
+    def call(number: int) -> tuple[str, str]:
+        method = pair[number % 2].client.channel.unary_unary(LATE)
+        return refused(lambda: method(str(0.0175 + number % 9 / 2000).encode(), metadata=named("m"), timeout=GUARD_S))
+
+    with ThreadPoolExecutor(4) as pool:
+        ends = set(pool.map(call, range(300)))
+    assert ends == {("FAILED_PRECONDITION", "spy.Spy/Late: FAILED_PRECONDITION: enough")}
+
+
+def test_calls_on_a_connection_that_is_closed_are_tried_again_or_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are not left without an end when the time is over that a leaving instance's calls have."""
+    planes: list[PythonPlane] = []
+
+    class Kept(PythonPlane):
+        def __init__(self, *parts: Any) -> None:
+            super().__init__(*parts)
+            planes.append(self)
+
+    async def close_connections() -> None:
+        for plane in planes:
+            while plane._channels:
+                await plane._channels.popitem()[1].close(grace=0)
+
+    monkeypatch.setattr(app, "PythonPlane", Kept)
+    with mesh(2, runtime=Spy) as pair:
+        only_on_i0(pair, "m")
+        only_on_i0(pair, "slow", "fake:?infer_ms=300")
+        said: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        said.put(b"hello")
+        method = pair[1].client.channel.stream_stream(STREAM)
+        answers: Any = method(iter(said.get, None), metadata=named("m"), timeout=GUARD_S)
+        assert next(answers) == b"hello"
+        waiting = pair[1].client.begin(ECHO, b"x", named("slow"))
+        until(lambda: pair[0].fake.counts["slow"].in_flight == 1, "it is under way")
+        pair.run(close_connections())
+        with pytest.raises(grpc.RpcError) as caught:
+            next(answers)
+        assert (caught.value.code().name, caught.value.details()) == ("UNAVAILABLE", "i0: the connection was closed")
+        assert waiting.result() == b"x"
+        said.put(None)
 
 
 def test_a_request_beyond_the_buffer_passes_and_is_not_tried_twice(pair: Mesh) -> None:
