@@ -7,6 +7,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 
 from meshcore.capacity import CacheParams
-from meshcore.events import SessionRenewed, Ticked
+from meshcore.events import RegistrySeen, Seen, SessionRenewed, Ticked
+from meshcore.image import Image
 from meshcore.journal import Header, Ran, Stepped, named_rules
 from meshcore.me import Me
 from meshcore.node import Node
@@ -80,6 +82,31 @@ def test_busy_nodes_write_files_of_bounded_size_that_each_replay_alone(tmp_path:
     assert [result.difference for result in found] == [None] * len(found)
     assert not any(result.gap or result.is_cut for result in found)
     assert sum(result.commands for result in found) > 300
+
+
+def test_a_full_file_is_followed_by_one_other(tmp_path: Path) -> None:
+    """The lines that were on their way when it was found to be full belong to it, and fill no other."""
+    path = tmp_path / "a.jsonl"
+    header = Header("1.0-abc", ME, Settings(), params(), named_rules(Rules()), 7)
+    made = Journal(path, header, file_bytes=20_000)
+    began: list[int] = []
+    begin = made.begin
+
+    def counted(state: Image, now: int) -> None:
+        began.append(now)
+        begin(state, now)
+
+    made.begin = counted  # type: ignore[method-assign]
+    made.start()
+    node = RecordedNode(ME, Settings(), params(), Rules(), Random(7), made)
+    value = b'{"type":"t","mPath":"%s"}' % (b"p" * 1_500)
+    for number in range(1, 150):
+        node.step(RegistrySeen(number, (Seen(f"m{number % 20}", value, number),)), NOW + number)
+        until(lambda: made._queue.empty(), "it is written")
+    asyncio.run(made.close())
+    steps = [later - earlier for earlier, later in pairwise(began)]
+    assert len(steps) > 5
+    assert min(steps) > 10, "a file's worth of lines between two beginnings"
 
 
 def test_only_the_latest_files_are_kept(tmp_path: Path) -> None:
