@@ -99,8 +99,8 @@ def test_a_full_file_is_followed_by_one_other(tmp_path: Path) -> None:
     made.begin = counted  # type: ignore[method-assign]
     made.start()
     node = RecordedNode(ME, Settings(), params(), Rules(), Random(7), made)
-    value = b'{"type":"t","mPath":"%s"}' % (b"p" * 1_500)
-    for number in range(1, 150):
+    value = b'{"type":"t","mPath":"%s"}' % (b"p" * 800)
+    for number in range(1, 250):
         node.step(RegistrySeen(number, (Seen(f"m{number % 20}", value, number),)), NOW + number)
         until(lambda: made._queue.empty(), "it is written")
     asyncio.run(made.close())
