@@ -127,6 +127,11 @@ class AwaitLoaded:
     gen: int
     deadline_ms: int
 
+    @property
+    def is_cold_start(self) -> bool:
+        """Whether it is a load that is waited for."""
+        return bool(self.model)
+
 
 @dataclass(frozen=True, slots=True)
 class Read:

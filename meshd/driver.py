@@ -271,7 +271,8 @@ class Driver:
                     case Forward():
                         outcome = await call.forward(step)
                     case AwaitLoaded():
-                        call.waits()
+                        if step.is_cold_start:
+                            call.waits()
                         outcome = await self._loaded(step)
                     case Read():
                         outcome = await self._registry.read(step.model)

@@ -257,7 +257,8 @@ class Driver:
                     case Forward():
                         outcome = yield from call.forward(step)
                     case AwaitLoaded():
-                        call.waits()
+                        if step.is_cold_start:
+                            call.waits()
                         outcome = yield from self._loaded(step)
                     case Read():
                         outcome = yield from self._registry.read(step.model)

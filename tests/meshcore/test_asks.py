@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshcore.asks import Op, Refused, Request, Verdict, VerdictError
+from meshcore.asks import AwaitLoaded, Op, Refused, Request, Verdict, VerdictError
 from meshcore.errors import Code
 
 
@@ -19,3 +19,9 @@ def test_verdict_is_an_unavailable_that_says_why() -> None:
     error = VerdictError(Refused(Verdict.FULL, "b", text="no room"))
     assert (error.code, error.text, error.refused.verdict) == (Code.UNAVAILABLE, "no room", "full")
     assert VerdictError(Refused(Verdict.NOT_HERE)).text == "not-here"
+
+
+def test_only_a_wait_for_a_load_is_a_cold_start() -> None:
+    """Whether the runtime restarted is waited for too, and no load may come of it."""
+    assert AwaitLoaded("m", 1, 5).is_cold_start
+    assert not AwaitLoaded("", 1, 5).is_cold_start
