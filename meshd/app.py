@@ -27,6 +27,7 @@ from meshd.driver import Driver
 from meshd.external import InferencePort, MeshPort
 from meshd.handshake import RuntimeInfo, RuntimeUnusable
 from meshd.journal import make_node
+from meshd.memory import give_back
 from meshd.mesh_api import MeshApi
 from meshd.metrics import Metrics
 from meshd.plane.inbound import Retained
@@ -141,6 +142,7 @@ class App:
         tell: Callable[[Event], None] = held.append
         await self._follow(ending, store, keys, session, lambda event: tell(event), rng)
         self._watch(_account(driver))
+        self._watch(give_back(lambda: plane.large_calls))
         self._watch(tls_watch.watch(tls, plane.redial))
 
         management = Management(driver, plane)

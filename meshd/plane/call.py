@@ -15,6 +15,7 @@ from meshcore.asks import Answered, Forward, Infer, Outcome, Refused, RuntimeFai
 from meshcore.errors import Code
 from meshd import request_id
 from meshd.codes import from_grpc
+from meshd.memory import LARGE_BYTES
 from meshd.metrics import Metrics
 from meshd.plane import internal
 from meshd.plane.copies import LocalCopies, Overloaded
@@ -59,6 +60,7 @@ class Carrier(Protocol):
     metrics: Metrics
     buffer: Retained
     logs_each_request: bool
+    large_calls: int
 
     def channel(self, instance: str) -> Any | None: ...
     def sent(self, instance: str) -> None: ...
@@ -96,6 +98,7 @@ class InferenceCall:
     def close(self) -> None:
         """The call is over."""
         self._plane.metrics.counters.unretained += self.sent.has_outgrown
+        self._plane.large_calls += max(self.sent.count_bytes, self.reply_bytes or 0) >= LARGE_BYTES
         self.sent.close()
 
     def waits(self) -> None:

@@ -94,6 +94,8 @@ class PythonPlane:
         self._core: Core | None = None
         self.metrics, self.buffer, self._dialer = metrics, buffer, dialer
         self.logs_each_request = False
+        self.large_calls = 0
+        """Calls that have ended and took much memory."""
         self.of_clients, self.of_peers = Calls(), Calls()
 
     def serve_for(self, core: Core) -> None:
