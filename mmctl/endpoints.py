@@ -175,6 +175,16 @@ def model_header(name: str) -> tuple[tuple[str, str | bytes], ...]:
     return (("mm-model-id-bin", name.encode()),)
 
 
+def has_gone(error: grpc.aio.AioRpcError) -> bool:
+    """Whether a stream ended because the other side is gone.
+
+    Where a message was just being sent grpc.aio says so in words of its own, in place of the status.
+    """
+    if error.code() is grpc.StatusCode.INTERNAL:
+        return (error.details() or "") == "Internal error from Core"
+    return error.code() is grpc.StatusCode.UNAVAILABLE
+
+
 def translated(error: grpc.aio.AioRpcError, name: str = "") -> CommandError:
     """The error of mmctl for a status; ``name`` is the model it is about."""
     code, details = error.code(), error.details() or ""

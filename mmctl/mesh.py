@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from mmctl.endpoints import CALL_S, Endpoints, translated
+from mmctl.endpoints import CALL_S, Endpoints, has_gone, translated
 from mmctl.errors import Failed, NotFound, Unavailable
 from mmctl.tls import NO_TLS, Tls
 from mmctl.values import (
@@ -162,7 +162,7 @@ class MeshCluster:
                     del left[at]
                     yield at, result
             except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                if not has_gone(error):
                     raise self._translated(error) from None
                 reasons.append(f"{address}: {error.details() or 'unavailable'}")
             if not left:

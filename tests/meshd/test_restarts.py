@@ -43,6 +43,11 @@ def is_away(made: Mesh) -> bool:
     return made[0].ready() == (503, "not ready: the model runtime restarts\n")
 
 
+def restarts(made: Mesh) -> float:
+    """Decisions about restarts so far."""
+    return made[0].metrics().get('meshd_decisions{rule="restart",}', 0)
+
+
 def copies(made: Mesh, models: list[str]) -> dict[str, Any]:
     """Where each model's record says it is."""
     return {name: (made.record(name) or {}).get("instanceIds", {}) for name in models}
@@ -168,9 +173,9 @@ def test_runtime_on_a_socket_is_noticed_too(tmp_path: Path) -> None:
     with restartable(socket_path=str(tmp_path / "grpc.sock")) as (made, runtime):
         made.client.register("m")
         made.client.infer("m")
-        for _ in range(2):
+        for number in (1, 2):
             runtime.restart()
-            until(lambda: is_away(made), "it is noticed")
+            until(lambda: restarts(made) == 3 * number, "it is noticed, and over")  # a copy, begin, end
             made.settle()
             made.client.infer("m")
             assert runtime.fake.total.loads == 1
