@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -79,7 +80,7 @@ class Ended:
     """The one message of a unary answer."""
 
 
-class InferenceCall:
+class InferenceCall(ABC):
     """A client's call, or another instance's: what it sends, where it was tried, what it was answered."""
 
     def __init__(self, plane: Carrier, path: str, metadata: Metadata, context: Any, sent: Sent) -> None:
@@ -188,12 +189,12 @@ class InferenceCall:
 
     # -- one try ---------------------------------------------------------------------------------------
 
+    @abstractmethod
     async def _relay(self, channel: Any, metadata: Metadata, convert: Convert | None) -> Ended:
         """One try: send the request, each message as ``convert`` makes it, and pass the answer on until it ends.
 
         Raises AioRpcError, Malformed.
         """
-        raise NotImplementedError
 
     async def _trailing(self, call: Any) -> Metadata:
         trailing = await call.trailing_metadata()
