@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
+import grpc
+
 from meshcore import hot
 from meshcore.asks import (
     Answered,
@@ -37,6 +39,7 @@ CHANNEL_OPTIONS = (
     ("grpc.max_metadata_size", 64 << 10),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.use_local_subchannel_pool", 1),  # else a new connection waits out the backoff of the one before
     ("grpc.min_reconnect_backoff_ms", 5000),
     ("grpc.keepalive_time_ms", 12_000),
     ("grpc.keepalive_timeout_ms", 5000),
@@ -125,11 +128,20 @@ class PythonPlane:
                 self._close(self._channels.pop(known.address))
             if peer.address:
                 self._peers[peer.instance] = peer
+                if peer.is_ok and (known is None or not known.is_ok):
+                    self._forget_failure(peer.address)
 
     def redial(self) -> None:
         """Connect to other instances anew at the next call: what connections are made with has changed."""
         while self._channels:
             self._close(self._channels.popitem()[1], REDIAL_GRACE_S)
+
+    def _forget_failure(self, address: str) -> None:
+        """Whoever is worth trying there is worth connecting to: a connection that failed would go on to fail calls,
+        without another attempt, until its own backoff is over."""
+        channel = self._channels.get(address)
+        if channel is not None and channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            self._close(self._channels.pop(address))
 
     def _is_forsaken(self, address: str) -> bool:
         """Whether nobody is connected to for whom there is a connection: who came back there may have another name."""

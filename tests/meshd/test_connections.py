@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from random import Random
 
+import grpc.aio
+import pytest
+
 from meshcore.commands import Peer, Peers
 from meshd.metrics import Metrics
 from meshd.plane.inbound import Retained
@@ -12,6 +15,43 @@ from meshd.plane.methods import Methods
 from meshd.plane.python import PythonPlane
 from meshd.spi import RuntimeClient
 from meshd.tls import Dialer
+from tests.processes import free_port
+
+
+def plane_to_others(runtime: RuntimeClient) -> PythonPlane:
+    methods = Methods({}, True)
+    return PythonPlane("me", b"key", runtime, methods, lambda: 0, Random(1), Metrics(), Retained(0, 0), Dialer())
+
+
+def test_an_instance_that_is_back_is_connected_to_at_once() -> None:
+    """A connection that failed answers for itself until its backoff is over; who is back must not wait for that."""
+
+    async def test() -> None:
+        runtime = RuntimeClient(("127.0.0.1:1",), max_message_bytes=1, min_churn_age_ms=0)
+        plane = plane_to_others(runtime)
+        port = free_port()
+        here = f"127.0.0.1:{port}"
+        plane.peers(Peers((Peer("other", here, True),)))
+
+        async def call() -> str:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await plane.channel("other").unary_unary("/a.B/C")(b"")
+            return str(caught.value.code().name)
+
+        assert await call() == "UNAVAILABLE"
+        plane.peers(Peers((Peer("other", here, False),)))
+        server = grpc.aio.server()
+        assert server.add_insecure_port(here) == port
+        await server.start()
+        plane.peers(Peers((Peer("other", here, True),)))
+        try:
+            assert await call() == "UNIMPLEMENTED", "the other side answered"
+        finally:
+            await server.stop(None)
+            await plane.close()
+            await runtime.close()
+
+    asyncio.run(test())
 
 
 def test_a_connection_lasts_as_long_as_anybody_is_at_its_address() -> None:
@@ -19,8 +59,7 @@ def test_a_connection_lasts_as_long_as_anybody_is_at_its_address() -> None:
 
     async def test() -> None:
         runtime = RuntimeClient(("127.0.0.1:1",), max_message_bytes=1, min_churn_age_ms=0)
-        methods = Methods({}, True)
-        plane = PythonPlane("me", b"key", runtime, methods, lambda: 0, Random(1), Metrics(), Retained(0, 0), Dialer())
+        plane = plane_to_others(runtime)
         here = "127.0.0.1:2"
         plane.peers(Peers((Peer("former", here, True),)))
         connection = plane.channel("former")
