@@ -234,16 +234,16 @@ class FrontDesk:
     def sent(self, instance: str) -> None:
         """A request goes to a peer: if that is a trial, it is the only one for now."""
         if self._node.view.health.sent(instance, self.now):
-            self._node.peer_changed(instance)
+            self._node.contacts.changed(instance)
 
     def reached(self, instance: str) -> None:
         """A peer answered."""
-        self._node.reached(instance)
+        self._node.contacts.reached(instance)
 
     def unreachable(self, instance: str) -> None:
         """A peer did not: leave it alone for a while."""
         if self._node.view.health.failed(instance, self.now):
-            self._node.peer_changed(instance)
+            self._node.contacts.changed(instance)
 
     # -- status --------------------------------------------------------------------------------------
 

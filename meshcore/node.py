@@ -6,14 +6,15 @@ from random import Random
 from typing import assert_never
 
 from meshcore import registration, routing
+from meshcore.alignment import Alignment
 from meshcore.asks import Asked, Done, Failed, Op, Outcome, Register, Request, Step, Unregister
 from meshcore.cache import Cache
 from meshcore.capacity import CacheParams
-from meshcore.commands import Begin, Command, Peer, Peers, Publish, Stop
+from meshcore.commands import Begin, Command, Publish, Stop
+from meshcore.contacts import Contacts
 from meshcore.copies import Copies
 from meshcore.desk import FrontDesk
-from meshcore.edits import Deregister, Edit, MarkFailed, MarkReady
-from meshcore.entry import Entry, State
+from meshcore.edits import Edit
 from meshcore.errors import BadRecord, MeshError
 from meshcore.events import (
     CommitFailed,
@@ -80,7 +81,8 @@ class Node:
         self.copies = Copies(self, self.cache)
         self.runtime = RuntimeWatch(self, self.copies)
         self.desk = FrontDesk(self)
-        self._peers: dict[str, Peer] = {}
+        self.alignment = Alignment(self)
+        self.contacts = Contacts(self)
         self._is_stopping = False
 
     # -- the ways in ---------------------------------------------------------------------------------
@@ -178,7 +180,7 @@ class Node:
             case PublishFailed(seq, _):
                 self.publisher.failed(seq, self.now)
             case Reached(instance):
-                self.reached(instance)
+                self.contacts.reached(instance)
             case SessionRenewed():
                 self.publisher.ask_now(self.now)
             case Ticked():
@@ -278,80 +280,21 @@ class Node:
     def _model_seen(self, model: str) -> None:
         """A model's record is another one."""
         self.bad.pop(model, None)
-        self._align(model)
+        self.alignment.align(model)
         if not self.view.mod(model):
             self.log.forget(model)
 
-    def _align(self, model: str) -> None:
-        """Bring what is here into line with a model's record."""
-        entry = self.cache.entries.get(model)
-        if entry is None and model not in self.routes and not self.view.names_copies(model):
-            return  # most models: registered, loaded nowhere
-        record = self.record_or_none(model)
-        if model in self.bad:
-            return  # passed over: what is in use goes on as before it was spoilt
-        if record is not None and (entry is None or _is_of(entry, record)):
-            self._heal(model, record)
-            self.copies.reprioritise(model, record)
-        elif entry is not None:
-            self.copies.remove(model, "registered as another" if record is not None else "unregistered")
-        self.routes.update(model, record)
-
-    def _heal(self, model: str, record: ModelRecord) -> None:
-        """The record and the cache disagree about the copy here: the cache is right (D-01)."""
-        entry, named = self.cache.entries.get(model), record.copies.get(self.me)
-
-        def is_told(edit: Edit) -> bool:
-            """It is no disagreement where the store is only about to hear of it."""
-            kinds = Deregister | MarkFailed | MarkReady
-            load_ts = entry.load_ts if entry is not None and entry.is_serving else named
-            return isinstance(edit, kinds) and (edit.instance, edit.load_ts) == (self.me, load_ts)
-
-        if self.writer.has_on_its_way(model, is_told):
-            return
-        if named is not None and (entry is None or entry.load_ts != named or entry.state is State.FAILED):
-            why = self.explain(Reason(Rule.DEREGISTER, model, self.me, "registered here but not here"))
-            self.edit(model, Deregister(self.me, named), why)
-        elif entry is not None and entry.is_serving and not record.is_ready(self.me):
-            why = self.explain(Reason(Rule.READY, model, self.me, "here but not registered here"))
-            self.edit(model, MarkReady(self.me, entry.load_ts), why)
-        elif named is None and entry is not None and entry.state is State.FAILED and self.me not in record.failures:
-            self.copies.remove(model, "its failure is no longer on record")
-
     def _instance_seen(self, instance: str) -> None:
+        """An instance's record is another one."""
         record = self.view.instance(instance)
         if text := self.view.bad.get(instance):
             self.explain(Reason(Rule.UNREADABLE, "", instance, text, self.view.revision))
         is_lost = not self.view.instance_mod(instance) or instance in self.view.bad
         if instance == self.me and is_lost and self.publisher.phase != Phase.STOPPING:
             self.publisher.ask_now(self.now)  # who lost it does not matter: this instance is there
-        self._peer(instance, record.address if record is not None else "")
+        self.contacts.tell(instance, record.address if record is not None else "")
         for model in self.routes.naming(instance):
             self.routes.update(model, self.record_or_none(model))
-
-    def reached(self, instance: str) -> None:
-        """A peer answered: it is as good as any."""
-        if self.view.health.succeeded(instance):
-            self.peer_changed(instance)
-
-    def peer_changed(self, instance: str) -> None:
-        """An instance became worth trying, or stopped being so."""
-        if known := self._peers.get(instance):
-            self._peer(instance, known.address)
-
-    def _peer(self, instance: str, address: str) -> None:
-        if instance == self.me:
-            return
-        health = self.view.health
-        is_ok, is_on_trial = health.is_ok(instance, self.now), health.is_on_trial(instance, self.now)
-        peer = Peer(instance, address, is_ok, is_on_trial)
-        known = self._peers.get(instance)
-        if address:
-            self._peers[instance] = peer
-        else:
-            self._peers.pop(instance, None)
-        if peer != known and (known is not None or address):
-            self.emit(Peers((peer,)))
 
     # -- time and the end --------------------------------------------------------------------------------
 
@@ -360,7 +303,7 @@ class Node:
         self.copies.tick()
         self.runtime.tick()
         for instance in self.view.health.recovered(self.now):
-            self.peer_changed(instance)
+            self.contacts.changed(instance)
 
     def _publish(self) -> None:
         """Write this instance's record if it is time, and follow the end of a drain."""
@@ -388,8 +331,3 @@ class Node:
         self.publisher.phase = Phase.STOPPING
         self.copies.deregister_all("this instance is going")
         self._is_stopping = True
-
-
-def _is_of(entry: Entry, record: ModelRecord) -> bool:
-    """Whether a copy is what the registration says, which may have been made anew under the same id."""
-    return (entry.type, entry.path, entry.key) == (record.type, record.path, record.key)

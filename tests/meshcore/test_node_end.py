@@ -101,7 +101,7 @@ def test_peer_that_answers_the_plane_is_as_good_as_any() -> None:
     """The plane says when a peer on trial answered; of others there is nothing to tell."""
     lone = Lone(peers={"b": instance(address="b:1")})
     lone.node.view.health.failed("b", NOW)
-    lone.node.peer_changed("b")
+    lone.node.contacts.changed("b")
     lone.feed(Reached("b"))
     assert lone.last(Peers) == Peers((Peer("b", "b:1", True),))
     lone.commands.clear()
