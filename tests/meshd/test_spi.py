@@ -17,7 +17,6 @@ from meshcore.events import (
     LoadFailed,
     Measured,
     Predicted,
-    RuntimeBack,
     RuntimeProbed,
     Unloaded,
     UnloadFailed,
@@ -322,7 +321,7 @@ def test_lost_connection_is_told_without_any_call() -> None:
                 assert await client.probe(Probe(8)) == RuntimeProbed(8, Finding.REFUSED)
                 runtime = FakeRuntime()
                 async with serving(servicer=runtime, address=f"localhost:{port}"):
-                    assert isinstance(await client.greet(), RuntimeBack)
+                    assert (await client.renew()).target == f"localhost:{port}"
                     assert len(runtime.asked) == 1
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
