@@ -18,7 +18,7 @@ from protos import grpc_predict_v2_pb2_grpc
 from protos import meshd_pb2 as wire
 from tests.client import GUARD_S, Client, Status, refused
 from tests.processes import Mesh, free_port, got, until
-from tests.runtimes.test_onnx import affine
+from tests.runtimes.onnx_models import affine
 
 pytestmark = pytest.mark.e2e
 
