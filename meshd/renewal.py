@@ -27,13 +27,13 @@ class RenewedRuntime(TimedRuntime):
         give_up: Callable[[BaseException], None],
     ) -> None:
         super().__init__(client, metrics)
-        self._client, self._missing, self._renew, self._give_up = client, missing, renew, give_up
+        self._missing, self._renew, self._give_up = missing, renew, give_up
 
     async def greet(self) -> RuntimeBack:
         """Not ready until it is ready again. Cancelled where it does not get ready: the process ends."""
         self._missing.append(AWAY)
         try:
-            info = await self._client.renew()
+            info = await self._runtime.renew()
         except RuntimeUnusable as error:
             self._give_up(error)
             raise asyncio.CancelledError from error

@@ -17,7 +17,6 @@ from meshcore.events import (
     LoadFailed,
     Measured,
     Predicted,
-    RuntimeBack,
     RuntimeProbed,
     RuntimeSuspected,
     Unloaded,
@@ -130,10 +129,6 @@ class RuntimeClient:
         findings = [await look(target, mark) for target, mark in self._marks.items()]
         told = next((finding for finding in findings if finding is not Finding.OPEN), Finding.OPEN)
         return RuntimeProbed(command.question, told)
-
-    async def greet(self) -> RuntimeBack:
-        """Wait until the runtime, which restarted, is ready. Raises RuntimeUnusable."""
-        return RuntimeBack((await self.renew()).params)
 
     async def renew(self, limit_s: float = START_LIMIT_S, poll_s: float = POLL_S) -> RuntimeInfo:
         """``start`` with a runtime that restarted; what serves apart from it has to be there first, lest models be

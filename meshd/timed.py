@@ -1,4 +1,4 @@
-"""The runtime as the driver calls it, with what its calls take and what its models weigh put into metrics."""
+"""Calls to the runtime, with what its calls take and what its models weigh put into metrics."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from meshcore.events import (
     LoadFailed,
     Measured,
     Predicted,
-    RuntimeBack,
     RuntimeProbed,
     Unloaded,
     UnloadFailed,
 )
-from meshd.driver import Runtime
 from meshd.metrics import Metrics
+from meshd.spi import RuntimeClient
 
 
 class TimedRuntime:
     """Passes everything on to ``runtime``. The time of loads is told by the reason of a copy that is ready."""
 
-    def __init__(self, runtime: Runtime, metrics: Metrics) -> None:
+    def __init__(self, runtime: RuntimeClient, metrics: Metrics) -> None:
         self._runtime, self._metrics = runtime, metrics
         self.cancel_load = runtime.cancel_load
 
@@ -54,10 +53,6 @@ class TimedRuntime:
     async def probe(self, command: Probe) -> RuntimeProbed:
         """See whether it is there."""
         return await self._runtime.probe(command)
-
-    async def greet(self) -> RuntimeBack:
-        """Wait until it is ready again."""
-        return await self._runtime.greet()
 
     async def unload(self, command: Unload) -> Unloaded | UnloadFailed:
         """Give memory back."""

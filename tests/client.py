@@ -105,6 +105,10 @@ class Client:
         """meshd.v1 Register of many models; a result each."""
         return list(self.v1.Register(iter(requests), timeout=GUARD_S))
 
+    def model(self, name: str) -> Any:
+        """GetModel."""
+        return self.v1.GetModel(meshd_pb2.GetModelRequest(name=name), timeout=GUARD_S)
+
     def models(self, page_size: int = 0, **wanted: Any) -> list[Any]:
         """All pages of ListModels."""
         models, token = [], ""

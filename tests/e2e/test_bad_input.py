@@ -18,7 +18,7 @@ from protos import grpc_predict_v2_pb2_grpc
 from protos import meshd_pb2 as wire
 from tests.client import GUARD_S, Client, Status, refused
 from tests.processes import Mesh, free_port, got, until
-from tests.runtimes.test_onnx import affine
+from tests.runtimes.onnx_models import affine
 
 pytestmark = pytest.mark.e2e
 
@@ -88,7 +88,7 @@ def test_a_model_that_cannot_be_loaded_says_why_wherever_one_looks(
         until(lambda there=there: len(there.status(model).errors) == 2, "known there")  # type: ignore[misc]
         assert set(there.status(model).errors) == {text}
         assert there.state(model) == "LOADING_FAILED"
-        shown = there.v1.GetModel(wire.GetModelRequest(name=model), timeout=GUARD_S)
+        shown = there.model(model)
         assert shown.status == wire.Model.Status.LOADING_FAILED
         assert {(failure.instance, failure.text) for failure in shown.failures} == {("a", text), ("b", text)}
         assert refused(lambda there=there: infer(there, model)) == ("INTERNAL", text)  # type: ignore[misc]

@@ -7,11 +7,9 @@ news from the store waits until ``watch``; time stands still until ``advance``. 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from random import Random
 
 from meshcore.asks import (
-    Answered,
     Asked,
     AwaitLoaded,
     Clashed,
@@ -19,22 +17,15 @@ from meshcore.asks import (
     Failed,
     Forward,
     Infer,
-    Met,
     Outcome,
     Put,
     Read,
-    Refused,
     Request,
-    RuntimeFailed,
     Settled,
-    StatusInfo,
     Step,
     StoreSilent,
     TimedOut,
-    Told,
     Unreachable,
-    Verdict,
-    VerdictError,
     Wrote,
 )
 from meshcore.capacity import CacheParams
@@ -56,34 +47,16 @@ from meshcore.commands import (
     Unload,
     Withdraw,
 )
-from meshcore.entry import State
-from meshcore.errors import Code
 from meshcore.events import (
-    CommitFailed,
-    Committed,
-    Conflicted,
     DrainAsked,
-    Drained,
     Event,
-    Failing,
-    Finding,
     Idled,
     InstancesSeen,
-    Loaded,
-    LoadFailed,
-    Measured,
-    Predicted,
-    Published,
-    PublishFailed,
     RegistrySeen,
-    RuntimeBack,
-    RuntimeProbed,
     RuntimeSuspected,
     Seen,
     SessionRenewed,
     Ticked,
-    Unloaded,
-    UnloadFailed,
     Usage,
     Used,
 )
@@ -91,73 +64,14 @@ from meshcore.kv import ANY, DELETE, Compacted, Conflict, Kv, Pair, Write
 from meshcore.me import Me
 from meshcore.node import Node
 from meshcore.records import ModelRecord
-from meshcore.routing import Flow
 from meshcore.rules import Rules
 from meshcore.settings import Settings
-from meshcore.units import UNIT_BYTES
 from tests.builders import NOW, params
-from tests.invariants import check_cache
+from tests.meshcore.agreement import check, check_rest
+from tests.meshcore.answers import Answers, come_back, inferred, met_badly
+from tests.meshcore.hosts import Host, Pending, Running
 
 MODELS, INSTANCES = "registry/", "instances/"
-
-LASTING_FAILURES = (
-    RuntimeFailed(Code.NOT_FOUND, "/S/M: NOT_FOUND: no such model"),
-    RuntimeFailed(Code.UNAVAILABLE, "/S/M: UNAVAILABLE: busy"),
-    RuntimeFailed(Code.RESOURCE_EXHAUSTED, "/S/M: RESOURCE_EXHAUSTED: queue full"),
-    RuntimeFailed(Code.INTERNAL, "/S/M: INTERNAL: bad input"),
-)
-
-
-@dataclass(eq=False)
-class Host:
-    """One instance from its start to its end: the node, its runtime, its table, its place in the watches."""
-
-    id: str
-    node: Node
-    lease: int
-    runtime: dict[str, int] = field(default_factory=dict)
-    """What the runtime holds memory for, half loaded and half unloaded ones included, and the gen it was asked with."""
-    answering: dict[str, tuple[int, str]] = field(default_factory=dict)
-    """What the runtime has loaded: gen and path."""
-    table: dict[str, Route] = field(default_factory=dict)
-    peers: dict[str, str] = field(default_factory=dict)
-    waiting: dict[tuple[str, int], list[Running]] = field(default_factory=dict)
-    asked: list[tuple[str, str, int]] = field(default_factory=list)
-    """Commands that are not answered: their kind, what they are about, their number."""
-    watched: dict[str, int] = field(default_factory=dict)
-    failed_unloads: dict[str, int] = field(default_factory=dict)
-    lives: int = 0
-    """How often the runtime was emptied, by its end or by a handshake."""
-    has_restarted: bool = False
-    """The runtime is another one, and the handshake with it is not over: it has nothing of what the node knows."""
-    former: list[tuple[str, str, int]] = field(default_factory=list)
-    """What is not answered and was asked before the last handshake began."""
-    is_alive: bool = True
-    stops: int = 0
-
-
-@dataclass(eq=False)
-class Running:
-    """A flow, on its host, for whoever forwarded it."""
-
-    host: Host
-    flow: Flow
-    sender: Running | None = None
-    end: Done | Failed | None = None
-    steps: int = 0
-    is_over: bool = False
-
-
-@dataclass(eq=False)
-class Pending:
-    """Something that is not answered yet; ``done`` is what a store already did about it."""
-
-    host: Host
-    what: Command | Step | Outcome
-    flow: Running | None = None
-    done: object = None
-    life: int = 0
-    """Of the runtime, when it was asked."""
 
 
 def small_settings() -> Settings:
@@ -184,6 +98,7 @@ class Cluster:
         self.sizes = sizes
         self.settings = settings or small_settings()
         self.params: CacheParams = params(**({"min_churn_age_ms": 0} | limits))
+        self._answers = Answers(sizes, self.settings.unload_retries, self.params)
         self.hosts: list[Host] = []
         """All there ever were."""
         self.pending: list[Pending] = []
@@ -230,16 +145,10 @@ class Cluster:
 
     def restart_runtime(self, host: Host, is_told: bool) -> None:
         """The runtime is another one from one moment to the next; ``is_told``: the lost connection is noticed."""
-        self._empty(host)
+        host.empty()
         host.has_restarted = True
         if is_told:
             self.feed(host, RuntimeSuspected("the connection was lost"))
-
-    def _empty(self, host: Host) -> None:
-        host.runtime.clear()
-        host.answering.clear()
-        host.failed_unloads.clear()
-        host.lives += 1
 
     def drain(self, host: Host) -> None:
         self.feed(host, DrainAsked())
@@ -261,16 +170,7 @@ class Cluster:
         route = host.table.get(model)
         if route is None:
             return None
-        holder = route.holders[how % len(route.holders)]
-        outcome: Outcome = LASTING_FAILURES[how % len(LASTING_FAILURES)]
-        gen = 0
-        if holder.instance == host.id:
-            gen = route.local.gen if route.local is not None else 0
-        elif how % 3 == 0:
-            outcome = Unreachable("connection refused")
-        elif how % 3 == 1:
-            outcome = Refused(Verdict.NOT_HERE, holder.instance)
-        return self.ask(host, Request(model, met=Met(holder.instance, holder.load_ts, gen, outcome)))
+        return self.ask(host, Request(model, met=met_badly(host, route, how)))
 
     def cancel(self, running: Running) -> None:
         """The client goes away, and with it whoever works for it."""
@@ -298,7 +198,7 @@ class Cluster:
                 running.end, running.is_over = step, True
                 self.flows.remove(running)
                 if running.sender is not None and not running.sender.is_over:
-                    self.pending.append(Pending(running.sender.host, _come_back(step), running.sender))
+                    self.pending.append(Pending(running.sender.host, come_back(step), running.sender))
             case AwaitLoaded(model, gen):
                 host.waiting.setdefault((model, gen), []).append(running)
             case _:
@@ -335,9 +235,11 @@ class Cluster:
                 if not pending.flow.is_over:
                     self._take_step(pending.flow, what, pending.done, is_well, how)
             case Commit() | Measure() | Predict() | Publish() | Withdraw():
-                self._answer(host, what, pending.done, is_well)
+                host.end(what)
+                self.feed(host, self._answers.of_world(host, what, pending.done, is_well))
             case Load() | Unload() | Probe() | Greet():
-                self._answer_of_runtime(host, what, is_well, how, pending.life == host.lives)
+                host.end(what)
+                self.feed(host, self._answers.of_runtime(host, what, is_well, how, pending.life == host.lives))
             case outcome:
                 assert pending.flow is not None
                 if not pending.flow.is_over:
@@ -352,20 +254,9 @@ class Cluster:
                 return
 
     def _take_step(self, running: Running, step: Step, done: object, is_well: bool, how: int) -> None:
-        host = running.host
         match step:
             case Infer(model, gen):
-                route = host.table.get(model)
-                if route is None or route.local is None or route.local.gen != gen:
-                    self._resume(running, Refused(Verdict.NOT_HERE, host.id))
-                elif host.has_restarted:
-                    self._resume(running, LASTING_FAILURES[how % 2])
-                elif is_well:
-                    loaded, path = host.answering[model]
-                    assert loaded == gen, "the table names a copy that the runtime has"
-                    self._resume(running, Answered(path))
-                else:
-                    self._resume(running, LASTING_FAILURES[how % len(LASTING_FAILURES)])
+                self._resume(running, inferred(running.host, model, gen, is_well, how))
             case Forward(instance, request):
                 peer = self.host(instance)
                 if peer is None or not is_well:
@@ -382,59 +273,6 @@ class Cluster:
                     self._resume(running, Seen(model, pair.value, pair.mod))
             case _:
                 self._resume(running, done)  # type: ignore[arg-type]
-
-    def _answer(self, host: Host, command: Command, done: object, is_well: bool) -> None:
-        host.asked.remove(_about(command))
-        match command:
-            case Predict(model, gen):
-                self.feed(host, Predicted(model, gen, self.sizes[model] * UNIT_BYTES if is_well else 0))
-            case Measure(model, gen):
-                self.feed(host, Measured(model, gen, self.sizes[model] * UNIT_BYTES if is_well else 0))
-            case Withdraw(model, gen):
-                route = host.table.get(model)
-                assert route is None or route.local is None or route.local.gen != gen, "not in the table any more"
-                self.feed(host, Drained(model, gen))
-            case Publish(seq):
-                self.feed(host, PublishFailed(seq, str(done)) if done else Published(seq))
-            case Commit(ticket):
-                match done:
-                    case Wrote(mod):
-                        self.feed(host, Committed(ticket, mod))
-                    case Clashed(value, mod):
-                        self.feed(host, Conflicted(ticket, value, mod))
-                    case StoreSilent(text):
-                        self.feed(host, CommitFailed(ticket, text))
-
-    def _answer_of_runtime(self, host: Host, command: Command, is_well: bool, how: int, is_same: bool) -> None:
-        host.asked.remove(_about(command))
-        match command:
-            case Load(model, gen):
-                if not is_same:
-                    self.feed(host, LoadFailed(model, gen, "UNAVAILABLE: reset", Failing.LOST))
-                elif is_well:
-                    host.answering[model] = gen, command.path
-                    size_bytes = self.sizes[model] * UNIT_BYTES if gen % 2 else 0
-                    self.feed(host, Loaded(model, gen, size_bytes))
-                else:
-                    failing = list(Failing)[how % 3]
-                    self.feed(host, LoadFailed(model, gen, f"{command.path}: broken", failing))
-            case Unload(model, gen):
-                if host.runtime.get(model) == gen:
-                    host.answering.pop(model, None)
-                    host.failed_unloads[model] = host.failed_unloads.get(model, 0) + 1
-                    if is_well or host.failed_unloads[model] > self.settings.unload_retries:  # lost in the end
-                        del host.runtime[model], host.failed_unloads[model]
-                self.feed(host, Unloaded(model, gen) if is_well else UnloadFailed(model, gen, "busy"))
-            case Probe(question):
-                finding = Finding.OPEN
-                if host.has_restarted:
-                    finding = (Finding.REFUSED, Finding.REPLACED)[how % 2]
-                self.feed(host, RuntimeProbed(question, finding if is_well else Finding.SILENT))
-            case Greet():
-                self._empty(host)
-                host.has_restarted = False
-                limits = ({}, {"capacity_units": 60, "reserve_units": 6}, {"load_threads": 1})[host.lives % 3]
-                self.feed(host, RuntimeBack(replace(self.params, **limits)))
 
     def _write(self, model: str, expect: int, value: bytes | None) -> Wrote | Clashed:
         outcome = self.kv.commit([Write(MODELS + model, expect, DELETE if value is None else value)])
@@ -513,52 +351,14 @@ class Cluster:
                     host.stops += 1
                     assert not [kind for kind, _, _ in host.asked if kind == "Commit"], "all is deregistered"
                 case _:
-                    self._note(host, command)
+                    host.begin(command)
                     self.pending.append(Pending(host, command, life=host.lives))
-
-    def _note(self, host: Host, command: Command) -> None:
-        about = _about(command)
-        assert about not in host.asked, f"{about} is asked for already"
-        host.asked.append(about)
-        match command:
-            case Load(model, gen):
-                assert model not in host.runtime, "the runtime has, or still unloads, a former copy"
-                host.runtime[model] = gen
-                loading = [about for about in host.asked if about[0] == "Load" and about not in host.former]
-                threads = host.node.cache.params.load_threads
-                assert len(loading) <= threads + len(host.node.copies.unloads) or host.has_restarted
-            case Unload(model, gen) | Withdraw(model, gen) | Measure(model, gen):
-                assert host.has_restarted or host.runtime[model] == gen, "what the runtime has"
-            case Greet():
-                host.former = list(host.asked)
-                host.has_restarted = True
 
     # -- what must hold -----------------------------------------------------------------------------------
 
     def check(self) -> None:
         """After every step."""
-        for host in self.live:
-            node = host.node
-            check_cache(node.cache)
-            for model, entry in node.cache.entries.items():
-                if State.QUEUED <= entry.state <= State.ACTIVE:
-                    assert (model, host.id, entry.load_ts) in self.named, "accepted before it takes room"
-                if State.LOADING <= entry.state <= State.ACTIVE:
-                    assert host.has_restarted or host.runtime.get(model) == entry.gen
-                    assert not node.is_runtime_away, "nothing is in a runtime that is away"
-                if entry.is_serving:
-                    assert host.table[model].local is not None
-                    assert host.table[model].local.gen == entry.gen
-            for model, route in host.table.items():
-                if route.local is not None:
-                    assert node.cache.entries[model].is_serving
-            for (model, gen), waiting in host.waiting.items():
-                if waiting and not model:
-                    assert (node.runtime._question, node.runtime._is_open) == (gen, True), "who waits will be told"
-                elif waiting:
-                    entry = node.cache.entries[model]
-                    assert (entry.gen, entry.state < State.SIZING) == (gen, True), "who waits will be told"
-            assert host.stops <= 1
+        check(self.live, self.named)
 
     def settle(self, ms: int = 400_000) -> None:
         """Let everything go well until nothing more happens, and some time longer; then all must agree."""
@@ -580,70 +380,7 @@ class Cluster:
         else:
             raise AssertionError("it never comes to rest")
         self.now = until
-        self._check_rest()
-
-    def _check_rest(self) -> None:
         assert not self.flows, "every request was answered"
-        records = {
-            pair.key.removeprefix(MODELS): ModelRecord.decode(pair.value) for pair in self.kv.snapshot(MODELS).pairs
-        }
-        live = {host.id: host for host in self.live}
-        for host in self.live:
-            node = host.node
-            assert not host.asked, "every command was answered"
-            assert not len(node.writer)
-            serving = {model: entry.load_ts for model, entry in node.cache.entries.items() if entry.is_serving}
-            unfinished = [e for e in node.cache.entries.values() if not e.is_serving and e.state is not State.FAILED]
-            assert not unfinished, "every load ended"
-            named = {model: record.copies[host.id] for model, record in records.items() if host.id in record.copies}
-            assert named == serving, "the registry names what is here"
-            if not host.stops:
-                assert set(host.runtime) == set(serving) == set(host.answering)
-            for model, entry in node.cache.entries.items():
-                record = records[model]
-                assert (entry.type, entry.path) == (record.type, record.path), "of the registration that stands"
-                if entry.is_serving:
-                    assert record.is_ready(host.id)
-                    assert host.id not in record.failures
-            for model, record in records.items():
-                expected = [
-                    (holder, load_ts, record.is_ready(holder))
-                    for holder, load_ts in sorted(record.copies.items())
-                    if holder in live and load_ts >= live[holder].node.identity.start_ms
-                ]
-                route = host.table.get(model)
-                told = [(h.instance, h.load_ts, h.is_ready) for h in route.holders] if route else []
-                assert told == expected, "the table is what the registry says"
-            node.view.expire(self.now)
-            for other in self.live:
-                assert node.view.reservations.loads(other.id) == 0, "nothing is held for ever"
-            addresses = {other.id: f"{other.id}:8080" for other in self.live if other is not host}
-            assert {peer: address for peer, address in host.peers.items() if address} == addresses
-
-
-def _come_back(end: Done | Failed) -> Outcome:
-    match end:
-        case Done(StatusInfo() as info):
-            return Told(info)
-        case Done(answer):
-            return answer
-        case Failed(VerdictError() as error):
-            return error.refused
-        case Failed(error):
-            return RuntimeFailed(error.code, error.text)
-
-
-def _about(command: Command) -> tuple[str, str, int]:
-    match command:
-        case Commit(ticket):
-            return "Commit", "", ticket
-        case Publish(seq):
-            return "Publish", "", seq
-        case Probe(question):
-            return "Probe", "", question
-        case Greet():
-            return "Greet", "", 0
-        case Predict(model, gen) | Load(model, gen) | Measure(model, gen) | Withdraw(model, gen) | Unload(model, gen):
-            return type(command).__name__, model, gen
-        case _:
-            raise AssertionError(f"{command} has no answer")
+        registry = self.kv.snapshot(MODELS).pairs
+        records = {pair.key.removeprefix(MODELS): ModelRecord.decode(pair.value) for pair in registry}
+        check_rest(self.live, records, self.now)

@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from meshcore.asks import Kept, Op, Register, Request, Unregister
 from meshcore.events import RuntimeSuspected
 from meshcore.units import UNIT_BYTES
-from tests.meshcore.cluster import INSTANCES, MODELS, Cluster, Host, MakeNode
+from tests.meshcore.cluster import INSTANCES, MODELS, Cluster, MakeNode
+from tests.meshcore.hosts import Host
 from tests.steps import steps
 
 NAMES = "abcd"

@@ -7,7 +7,8 @@ import pytest
 from meshcore.asks import Answered, Asked, Done, Failed, Op, Register, Request, Status, StatusInfo, Unregister
 from meshcore.errors import LoadFailure
 from meshcore.records import ModelRecord
-from tests.meshcore.cluster import MODELS, Cluster, Host
+from tests.meshcore.cluster import MODELS, Cluster
+from tests.meshcore.hosts import Host
 from tests.meshcore.java import JavaPods
 
 JAVA = "java-1"

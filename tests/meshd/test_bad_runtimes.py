@@ -18,8 +18,7 @@ from runtimes.fake import Fake
 from tests.client import ECHO, GUARD_S, Client, refused
 from tests.meshd.mesh import MIB, Mesh, mesh
 from tests.meshd.runtime_server import Relay, RuntimeServer
-from tests.meshd.test_spi import UNLOAD as UNLOAD
-from tests.meshd.test_spi import client_of, load, run, says, serving
+from tests.meshd.scripted_runtime import client_of, load, run, says, serving
 from tests.processes import until
 
 GOOD = "good"

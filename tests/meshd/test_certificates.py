@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from meshd import certificates, tls
 from meshd import config as configuration
 from meshd.certificates import TlsError
-from meshd.config import Config, ConfigError, Host
+from meshd.config import Config, Host
 from tests.certificates import PKCS1, PKCS8, Authority, Pair
 from tests.meshd.test_app import app, ended
 from tests.processes import free_port
@@ -90,21 +90,6 @@ def test_no_key_is_no_tls() -> None:
 # -- settings ---------------------------------------------------------------------------------------------------
 
 
-def test_half_of_what_tls_needs_stops_the_start(tmp_path: Path) -> None:
-    CA.issue().write(tmp_path)
-    with pytest.raises(ConfigError) as caught:
-        config(tmp_path, MM_TLS_KEY_CERT_PATH="")
-    assert caught.value.problems == [
-        "MM_TLS_PRIVATE_KEY_PATH is set and MM_TLS_KEY_CERT_PATH is not; a key needs its certificate"
-    ]
-    with pytest.raises(ConfigError) as caught:
-        config(tmp_path, MM_TLS_PRIVATE_KEY_PATH="", MM_TLS_CLIENT_AUTH="REQUIRE")
-    assert caught.value.problems == [
-        "MM_TLS_KEY_CERT_PATH is set and MM_TLS_PRIVATE_KEY_PATH is not; there is no TLS without a key",
-        "MM_TLS_CLIENT_AUTH is set and MM_TLS_PRIVATE_KEY_PATH is not; there is no TLS without a key",
-    ]
-
-
 def test_old_names_and_any_case_are_understood(tmp_path: Path) -> None:
     certificate, key = map(str, CA.issue().write(tmp_path))
     ours, theirs = (str(CA.write(tmp_path, name)) for name in ("a.pem", "b.pem"))
@@ -118,74 +103,53 @@ def test_old_names_and_any_case_are_understood(tmp_path: Path) -> None:
     assert (made.is_mesh_tls_enabled, made.has_mesh_client_auth, made.warnings) == (True, True, ())
 
 
-def test_a_certificate_that_is_optional_is_said_not_to_be_asked_for(tmp_path: Path) -> None:
-    CA.issue().write(tmp_path)
-    assert config(tmp_path, MM_TLS_CLIENT_AUTH="OPTIONAL").warnings == (
-        "MM_TLS_CLIENT_AUTH=optional: clients are not asked for a certificate; require asks them all",
-    )
-
-
-def test_a_passphrase_is_never_shown(tmp_path: Path) -> None:
-    CA.issue().write(tmp_path)
-    made = configuration.describe(config(tmp_path, MM_SVC_GRPC_PRIVATE_KEY_PASSPHRASE="hunter2 and\nmore"))
-    assert {row.name: row.value for row in made}["MM_TLS_PRIVATE_KEY_PASSPHRASE"] == "***"
-
-
 # -- files ------------------------------------------------------------------------------------------------------
 
 
-def overwritten(name: str, content: bytes) -> Callable[[Path], object]:
-    return lambda directory: (directory / name).write_bytes(content)
+def overwritten(content: bytes) -> Callable[[Path], object]:
+    return lambda file: file.write_bytes(content)
 
 
+def made_a_directory(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+SETTING_OF = {"tls.crt": "MM_TLS_KEY_CERT_PATH", "tls.key": "MM_TLS_PRIVATE_KEY_PATH"}
 BAD_FILES = {
-    "no certificate": (
-        lambda directory: (directory / "tls.crt").unlink(),
-        "MM_TLS_KEY_CERT_PATH: tls.crt cannot be read: No such file or directory",
-    ),
-    "a directory": (
-        lambda directory: ((directory / "tls.key").unlink(), (directory / "tls.key").mkdir()),
-        "MM_TLS_PRIVATE_KEY_PATH: tls.key cannot be read: Is a directory",
-    ),
-    "an empty certificate": (
-        overwritten("tls.crt", b" \n"),
-        "MM_TLS_KEY_CERT_PATH: tls.crt is empty; a certificate in PEM is needed",
-    ),
+    "no certificate": ("tls.crt", Path.unlink, "cannot be read: No such file or directory"),
+    "a directory": ("tls.key", made_a_directory, "cannot be read: Is a directory"),
+    "an empty certificate": ("tls.crt", overwritten(b" \n"), "is empty; a certificate in PEM is needed"),
     "no PEM": (
-        overwritten("tls.crt", b"0\x82"),
-        "MM_TLS_KEY_CERT_PATH: tls.crt is not PEM: it has no line -----BEGIN CERTIFICATE-----; "
-        "a certificate in PEM is needed",
+        "tls.crt", overwritten(b"0\x82"),
+        "is not PEM: it has no line -----BEGIN CERTIFICATE-----; a certificate in PEM is needed",
     ),
     "broken PEM": (
-        overwritten("tls.crt", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
-        "MM_TLS_KEY_CERT_PATH: tls.crt has a certificate that cannot be read: ",
+        "tls.crt", overwritten(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+        "has a certificate that cannot be read: ",
     ),
     "a key that is no PEM": (
-        overwritten("tls.key", b"secret"),
-        "MM_TLS_PRIVATE_KEY_PATH: tls.key is not PEM: it has no line -----BEGIN …-----; "
-        "a private key in PEM is needed",
+        "tls.key", overwritten(b"secret"),
+        "is not PEM: it has no line -----BEGIN …-----; a private key in PEM is needed",
     ),
-    "a certificate for a key": (
-        overwritten("tls.key", CA.pem),
-        "MM_TLS_PRIVATE_KEY_PATH: tls.key is no private key: ",
-    ),
+    "a certificate for a key": ("tls.key", overwritten(CA.pem), "is no private key: "),
     "another's key": (
-        overwritten("tls.key", CA.issue().key),
-        "MM_TLS_PRIVATE_KEY_PATH: tls.key does not belong to the first certificate in tls.crt: "
-        "give those made together",
+        "tls.key", overwritten(CA.issue().key),
+        "does not belong to the first certificate in tls.crt: give those made together",
     ),
 }  # fmt: skip
+"""The file, what happens to it, and what is said of it then."""
 
 
 @pytest.mark.parametrize("case", BAD_FILES)
 def test_a_file_that_cannot_be_used_is_told(tmp_path: Path, case: str) -> None:
-    spoil, text = BAD_FILES[case]
+    name, spoil, text = BAD_FILES[case]
     CA.issue().write(tmp_path)
     made = config(tmp_path)
-    spoil(tmp_path)
+    spoil(tmp_path / name)
     with pytest.raises(TlsError) as caught:
         tls.read(made, datetime.now(UTC))
-    assert str(caught.value).replace(f"{tmp_path}/", "").startswith(text)
+    assert str(caught.value).replace(f"{tmp_path}/", "").startswith(f"{SETTING_OF[name]}: {name} {text}")
 
 
 def test_the_setting_is_called_as_the_user_calls_it(tmp_path: Path) -> None:

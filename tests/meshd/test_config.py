@@ -154,7 +154,8 @@ def test_a_blank_variable_counts_as_unset() -> None:
     ],
 )
 def test_what_is_secret_is_not_shown(value: str, shown: str) -> None:
-    by_name = {row.name: row for row in describe(config(KV_STORE=value, MM_SVC_GRPC_PRIVATE_KEY_PASSPHRASE="hunter2"))}
+    made = config(KV_STORE=value, MM_SVC_GRPC_PRIVATE_KEY_PASSPHRASE="hunter2 and\nmore")
+    by_name = {row.name: row for row in describe(made)}
     assert by_name["KV_STORE"].value == shown
     assert by_name["MM_TLS_PRIVATE_KEY_PASSPHRASE"].value == "***"
 

@@ -33,6 +33,7 @@ from meshd.plane.peer_calls import PeerCall
 from meshd.plane.python import PythonPlane
 from meshd.plane.stream import StreamCall
 from meshd.records import Keys, Reach, Records, follow
+from meshd.renewal import RenewedRuntime
 from meshd.spi import RuntimeClient
 from meshd.store.memory import MemoryHub, MemoryStore
 from meshd.tls import Dialer
@@ -142,6 +143,10 @@ NOTHING: dict[str, object] = {
 }  # fmt: skip
 
 
+def restarted(what: object) -> None:
+    raise AssertionError(f"no runtime restarts here: {what}")
+
+
 @asynccontextmanager
 async def bench(
     *, capacity: int = 1024 * MIB, load_timeout_ms: int = 60_000, settings: Settings | None = None, threads: int = 2
@@ -155,15 +160,15 @@ async def bench(
         async with store.session(20):
             me = Me("i0", clock.now(), "127.0.0.1:1", "127.0.0.1:2")
             node = Brain(me, settings or Settings(), info.params, Rules(), Random(2))
-            methods, buffer = Methods({}, True), Retained(MIB, MIB)
-            plane = PythonPlane("i0", b"key", runtime, methods, clock.now, Random(3), Metrics(), buffer, Dialer())
+            methods, buffer, metrics = Methods({}, True), Retained(MIB, MIB), Metrics()
+            plane = PythonPlane("i0", b"key", runtime, methods, clock.now, Random(3), metrics, buffer, Dialer())
             commands: list[type[Command]] = []
             stopped = asyncio.Event()
             records = Records(store, keys, "i0")
             driver = Driver(
                 node,
                 clock.now,
-                runtime,
+                RenewedRuntime(runtime, metrics, [], restarted, restarted),
                 records,
                 plane,
                 lambda: PeerCall(plane),

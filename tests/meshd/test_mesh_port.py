@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
-from itertools import count
 from typing import Any
 
 import grpc
@@ -22,20 +21,12 @@ from tests.processes import free_port, until
 
 DENIED = ("PERMISSION_DENIED", "this port is for instances of this mesh")
 
-_numbers = count()
-
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Mesh]:
     """Two instances that all tests here share; the models are each test's own."""
     with mesh(2, runtime=Spy) as made:
         yield made
-
-
-@pytest.fixture
-def model() -> str:
-    """A name that nobody used."""
-    return f"model-{next(_numbers)}"
 
 
 def headers(pair: Mesh, model: str, **change: str | bytes) -> tuple[tuple[str, str | bytes], ...]:

@@ -12,7 +12,7 @@ from meshcore.records import InstanceRecord
 from meshcore.units import NEVER
 from tests.builders import dumped
 from tests.client import Client, instance_of, refused
-from tests.meshd.mesh import MIB, Mesh, mesh
+from tests.meshd.mesh import MIB, Mesh
 from tests.processes import until
 
 Json = dict[str, Any]
@@ -52,12 +52,6 @@ class Java:
 
     def take_off(self, model: str, instance: str) -> None:
         self.rewrite(model, lambda record: record["instanceIds"].pop(instance))
-
-
-@pytest.fixture(scope="module")
-def pair() -> Iterator[Mesh]:
-    with mesh(2) as made:
-        yield made
 
 
 @pytest.fixture

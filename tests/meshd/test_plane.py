@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from itertools import count
 from typing import Any
 
 import grpc
@@ -27,8 +26,6 @@ SENT = (
     *OWN, ("mm-balanced", "false"), ("mm-required", "all"), ("mm-i-v", "1"), ("mm-i-key-bin", b"guess"),
     ("mm-i-kind", "hit"), ("mm-i-model-bin", b"other"), ("mm-vmodel-other", "v"),
 )  # fmt: skip
-
-_numbers = count()
 
 
 class Spy(Fake):
@@ -92,12 +89,6 @@ def pair() -> Iterator[Mesh]:
     """Two instances that all tests here share; the models are each test's own."""
     with mesh(2, runtime=Spy, MM_SVC_GRPC_MAX_MSG_SIZE="100000") as made:
         yield made
-
-
-@pytest.fixture
-def model() -> str:
-    """A name that nobody used."""
-    return f"model-{next(_numbers)}"
 
 
 @pytest.fixture(params=["straight", "over a hop"])

@@ -1,385 +1,36 @@
+"""What is asked of the runtime once it is ready: loads, sizes, unloads, and calls to what it serves."""
+
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from meshcore.commands import Load, Measure, Predict, Probe, Unload
-from meshcore.events import (
-    Failing,
-    Finding,
-    Loaded,
-    LoadFailed,
-    Measured,
-    Predicted,
-    RuntimeBack,
-    RuntimeProbed,
-    Unloaded,
-    UnloadFailed,
-)
-from meshcore.reasons import Reason, Rule
-from meshd.handshake import RuntimeUnusable
+from meshcore.commands import Measure
+from meshcore.events import Failing, Loaded, LoadFailed, Measured, Predicted, Unloaded, UnloadFailed
 from meshd.spi import RuntimeClient
 from protos import model_runtime_pb2 as spi
-from protos.model_runtime_pb2_grpc import ModelRuntimeServicer, add_ModelRuntimeServicer_to_server
-from tests.processes import free_port
-
-READY, STARTING, FAILING = (
-    spi.RuntimeStatusResponse.READY, spi.RuntimeStatusResponse.STARTING, spi.RuntimeStatusResponse.FAILING,
-)  # fmt: skip
-GIB = 1 << 30
-GUARD_S = 20
-WHY = Reason(Rule.LOAD, "m", "i", "test")
-SERVICE = "mmesh.ModelRuntime"
-
-
-def ready(**fields: Any) -> Any:
-    least = {
-        "status": READY,
-        "capacityInBytes": GIB,
-        "maxLoadingConcurrency": 6,
-        "modelLoadingTimeoutMs": 90_000,
-        "defaultModelSizeInBytes": 50 << 20,
-    }
-    return spi.RuntimeStatusResponse(**{**least, **fields})
-
-
-Answer = Callable[[Any, Any], Awaitable[Any]]
-
-
-class FakeRuntime(ModelRuntimeServicer):
-    """Says what it is told to say; ``asked`` has every request."""
-
-    def __init__(self, *statuses: Any) -> None:
-        self.statuses = list(statuses) or [ready()]
-        self.asked: list[Any] = []
-        self.answers: dict[str, Answer] = {}
-        self.cancelled = asyncio.Event()
-        self.entered = asyncio.Event()
-
-    async def runtimeStatus(self, request: Any, context: Any) -> Any:
-        self.asked.append(request)
-        status = self.statuses.pop(0)
-        if isinstance(status, grpc.StatusCode):
-            await context.abort(status, "not yet")
-        return status
-
-    async def loadModel(self, request: Any, context: Any) -> Any:
-        return await self._do("load", request, context)
-
-    async def unloadModel(self, request: Any, context: Any) -> Any:
-        return await self._do("unload", request, context)
-
-    async def predictModelSize(self, request: Any, context: Any) -> Any:
-        return await self._do("predict", request, context)
-
-    async def modelSize(self, request: Any, context: Any) -> Any:
-        return await self._do("measure", request, context)
-
-    async def _do(self, name: str, request: Any, context: Any) -> Any:
-        self.asked.append(request)
-        self.entered.set()
-        try:
-            return await self.answers[name](request, context)
-        except asyncio.CancelledError:
-            self.cancelled.set()
-            raise
-
-
-async def never(request: Any, context: Any) -> Any:
-    await asyncio.Event().wait()
-
-
-def says(message: Any) -> Answer:
-    async def answer(request: Any, context: Any) -> Any:
-        return message
-
-    return answer
-
-
-def fails(code: grpc.StatusCode, text: str = "") -> Answer:
-    async def answer(request: Any, context: Any) -> Any:
-        await context.abort(code, text)
-
-    return answer
-
-
-def bytes_of(message: Any) -> bytes:
-    return bytes(message.SerializeToString())
-
-
-def raw(service: str, **answers: bytes) -> Any:
-    """A service whose methods answer these bytes."""
-
-    def method(answer: bytes) -> Any:
-        return grpc.unary_unary_rpc_method_handler(says(answer))
-
-    return grpc.method_handlers_generic_handler(service, {name: method(answer) for name, answer in answers.items()})
-
-
-@asynccontextmanager
-async def serving(*handlers: Any, servicer: Any = None, address: str = "localhost:0") -> AsyncIterator[str]:
-    """A gRPC server; yields the target it is reached at."""
-    server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
-    if servicer is not None:
-        add_ModelRuntimeServicer_to_server(servicer, server)
-    server.add_generic_rpc_handlers(handlers)
-    port = server.add_insecure_port(address)
-    await server.start()
-    try:
-        yield address if address != "localhost:0" else f"localhost:{port}"
-    finally:
-        await server.stop(None)
-
-
-@asynccontextmanager
-async def client_of(*targets: str, serving_target: str = "", **options: Any) -> AsyncIterator[RuntimeClient]:
-    client = RuntimeClient(targets, serving_target, **{"max_message_bytes": 1 << 20, "min_churn_age_ms": -1, **options})
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
-def run(scenario: Awaitable[None]) -> None:
-    async def guarded() -> None:
-        async with asyncio.timeout(GUARD_S):
-            await scenario
-
-    asyncio.run(guarded())
-
-
-def load(deadline_ms: int = 90_000, model: str = "m", **fields: Any) -> Load:
-    return Load(model, 3, **{"type": "t", "path": "p", "key": "k", **fields}, deadline_ms=deadline_ms, why=WHY)
-
-
-def predict(**fields: Any) -> Predict:
-    return Predict(**{"model": "m", "gen": 3, "type": "t", "path": "p", "key": "k", "deadline_ms": 5000, **fields})
-
-
-UNLOAD = Unload("m", 3, WHY)
-
-
-def with_runtime(scenario: Callable[[FakeRuntime, RuntimeClient], Awaitable[None]], **options: Any) -> None:
-    """Run a scenario with a client whose handshake is over."""
-
-    async def scene() -> None:
-        runtime = FakeRuntime()
-        async with serving(servicer=runtime) as target, client_of(target, **options) as client:
-            await client.start(poll_s=0)
-            runtime.asked.clear()
-            await scenario(runtime, client)
-
-    run(scene())
-
-
-# -- handshake -------------------------------------------------------------------------------------------
-
-
-def test_a_starting_runtime_is_asked_until_it_is_ready_and_then_never_again() -> None:
-    async def scene() -> None:
-        unavailable = grpc.StatusCode.UNAVAILABLE
-        status = ready(
-            runtimeVersion="1.2", allowAnyMethod=True, limitModelConcurrency=True,
-            methodInfos={"a.B/C": spi.RuntimeStatusResponse.MethodInfo(idInjectionPath=[1, 2])},
-        )  # fmt: skip
-        starting = spi.RuntimeStatusResponse(status=STARTING)
-        runtime = FakeRuntime(unavailable, starting, grpc.StatusCode.INTERNAL, starting, status)
-        async with serving(servicer=runtime) as target, client_of(target) as client:
-            info = await client.start(poll_s=0)
-            assert len(runtime.asked) == 5
-            assert info.target == target
-            assert info.method_infos == {"a.B/C": (1, 2)}
-            assert (info.allow_any_method, info.limits_concurrency, info.version) == (True, True, "1.2")
-            assert (info.params.load_threads, info.params.load_timeout_ms, info.params.capacity_units) == (
-                6,
-                90_000,
-                131_072,
-            )
-            assert info.params.limits_concurrency
-
-    run(scene())
-
-
-def test_the_churn_age_of_the_settings_is_in_the_parameters() -> None:
-    async def scene() -> None:
-        async with serving(servicer=FakeRuntime()) as target, client_of(target, min_churn_age_ms=7) as client:
-            assert (await client.start(poll_s=0)).params.min_churn_age_ms == 7
-
-    run(scene())
-
-
-@pytest.mark.parametrize(("status", "word"), [(FAILING, "FAILING"), (17, "the unknown state 17")])
-def test_a_runtime_that_fails_stops_the_start(status: int, word: str) -> None:
-    async def scene() -> None:
-        runtime = FakeRuntime(spi.RuntimeStatusResponse(status=status))
-        async with serving(servicer=runtime) as target, client_of(target) as client:
-            with pytest.raises(RuntimeUnusable, match=f"^the runtime at {target} answers {word}$"):
-                await client.start(poll_s=0)
-
-    run(scene())
-
-
-def test_a_runtime_that_does_not_get_ready_in_time_stops_the_start() -> None:
-    async def scene() -> None:
-        async with (
-            serving(servicer=FakeRuntime(*[spi.RuntimeStatusResponse()] * 9)) as target,
-            client_of(target) as client,
-        ):
-            with pytest.raises(RuntimeUnusable) as caught:
-                await client.start(limit_s=0.2, poll_s=9)
-        assert str(caught.value) == (
-            f"Model server container did not start after 0.2 seconds: {target} answers STARTING"
-        )
-
-    run(scene())
-
-
-@pytest.mark.parametrize(
-    ("fields", "text"),
-    [
-        ({"maxLoadingConcurrency": 0}, "The model server reports maxLoadingConcurrency = 0; it must be at least 1"),
-        ({"capacityInBytes": 50 << 20}, "The model server reports capacityInBytes = 52428800; it must be"),
-        ({"capacityInBytes": 2**64 - 1}, "The model server reports capacityInBytes = 18446744073709551615; it must be"),
-        ({"defaultModelSizeInBytes": 2**63}, "The model server reports defaultModelSizeInBytes = 9223372036854775808"),
-    ],
+from tests.meshd.scripted_runtime import (
+    SERVICE,
+    UNLOAD,
+    Echo,
+    FakeRuntime,
+    bytes_of,
+    client_of,
+    fails,
+    load,
+    never,
+    predict,
+    raw,
+    ready,
+    run,
+    says,
+    serving,
+    with_runtime,
 )
-def test_parameters_that_cannot_be_stop_the_start(fields: dict[str, int], text: str) -> None:
-    async def scene() -> None:
-        async with serving(servicer=FakeRuntime(ready(**fields))) as target, client_of(target) as client:
-            with pytest.raises(RuntimeUnusable) as caught:
-                await client.start(poll_s=0)
-        assert str(caught.value).startswith(text)
-        assert str(caught.value).endswith(f"({target})")
-
-    run(scene())
-
-
-def test_an_old_runtime_is_talked_to_by_its_old_name_from_then_on() -> None:
-    async def scene() -> None:
-        old = raw("com.ibm.watson.tas.internal.proto.ModelServer", runtimeStatus=bytes_of(ready()), unloadModel=b"")
-        async with serving(old) as target, client_of(target) as client:
-            assert (await client.start(poll_s=0)).target == target
-            assert await client.unload(UNLOAD) == Unloaded("m", 3)
-
-    run(scene())
-
-
-def test_a_server_that_is_no_runtime_is_not_taken_for_one() -> None:
-    async def scene() -> None:
-        async with serving() as target, client_of(target) as client:
-            with pytest.raises(RuntimeUnusable, match="answers UNIMPLEMENTED"):
-                await client.start(limit_s=0.2, poll_s=9)
-        async with serving(raw(SERVICE, runtimeStatus=b"\xff")) as target, client_of(target) as client:
-            with pytest.raises(RuntimeUnusable, match="no RuntimeStatusResponse"):
-                await client.start(poll_s=0)
-
-    run(scene())
-
-
-def test_of_two_places_the_one_that_is_ready_first_is_used(tmp_path: Path) -> None:
-    async def scene() -> None:
-        socket = f"unix:{tmp_path}/grpc.sock"
-        waiting = FakeRuntime(*[spi.RuntimeStatusResponse()] * 9)
-        async with (
-            serving(servicer=FakeRuntime(), address=socket),
-            serving(servicer=waiting) as port,
-            client_of(socket, port) as client,
-        ):
-            assert (await client.start(poll_s=9)).target == socket
-        async with serving(servicer=FakeRuntime()) as port, client_of(f"unix:{tmp_path}/none", port) as client:
-            assert (await client.start(poll_s=9)).target == port
-
-    run(scene())
-
-
-# -- whether it is still there -----------------------------------------------------------------------------
-
-
-def watching(client: RuntimeClient) -> tuple[asyncio.Task[None], asyncio.Queue[str]]:
-    told: asyncio.Queue[str] = asyncio.Queue()
-    return asyncio.create_task(client.watch(lambda event: told.put_nowait(event.text))), told
-
-
-def test_lost_connection_is_told_without_any_call() -> None:
-    """Each time again; and what is to be seen then is asked for without a word to the runtime."""
-
-    async def scene() -> None:
-        port = free_port()
-        async with client_of(f"localhost:{port}") as client:
-            async with serving(servicer=FakeRuntime(), address=f"localhost:{port}"):
-                await client.start(poll_s=0)
-                watch, told = watching(client)
-                assert await client.probe(Probe(7)) == RuntimeProbed(7, Finding.OPEN)
-                assert told.empty()
-            for _ in range(2):
-                assert await told.get() == f"the connection to localhost:{port} ended"
-                assert await client.probe(Probe(8)) == RuntimeProbed(8, Finding.REFUSED)
-                runtime = FakeRuntime()
-                async with serving(servicer=runtime, address=f"localhost:{port}"):
-                    assert isinstance(await client.greet(), RuntimeBack)
-                    assert len(runtime.asked) == 1
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
-
-    run(scene())
-
-
-def test_connection_lost_before_anybody_watches_is_told_too() -> None:
-    async def scene() -> None:
-        async with client_of(f"localhost:{(port := free_port())}") as client:
-            async with serving(servicer=FakeRuntime(), address=f"localhost:{port}"):
-                await client.start(poll_s=0)
-            state = client._managing.get_state()
-            if state is grpc.ChannelConnectivity.READY:
-                await client._managing.wait_for_state_change(state)
-            watch, told = watching(client)
-            assert (await told.get()).endswith(" ended")
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
-
-    run(scene())
-
-
-def test_runtime_that_serves_elsewhere_is_back_when_it_serves_there() -> None:
-    """Models that nobody answers for need not be loaded yet; the wait for it has the same end."""
-
-    async def scene() -> None:
-        apart, runtime = f"localhost:{free_port()}", FakeRuntime(ready(), ready())
-        async with serving(servicer=runtime) as target, client_of(target, serving_target=apart) as client:
-            await client.start(poll_s=0)
-            with pytest.raises(RuntimeUnusable) as caught:
-                await client.renew(limit_s=0.2, poll_s=0.01)
-            text = f"Model server container did not start after 0.2 seconds: nobody listens at {apart}"
-            assert (str(caught.value), len(runtime.asked)) == (text, 1)
-            assert (await client.probe(Probe(1))).finding is Finding.REFUSED
-            renewing = asyncio.create_task(client.renew(poll_s=0.01))
-            async with serving(Echo(), address=apart):
-                assert (await renewing).target == target
-                assert len(runtime.asked) == 2
-                assert (await client.probe(Probe(1))).finding is Finding.OPEN
-
-    run(scene())
-
-
-def test_methods_for_sizes_are_asked_for_anew_after_a_restart() -> None:
-    async def scene() -> None:
-        runtime = FakeRuntime(ready(), ready())
-        runtime.answers["predict"] = fails(grpc.StatusCode.UNIMPLEMENTED)
-        async with serving(servicer=runtime) as target, client_of(target) as client:
-            await client.start(poll_s=0)
-            assert await client.predict(predict()) == Predicted("m", 3, 0)
-            await client.renew(poll_s=0)
-            runtime.answers["predict"] = says(spi.PredictModelSizeResponse(sizeInBytes=5))
-            assert await client.predict(predict()) == Predicted("m", 3, 5)
-
-    run(scene())
-
 
 # -- loads -----------------------------------------------------------------------------------------------
 
@@ -578,23 +229,6 @@ def test_an_unload_does_not_last_for_ever() -> None:
 
 
 # -- what the runtime serves -----------------------------------------------------------------------------
-
-
-class Echo(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Any method but the management's own, on raw bytes."""
-
-    def service(self, details: Any) -> Any:
-        async def answer(request: bytes, context: Any) -> bytes:
-            asked = dict(context.invocation_metadata())
-            await context.send_initial_metadata((("early", "1"), ("early-bin", b"\x00\xff")))
-            context.set_trailing_metadata((("late", asked.get("color", "")),))
-            if request == b"fail":
-                await context.abort(grpc.StatusCode.DATA_LOSS, "spilt")
-            if request == b"deadline":
-                return b"%d" % (context.time_remaining() > 0)
-            return details.method.encode() + b" " + request
-
-        return grpc.unary_unary_rpc_method_handler(answer)
 
 
 def test_calls_go_where_the_runtime_serves() -> None:
