@@ -46,7 +46,7 @@ class Alignment:
             load_ts = entry.load_ts if entry is not None and entry.is_serving else named
             return isinstance(edit, kinds) and (edit.instance, edit.load_ts) == (node.me, load_ts)
 
-        if node.writer.has_on_its_way(model, is_told):
+        if node.writer.has_on_its_way(model, is_told) or (entry is not None and entry.is_leaving):
             return
         if named is not None and (entry is None or entry.load_ts != named or entry.state is State.FAILED):
             why = node.explain(Reason(Rule.DEREGISTER, model, node.me, "registered here but not here"))

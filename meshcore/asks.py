@@ -50,6 +50,8 @@ class Request:
     hops: int = 0
     size_units: int = 0
     """Size if the sender knows it."""
+    copies: int = 1
+    """For ENSURE: how many there shall be at least."""
     met: Met | None = None
     """What the plane met when it served the request by itself."""
 

@@ -64,11 +64,11 @@ class Copies:
 
     def admit(
         self, model: str, record: ModelRecord, known: Mapping[str, int], last_used: int, size_units: int,
-        is_inference: bool,
+        is_inference: bool, copies: int = 1,
     ) -> Entry:  # fmt: skip
         """Begin a load; raises ChurnRefused or FellThrough where it would push out what is needed more.
 
-        ``last_used`` 0 is now; ``size_units`` 0 asks the runtime for a prediction first.
+        ``last_used`` 0 is now; ``size_units`` 0 asks the runtime for a prediction first; ``copies`` there shall be.
         """
         around, now = self._around, self._around.now
         used_at = min(max(last_used, record.last_used), now) if last_used else now
@@ -82,6 +82,7 @@ class Copies:
         entry = Entry(
             model, self._gen, max(now, min(stale, NEVER - 1) + 1), record.type, record.path, record.key,
             priority=record.priority, is_pinned=record.is_pinned, is_prioritised=is_inference, known=known,
+            copies=copies,
         )  # fmt: skip
         self._evict(self.cache.insert(entry, used_at, now), f"room for {model}")
         size_units = size_units or to_units(record.size_bytes)
@@ -102,7 +103,7 @@ class Copies:
         entry.predicted_units = size_units
         around = self._around
         last_used = self.cache.last_used(entry.model)
-        accept = Accept(around.me, entry.load_ts, last_used, entry.known, around.is_live, around.is_ghost)
+        accept = Accept(around.me, entry.load_ts, last_used, entry.known, around.is_live, around.is_ghost, entry.copies)
         why = Reason(Rule.ACCEPT, entry.model, around.me, "asked to load", inputs={"size_units": size_units})
         around.edit(entry.model, accept, around.explain(why), partial(self._accepted, entry.model, entry.gen))
 
@@ -280,7 +281,7 @@ class Copies:
     def _leave(self, entry: Entry, last_used: int, why: Reason, error: MeshError | None = None) -> None:
         """Take an entry, already out of the cache, through the rest of its life."""
         around, model, state = self._around, entry.model, entry.state
-        around.edit(model, Deregister(around.me, entry.load_ts, last_used), why)
+        around.edit(model, self._deregister(entry, last_used), why)
         if state.is_pending:
             self._release(entry, error or CopyGone(why.cause))
             return
@@ -296,6 +297,10 @@ class Copies:
             around.emit(Settle(model, entry.gen, CopyGone(why.cause)))
         else:
             around.emit(Withdraw(model, entry.gen, around.settings.drain_copy_ms))
+
+    def _deregister(self, entry: Entry, last_used: int) -> Deregister:
+        unloaded_at = self._around.now if entry.is_serving else 0
+        return Deregister(self._around.me, entry.load_ts, last_used, unloaded_at)
 
     def _release(self, entry: Entry, error: MeshError) -> None:
         """End an entry that never reached the runtime."""
@@ -322,7 +327,7 @@ class Copies:
         around = self._around
         for entry in list(self.cache.entries.values()):
             why = around.explain(Reason(Rule.DRAIN, entry.model, around.me, cause))
-            around.edit(entry.model, Deregister(around.me, entry.load_ts, self.cache.remove(entry)), why)
+            around.edit(entry.model, self._deregister(entry, self.cache.remove(entry)), why)
             self.queue.discard(entry)
             around.changed(entry.model)
             if entry.state < State.SIZING:
@@ -339,12 +344,13 @@ class Copies:
             model, state = entry.model, entry.state
             why = around.explain(Reason(Rule.RESTART, model, around.me, cause))
             last_used = self.cache.remove(entry)
+            deregister = self._deregister(entry, last_used)
             self.queue.discard(entry)
             entry.to(State.REMOVED)
             around.changed(model)
             if state is State.FAILED:
                 continue
-            gone.append((model, Deregister(around.me, entry.load_ts, last_used), why))
+            gone.append((model, deregister, why))
             if state.is_serving:
                 around.emit(Withdraw(model, entry.gen, around.settings.drain_copy_ms))
                 continue

@@ -102,7 +102,7 @@ class FrontDesk:
 
     def touch(self, model: str, last_used: int) -> None:
         """The copy here counts as used at ``last_used``; 0: now."""
-        self._node.cache.touch(model, last_used or self.now)
+        self._node.cache.touch(model, min(last_used or self.now, self.now))
 
     def await_load(self, entry: Entry, is_inference: bool) -> None:
         """A request is going to wait for this load."""
@@ -131,7 +131,7 @@ class FrontDesk:
             return LoadFailure(max(recent, key=lambda failure: failure.at).text)
         elsewhere = ((i, load_ts) for i, load_ts in record.copies.items() if i not in request.exclude)
         live = [i for i, load_ts in elsewhere if self._node.is_live(i, load_ts)]
-        if len(live) >= self.settings.max_load_locations:
+        if len(live) >= max(self.settings.max_load_locations, request.copies):
             return MeshError(f"failed to invoke in {len(live)} locations")
         return None
 
@@ -188,8 +188,9 @@ class FrontDesk:
             raise LoadFailure(failure.text)
         node.copies.remove(request.model, "tried again after a failure")
         return node.copies.admit(
-            request.model, record, record.copies, request.last_used, request.size_units, request.is_inference
-        )
+            request.model, record, record.copies, request.last_used, request.size_units, request.is_inference,
+            request.copies,
+        )  # fmt: skip
 
     def has_better_place(self, request: Request) -> bool:
         """Whether to decline a load that another instance sent here, which it may do once: this instance has become

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from meshcore.errors import CopyGone, MeshError, UnknownModel
+from meshcore.errors import CopyGone, CopyNeeded, MeshError, UnknownModel
 from meshcore.records import ModelRecord
 
 
@@ -28,8 +28,9 @@ class Edit(Protocol):
 class Accept:
     """Name this instance's copy before it loads: the cluster-wide single flight of loads of one model.
 
-    Given up when a live copy appeared that the request did not know of: it then chooses again. Ghosts go on the way:
-    the record is written anyhow, and anyone may take them out.
+    Given up when a live copy appeared that the request did not know of, and with it there are as many others as there
+    shall be copies: the request then chooses again. Ghosts go on the way: the record is written anyhow, and anyone may
+    take them out.
     """
 
     instance: str
@@ -39,16 +40,18 @@ class Accept:
     """The copies that the request saw, live or not."""
     is_live: Callable[[str, int], bool]
     is_ghost: Callable[[str, int], bool]
+    copies: int = 1
+    """How many there shall be."""
 
     @property
     def if_absent(self) -> MeshError | None:
         return UnknownModel()
 
     def apply(self, record: ModelRecord) -> ModelRecord | MeshError:
-        for instance, load_ts in record.copies.items():
-            is_news = self.known.get(instance) != load_ts and instance != self.instance
-            if is_news and self.is_live(instance, load_ts):
-                return CopyGone("another instance is loading the model")
+        others = {i: ts for i, ts in record.copies.items() if i != self.instance and self.is_live(i, ts)}
+        is_news = any(self.known.get(instance) != load_ts for instance, load_ts in others.items())
+        if is_news and len(others) >= self.copies:
+            return CopyGone("another instance is loading the model")
         fresh = record.without_failure(self.instance).with_copy(self.instance, self.load_ts)
         for instance, load_ts in record.copies.items():
             if instance != self.instance and self.is_ghost(instance, load_ts):
@@ -90,9 +93,40 @@ class Deregister:
     instance: str
     load_ts: int
     last_used: int = 0
+    unloaded_at: int = 0
+    """When the copy, which answered requests, was let go; 0: it did not answer any."""
     if_absent: MeshError | None = None
 
     def apply(self, record: ModelRecord) -> ModelRecord | MeshError:
         if record.copies.get(self.instance) != self.load_ts:
             return record
-        return record.without_copy(self.instance, self.load_ts).used_at(self.last_used)
+        without = record.without_copy(self.instance, self.load_ts).used_at(self.last_used)
+        return without.unloaded_at(self.unloaded_at) if self.unloaded_at else without
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """This instance's copy is one too many: it leaves the record first, and then the runtime.
+
+    Given up when the copies are others than those that the decision was made by, or too few of them would be left that
+    answer: two instances may decide this at once.
+    """
+
+    instance: str
+    load_ts: int
+    last_used: int
+    at: int
+    known: Mapping[str, int]
+    """The copies as they were."""
+    can_answer: Callable[[str, int], bool]
+    """Whether a copy elsewhere that is ready can be reached and is there to stay."""
+    if_absent: MeshError | None = None
+
+    def apply(self, record: ModelRecord) -> ModelRecord | MeshError:
+        if record.copies != self.known:
+            return CopyNeeded("other copies came or went meanwhile")
+        left = [i for i, ts in record.copies.items() if i != self.instance and record.is_ready(i)]
+        if sum(self.can_answer(i, record.copies[i]) for i in left) < max(1, record.min_copies):
+            return CopyNeeded("too few other copies answer")
+        without = record.without_copy(self.instance, self.load_ts)
+        return without.used_at(self.last_used).unloaded_at(self.at)

@@ -85,6 +85,10 @@ class Entry:
     predicted_units: int = 0
     known: Mapping[str, int] = field(default_factory=dict)
     """The copies (instance, load_ts) that whoever asked for the load knew of."""
+    copies: int = 1
+    """How many of its model there shall be."""
+    is_leaving: bool = False
+    """It is one too many, and goes as soon as its model's record no longer names it."""
     waiting_since: int = 0
     """When its turn came; from then on it waits for memory."""
     started_ms: int = 0

@@ -101,6 +101,10 @@ class CopyGone(MeshError):
     """The awaited copy is not to be had here any more: the request chooses again."""
 
 
+class CopyNeeded(MeshError):
+    """A copy that was to be given up is needed after all."""
+
+
 class Declined(MeshError):
     """This instance has no room any more and knows of one that has."""
 

@@ -188,6 +188,12 @@ class Usage:
     count: int
     last_used: int
     in_flight: int = 0
+    ended: int = 0
+    """Requests that the runtime has answered."""
+    service_us: int = 0
+    """How long it worked on those, in microseconds, all added up."""
+    queued: int = 0
+    """Requests that wait for their turn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ from meshcore.restarts import RuntimeWatch
 from meshcore.routes import Routes
 from meshcore.routing import Flow
 from meshcore.rules import Rules
+from meshcore.scaling import Scaling
 from meshcore.settings import Settings
 from meshcore.view import ClusterView
 from meshcore.writer import Ended, Writer
@@ -83,6 +84,7 @@ class Node:
         self.desk = FrontDesk(self)
         self.alignment = Alignment(self)
         self.contacts = Contacts(self)
+        self.scaling = Scaling(self)
         self._is_stopping = False
 
     # -- the ways in ---------------------------------------------------------------------------------
@@ -124,7 +126,7 @@ class Node:
 
     def next_wake(self, now: int) -> int:
         """The instant at which Ticked is due, NEVER if nothing waits for time."""
-        parts = (self.publisher, self.writer, self.copies, self.view.health, self.runtime)
+        parts = (self.publisher, self.writer, self.copies, self.view.health, self.runtime, self.scaling)
         return min(part.next_wake() for part in parts)
 
     def _drain(self) -> list[Command]:
@@ -137,6 +139,7 @@ class Node:
             case Used(usages):
                 for usage in usages:
                     self.cache.used(usage.model, usage.last_used, usage.in_flight)
+                self.scaling.used(usages)
             case Committed(ticket, mod):
                 self.writer.committed(ticket, mod)
             case Conflicted(ticket, value, mod):
@@ -229,6 +232,7 @@ class Node:
     def changed(self, model: str) -> None:
         """The copy here came or went."""
         self.routes.update(model, self.record_or_none(model))
+        self.scaling.changed(model)
 
     def accepted(self) -> None:
         """This instance took a load on: those who choose where to load should hear of it."""
@@ -281,6 +285,7 @@ class Node:
         """A model's record is another one."""
         self.bad.pop(model, None)
         self.alignment.align(model)
+        self.scaling.seen(model)
         if not self.view.mod(model):
             self.log.forget(model)
 
@@ -302,6 +307,7 @@ class Node:
         self.writer.retry(self.now)
         self.copies.tick()
         self.runtime.tick()
+        self.scaling.tick()
         for instance in self.view.health.recovered(self.now):
             self.contacts.changed(instance)
 

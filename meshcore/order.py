@@ -104,6 +104,18 @@ class PlacementOrder:
         if not bucket:
             del self._buckets[name]
 
+    def place(self, instance: str, now: int) -> tuple[bool, int, bool, Key] | None:
+        """Where ``instance`` stands in ``walk``: who comes before it has a smaller one; None: it takes no loads."""
+        entry = self._by_id.get(instance)
+        if entry is None:
+            return None
+        if entry.is_full and self._is_saturated(self._buckets[entry.record.version, True], now):
+            return True, 0, True, entry.key
+        return False, -entry.record.version, entry.is_full, entry.key
+
+    def _is_saturated(self, full: list[Ranked], now: int) -> bool:
+        return age_ms(full[0].record.lru_ms, now) < 2 * self.churn_age_ms
+
     def walk(self, now: int) -> Iterator[Ranked]:
         """Most desirable first; nothing may change meanwhile.
 
@@ -114,7 +126,7 @@ class PlacementOrder:
         saturated = []
         for version, is_full in sorted(self._buckets, key=_newest_first):
             bucket = self._buckets[version, is_full]
-            if is_full and age_ms(bucket[0].record.lru_ms, now) < 2 * self.churn_age_ms:
+            if is_full and self._is_saturated(bucket, now):
                 saturated.append(bucket)
             else:
                 yield from bucket

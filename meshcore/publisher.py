@@ -29,6 +29,8 @@ class Publisher:
         self._due = 0
         self.accepted = 0
         """Loads taken on since the start."""
+        self.rpm = 0
+        """How busy this instance is."""
         self.phase: str = Phase.READY
 
     def record(self, cache: Cache, queue: LoadQueue) -> InstanceRecord:
@@ -38,7 +40,7 @@ class Publisher:
             start_ms=me.start_ms, version=me.version, location=me.location, zone=me.zone, labels=me.labels,
             is_actionable=True, lru_ms=cache.oldest_ms, count=cache.count, capacity_units=cache.capacity_units,
             used_units=min(cache.capacity_units, cache.used_units + queue.pending_units),
-            load_threads=cache.params.load_threads, loads_in_progress=queue.in_progress,
+            load_threads=cache.params.load_threads, loads_in_progress=queue.in_progress, rpm=self.rpm,
             is_shutting_down=self.is_going, address=me.address, grpc=me.grpc, http=me.http,
             replica_set=me.replica_set, phase=self.phase, data_plane=me.data_plane, build=me.build,
             accepted=self.accepted, min_space_units=cache.params.min_space_units,

@@ -27,6 +27,9 @@ class Rule(StrEnum):
     READY = "ready"  # a copy answers requests
     FAIL = "fail"  # a load went wrong
     REMOVE = "remove"  # a copy goes for another cause than room
+    SECOND_COPY = "second-copy"  # a model that is used regularly gets a second copy
+    SCALE_UP = "scale-up"  # a model that is used much gets further copies
+    SCALE_DOWN = "scale-down"  # a model has a copy more than it needs
     UNLOAD = "unload"  # a runtime gives memory back
     SUSPECT = "suspect"  # the runtime may have restarted
     RESTART = "restart"  # the runtime did restart: its copies are gone

@@ -25,6 +25,7 @@ DEFAULT_PRIORITY = 5
 HIGHEST_PRIORITY = 9
 
 MOST_COUNTED = INT32 - 1
+FEW_COPIES = 2
 """Of anything that a record counts."""
 
 MOST_UNITS = (INT64 - 1) // UNIT_BYTES
@@ -180,6 +181,11 @@ class ModelRecord:
         if instance not in self.failures:
             return self
         return replace(self, failures=_without(self.failures, instance))
+
+    def unloaded_at(self, at: int) -> ModelRecord:
+        """A copy was let go at the instant ``at``, which only counts where many are left."""
+        last_unload = at if len(self.copies) > FEW_COPIES else 0
+        return self if last_unload == self.last_unload else replace(self, last_unload=last_unload)
 
     def used_at(self, at: int) -> ModelRecord:
         """Used at the instant ``at``; an earlier one than the last changes nothing."""

@@ -154,11 +154,26 @@ def unregister(desk: Desk, asked: Unregister) -> Flow:
 
 
 def ensure(desk: Desk, request: Request) -> _Info:
-    """See that a copy is loaded or loading. Raises UnknownModel, StoreAway; a load that fails is a status."""
+    """See that a copy is loaded or loading, or as many as the request says, one after the other and each on another
+    instance. Raises UnknownModel, StoreAway; a load that fails is a status, and the last one that is tried."""
     if not request.model:
         raise InvalidRequest("must provide non-empty modelId")
-    if request.last_used > desk.now:
+    if request.last_used > desk.now + desk.settings.scale_up_ahead_ms:
         request = replace(request, last_used=desk.now)
+    told = yield from _ensured(desk, request)
+    before: set[str] = set()
+    while request.kind is Kind.EXTERNAL and before < (named := _named(told)) and len(named) < request.copies:
+        before = named
+        told = yield from _ensured(desk, replace(request, exclude=(*request.exclude, *sorted(named))))
+    return told
+
+
+def _named(told: StatusInfo) -> set[str]:
+    """The instances that a status names copies on."""
+    return {copy.instance for copy in told.copies if copy.status is Status.UNKNOWN}
+
+
+def _ensured(desk: Desk, request: Request) -> _Info:
     try:
         answer = yield from route(desk, request)
     except (LoadFailure, NowhereToLoad) as error:

@@ -169,10 +169,14 @@ def _rounds(desk: Desk, request: Request) -> Flow:
 
 def _round(desk: Desk, request: Request, trip: Trip, record: ModelRecord) -> _Leg:
     known, record = record, trip.merged(record)
+    there = desk.holders(request.model, record)
+    if 1 < request.copies <= len(there):
+        return desk.status(request.model, record)
     holders = tuple(
         holder
-        for holder in desk.holders(request.model, record)
-        if (holder.instance, holder.load_ts) not in trip.tried
+        for holder in there
+        if (request.copies == 1 or (request.kind is Kind.LOAD and holder.instance == desk.me))
+        and (holder.instance, holder.load_ts) not in trip.tried
         and holder.instance not in request.exclude
         and (holder.instance == desk.me or request.hops < desk.settings.max_hops)
     )

@@ -6,15 +6,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from meshcore import eviction, hot, placement
+from meshcore import eviction, hot, placement, scale_down, scale_up, second_copy
 from meshcore.commands import Route
 from meshcore.eviction import EvictOrder
 from meshcore.placement import Want
 from meshcore.reasons import Reason
+from meshcore.settings import Settings
+from meshcore.standing import Standing
 from meshcore.view import ClusterView
 
 Place = Callable[[ClusterView, Want, int, Random], tuple[str | None, Reason]]
 Balance = Callable[[Route, str, bool, Mapping[str, int], Callable[[str], bool], Random], hot.Choice | str]
+SecondCopy = Callable[[Standing, Settings], str]
+ScaleUp = Callable[[Standing, Settings], int]
+ScaleDown = Callable[[Standing, Settings], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +29,6 @@ class Rules:
     place: Place = placement.choose
     balance: Balance = hot.decide
     evict_order: EvictOrder = eviction.lru_order
+    second_copy: SecondCopy = second_copy.is_due
+    scale_up: ScaleUp = scale_up.further
+    scale_down: ScaleDown = scale_down.cause

@@ -53,3 +53,26 @@ class Settings:
     register_age_load_ms: int = _knob(3_600_000, "a model registered and loaded counts as used this long ago")
     register_age_ms: int = _knob(21_600_000, "a model only registered counts as used this long ago")
     touch_stored_ms: int = _knob(3_600_000, "re-registering refreshes a stored last use older than this")
+    rate_period_ms: int = _knob(10_000, "the copies used here are looked at this often: do their models need more")
+    scale_up_rpm: int = _knob(2_000, "requests a minute for a copy that call for further ones")
+    scale_up_percent: int = _knob(90, "the same where concurrency is limited: share of the time that it is busy")
+    scale_up_ahead_ms: int = _knob(20_000, "a model that gets copies for its load counts as used this far ahead")
+    scale_up_most: int = _knob(20, "models that get further copies in one pass over those used here")
+    second_copy_min_ms: int = _knob(420_000, "a model with one copy that is used, and was at least this long ago")
+    second_copy_max_ms: int = _knob(2_400_000, "and at most this long ago, gets a second one")
+    second_copy_lru_ms: int = _knob(72_000_000, "without free memory only if the least recently used is this old")
+    janitor_period_ms: int = _knob(360_000, "an instance looks over its own copies this often")
+    scale_down_unused_ms: int = _knob(36_000_000, "one of two copies stays at most this long unused after light use")
+    scale_down_settled_ms: int = _knob(1_800_000, "one of many copies stays this long after the latest came")
+    scale_down_heavy_ms: int = _knob(600_000, "one of many copies stays at least this long after heavy use")
+    scale_down_heavy_max_ms: int = _knob(18_000_000, "and not longer than this for it")
+    scale_down_heavy_base_ms: int = _knob(104_000, "between them this and a part of the cluster's LRU age")
+    busy_period_ms: int = _knob(60_000, "how busy an instance is is sampled this often")
+    busy_window_ms: int = _knob(360_000, "and is the mean over this long")
+    late_ms: int = _knob(30_000, "who is woken this late looks at a clock that jumped, or stood still")
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where two settings cannot be together."""
+        least, most = self.second_copy_min_ms, self.second_copy_max_ms
+        if least >= most:
+            raise ValueError(f"second_copy_min_ms is {least}; it has to be below second_copy_max_ms, {most}")

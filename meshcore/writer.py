@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from meshcore.commands import Commit
-from meshcore.edits import Accept, Edit
+from meshcore.edits import Accept, Edit, GiveUp
 from meshcore.errors import BadRecord, MeshError, StoreAway
 from meshcore.reasons import Reason
 from meshcore.records import ModelRecord
@@ -99,11 +99,12 @@ class Writer:
         self._advance(model, line)
 
     def failed(self, ticket: int, text: str, now: int) -> None:
-        """The store did not take it: a load is given up, what only states a fact waits and is repeated."""
+        """The store did not take it: a load, or to part with a copy, is given up; what only states a fact waits and is
+        repeated."""
         model, line = self._answered(ticket)
         line.under_way = 0
-        given_up = [queued for queued in line.queued if isinstance(queued.edit, Accept)]
-        line.queued = [queued for queued in line.queued if not isinstance(queued.edit, Accept)]
+        given_up = [queued for queued in line.queued if isinstance(queued.edit, Accept | GiveUp)]
+        line.queued = [queued for queued in line.queued if not isinstance(queued.edit, Accept | GiveUp)]
         self._parked[model] = None
         self._retry_at = min(self._retry_at, now + self._retry_ms)
         for queued in given_up:

@@ -136,6 +136,12 @@ class Config:
     second_copy_max_s: int
     rate_period_ms: int
     janitor_period_s: int
+    scale_down_settled_ms: int
+    scale_down_heavy_ms: int
+    scale_down_heavy_base_ms: int
+    scale_down_heavy_max_ms: int
+    scale_down_unused_ms: int
+    second_copy_lru_ms: int
 
     metrics: MetricsConfig
     info_metric: InfoMetric | None
@@ -183,6 +189,18 @@ class Config:
             min_churn_age_ms=self.min_churn_age_ms,
             failure_expiry_ms=self.failure_expiry_ms,
             max_inflight_per_copy=self.max_inflight_per_copy,
+            rate_period_ms=self.rate_period_ms,
+            scale_up_rpm=self.scale_up_rpm,
+            scale_up_percent=self.scale_up_percent,
+            second_copy_min_ms=self.second_copy_min_s * 1000,
+            second_copy_max_ms=self.second_copy_max_s * 1000,
+            second_copy_lru_ms=self.second_copy_lru_ms,
+            janitor_period_ms=self.janitor_period_s * 1000,
+            scale_down_settled_ms=self.scale_down_settled_ms,
+            scale_down_heavy_ms=self.scale_down_heavy_ms,
+            scale_down_heavy_base_ms=self.scale_down_heavy_base_ms,
+            scale_down_heavy_max_ms=self.scale_down_heavy_max_ms,
+            scale_down_unused_ms=self.scale_down_unused_ms,
         )
 
 

@@ -35,9 +35,9 @@ def conflicts(values: Mapping[str, Any], given: Mapping[str, str]) -> list[str]:
         if values.get(one) not in UNSET and values.get(other) not in UNSET
     ]
     least, most = values.get("second_copy_min_s", 0), values.get("second_copy_max_s", 10**9)
-    if least > most:
+    if least >= most:
         problems.append(
-            f"MM_MIN_SECOND_COPY_AGE_SECS={least} is above MM_MAX_SECOND_COPY_AGE_SECS={most}; it has to be below"
+            f"MM_MIN_SECOND_COPY_AGE_SECS={least} is not below MM_MAX_SECOND_COPY_AGE_SECS={most}; it has to be"
         )
     return [*problems, *_of_tls(values), *_of_zookeeper(given), *_of_ports(values)]
 

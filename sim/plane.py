@@ -27,22 +27,24 @@ class Server:
         self._free_at = [0.0] * concurrency
         heapify(self._free_at)
 
-    def end(self, at: float) -> float:
-        """When the request that comes at ``at`` is done; calls come in order of ``at``."""
-        free_at = self._free_at[0]
-        end = (at if at > free_at else free_at) + self._service_ms()
+    def end(self, at: float) -> tuple[float, float]:
+        """When the request that comes at ``at`` is done, and how long it is worked on; calls in order of ``at``."""
+        free_at, service_ms = self._free_at[0], self._service_ms()
+        end = (at if at > free_at else free_at) + service_ms
         heapreplace(self._free_at, end)
-        return end
+        return end, service_ms
 
 
 class Copy:
     """A copy here that answers, or is being withdrawn."""
 
-    __slots__ = ("busy_until", "count", "gen", "in_flight", "is_leaving", "last_used", "model")
+    __slots__ = ("busy_until", "count", "gen", "in_flight", "is_leaving", "last_used", "model", "service_ms")
 
     def __init__(self, model: str, gen: int) -> None:
         self.model, self.gen = model, gen
         self.in_flight = self.count = self.last_used = 0
+        self.service_ms = 0.0
+        """How long is worked on what was counted, known as soon as it begins."""
         self.busy_until = 0.0
         self.is_leaving = False
 
@@ -124,8 +126,10 @@ class Plane:
             return ()
         usages = []
         for copy in self._news.values():
-            usages.append(Usage(copy.model, copy.count, copy.last_used, copy.in_flight))
+            service_us = int(copy.service_ms * 1000)
+            usages.append(Usage(copy.model, copy.count, copy.last_used, copy.in_flight, copy.count, service_us))
             copy.count = 0
+            copy.service_ms = 0.0
         self._news.clear()
         return tuple(usages)
 
@@ -156,12 +160,13 @@ class Plane:
 
     def begin(self, at: float, copy: Copy, arrival: float) -> float:
         """A request starts on a copy; when it is done."""
-        end = self._server.end(at)
+        end, service_ms = self._server.end(at)
         self._count += 1
         heappush(self._running, (end, self._count, copy, arrival))
         if end < self._soonest:
             self._soonest = end
         copy.count += 1
+        copy.service_ms += service_ms
         copy.in_flight += 1
         copy.last_used = self._start_ms + int(at)
         if end > copy.busy_until:

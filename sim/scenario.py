@@ -165,6 +165,7 @@ class Scenario(BaseModel):
     def _agrees_with_itself(self) -> Self:
         if self.warmup_s >= self.duration_s:
             raise ValueError(f"warmup_s: {self.warmup_s:g} must be less than duration_s, {self.duration_s:g}")
+        self.core_settings()  # raises ValueError where two of them cannot be together
         models, instances = self.model_ids(), self.instance_ids()
         if isinstance(self.traffic, Recorded):
             _check_numbers("models", self.traffic.models, len(models))

@@ -116,15 +116,15 @@ class InferenceCall(ABC):
             return RuntimeFailed(Code.RESOURCE_EXHAUSTED, OVERLOADED, is_retryable=self.sent.can_repeat)
         if copy is None:
             return self._refused()
-        is_running = copy.admit()
+        is_running, began = copy.admit(), self._loop.time()
         try:
             if not is_running:
-                waits_since = self._loop.time()
-                is_running = await copy.turn()
-                plane.metrics.queue_delay.observe((self._loop.time() - waits_since) * 1000, step.model)
+                is_running, waits_since = await copy.turn(), began
+                began = self._loop.time()
+                plane.metrics.queue_delay.observe((began - waits_since) * 1000, step.model)
             return await self._timed(step.model) if is_running else self._refused()
         finally:
-            plane.copies.end(copy, is_running)
+            plane.copies.end(copy, is_running, self._loop.time() - began)
 
     async def _timed(self, model: str) -> Outcome:
         self._try(model)

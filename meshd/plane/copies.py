@@ -18,7 +18,10 @@ class Overloaded(Exception):
 class LocalCopy:
     """One copy that answers, or is being withdrawn. It answers ``limit`` requests at a time, 0: any number."""
 
-    __slots__ = ("_running", "_waiting", "count", "gen", "idle", "in_flight", "last_used", "limit", "model", "most")
+    __slots__ = (
+        "_running", "_waiting", "count", "ended", "gen", "idle", "in_flight", "last_used", "limit", "model", "most",
+        "service_s",
+    )  # fmt: skip
 
     def __init__(self, model: str, local: Local) -> None:
         self.model, self.gen, self.limit, self.most = model, local.gen, local.max_concurrency, local.max_inflight
@@ -26,10 +29,17 @@ class LocalCopy:
         self._waiting: deque[asyncio.Future[bool]] = deque()
         self.in_flight = 0
         """Requests that are served or wait for their turn."""
-        self.count = 0
+        self.count = self.ended = 0
+        self.service_s = 0.0
+        """How long the runtime worked on those that have ended."""
         self.last_used = 0
         self.idle: asyncio.Future[None] | None = None
         """Set once somebody waits for the last request to end."""
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait for their turn."""
+        return len(self._waiting)
 
     def admit(self) -> bool:
         """Whether a request that has begun may go to the runtime at once."""
@@ -103,10 +113,12 @@ class LocalCopies:
         self._news[model] = copy
         return copy
 
-    def end(self, copy: LocalCopy, had_turn: bool) -> None:
-        """A request on the copy is over."""
+    def end(self, copy: LocalCopy, had_turn: bool, service_s: float = 0.0) -> None:
+        """A request on the copy is over; if it had its turn, the runtime worked on it for ``service_s``."""
         if had_turn:
             copy.leave()
+            copy.ended += 1
+            copy.service_s += service_s
         copy.in_flight -= 1
         self.in_flight -= 1
         copy.last_used = self._now()
@@ -130,7 +142,9 @@ class LocalCopies:
             return ()
         usages = []
         for copy in self._news.values():
-            usages.append(Usage(copy.model, copy.count, copy.last_used, copy.in_flight))
-            copy.count = 0
+            done = copy.ended, int(copy.service_s * 1_000_000)
+            usages.append(Usage(copy.model, copy.count, copy.last_used, copy.in_flight, *done, copy.queued))
+            copy.count = copy.ended = 0
+            copy.service_s = 0.0
         self._news.clear()
         return tuple(usages)

@@ -96,6 +96,7 @@ def to_wire(request: Request) -> wire.EnsureLoadedRequest:
         last_used_ms=request.last_used, tried=[wire.Tried(instance=i, load_ts=ts) for i, ts in request.tried],
         tried_targets=request.targets, exclude=request.exclude, size_units=request.size_units,
         only_status=request.op is Op.STATUS, hops=request.hops, origin=request.origin,
+        copies=request.copies,
     )  # fmt: skip
 
 
@@ -107,5 +108,5 @@ def from_wire(asked: wire.EnsureLoadedRequest) -> Request:
         asked.model, Op.STATUS if asked.only_status else Op.ENSURE, _FROM_KINDS[asked.kind], is_sync=asked.sync,
         last_used=asked.last_used_ms, tried=tuple((tried.instance, tried.load_ts) for tried in asked.tried),
         targets=tuple(asked.tried_targets), exclude=tuple(asked.exclude), origin=asked.origin,
-        hops=asked.hops, size_units=asked.size_units,
+        hops=asked.hops, size_units=asked.size_units, copies=max(1, asked.copies),
     )  # fmt: skip

@@ -269,9 +269,10 @@ def test_a_setting_and_the_file_of_the_same_are_refused(tmp_path: Path) -> None:
 
 def test_the_window_of_the_second_copy_has_to_be_one() -> None:
     assert problems(MM_MIN_SECOND_COPY_AGE_SECS="2401") == [
-        "MM_MIN_SECOND_COPY_AGE_SECS=2401 is above MM_MAX_SECOND_COPY_AGE_SECS=2400; it has to be below"
+        "MM_MIN_SECOND_COPY_AGE_SECS=2401 is not below MM_MAX_SECOND_COPY_AGE_SECS=2400; it has to be"
     ]
-    assert config(MM_MIN_SECOND_COPY_AGE_SECS="2400").second_copy_min_s == 2400
+    assert problems(MM_MIN_SECOND_COPY_AGE_SECS="2400")
+    assert config(MM_MIN_SECOND_COPY_AGE_SECS="2399").settings().second_copy_min_ms == 2_399_000
 
 
 def test_tls_is_asked_for_by_a_key_and_needs_a_certificate(tmp_path: Path) -> None:

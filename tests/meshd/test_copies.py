@@ -57,7 +57,7 @@ def test_requests_beyond_the_limit_have_their_turn_in_the_order_they_came() -> N
         waiting = [asyncio.create_task(wait(number)) for number in range(5)]
         await settle(*waiting)
         assert order == []
-        assert made.drain_usage() == (Usage("m", 7, 5, 7),)
+        assert made.drain_usage() == (Usage("m", 7, 5, 7, queued=5),)
         made.end(running[0], True)
         await asyncio.gather(*waiting)
         assert order == [0, 1, 2, 3, 4]

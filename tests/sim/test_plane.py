@@ -58,12 +58,13 @@ def test_a_ready_copy_elsewhere_is_named() -> None:
 
 
 def test_usage_says_how_many_when_last_and_how_many_are_under_way() -> None:
+    """How long is worked on them is drawn, and told, when they begin."""
     bench = Bench(concurrency=8)
     bench.ready()
     bench.plane.arrive(1.0, "m")
     bench.plane.arrive(7.5, "m")
     bench.now = 8
-    assert bench.plane.drain_usage() == (Usage("m", 2, START + 7, 2),)
+    assert bench.plane.drain_usage() == (Usage("m", 2, START + 7, 2, ended=2, service_us=20_000),)
     assert bench.plane.drain_usage() == ()
     bench.now = 11
     assert bench.plane.drain_usage() == (Usage("m", 0, START + 11, 1),)
@@ -125,7 +126,7 @@ def test_what_a_flow_runs_is_not_reported_by_the_plane() -> None:
     assert bench.plane.begin(0.0, copy, FLOW) == 10.0
     bench.plane.settle(100)
     assert bench.answers == []
-    assert bench.plane.drain_usage() == (Usage("m", 1, START + 10, 0),)
+    assert bench.plane.drain_usage() == (Usage("m", 1, START + 10, 0, ended=1, service_us=10_000),)
 
 
 def test_a_peer_that_is_gone_or_not_ok_is_not_worth_trying() -> None:
