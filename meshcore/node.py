@@ -43,6 +43,7 @@ from meshcore.events import (
     UnloadFailed,
     Used,
 )
+from meshcore.failures import Failures
 from meshcore.me import Me
 from meshcore.publisher import Publisher
 from meshcore.reasons import Reason, ReasonLog, Rule
@@ -52,6 +53,7 @@ from meshcore.routes import Routes
 from meshcore.routing import Flow
 from meshcore.rules import Rules
 from meshcore.settings import Settings
+from meshcore.totals import Totals
 from meshcore.view import ClusterView
 from meshcore.writer import Ended, Writer
 
@@ -75,7 +77,7 @@ class Node:
         self._commands: list[Command] = []
         self.view = ClusterView(me.instance, me.start_ms, settings, params.min_churn_age_ms)
         self.cache = Cache(params, rules.evict_order)
-        self.routes = Routes(self.view, self.cache.entries.get, self.emit)
+        self.routes = Routes(self.view, self.cache.entries.get, self.emit, self.cache.mark_redundant)
         self.writer = Writer(self.view, self.emit, self._model_seen, settings.store_retry_ms)
         self.publisher = Publisher(me, settings, rng)
         self.copies = Copies(self, self.cache)
@@ -83,6 +85,7 @@ class Node:
         self.desk = FrontDesk(self)
         self.alignment = Alignment(self)
         self.contacts = Contacts(self)
+        self.failures = Failures(self)
         self._is_stopping = False
 
     # -- the ways in ---------------------------------------------------------------------------------
@@ -124,7 +127,7 @@ class Node:
 
     def next_wake(self, now: int) -> int:
         """The instant at which Ticked is due, NEVER if nothing waits for time."""
-        parts = (self.publisher, self.writer, self.copies, self.view.health, self.runtime)
+        parts = (self.publisher, self.writer, self.copies, self.view.health, self.runtime, self.failures)
         return min(part.next_wake() for part in parts)
 
     def _drain(self) -> list[Command]:
@@ -155,7 +158,7 @@ class Node:
                 for instance in see(revision, instances):
                     self._instance_seen(instance)
             case Predicted(model, gen, size_bytes):
-                self.copies.predicted(model, gen, size_bytes)
+                self.copies.admission.predicted(model, gen, size_bytes)
             case Loaded(model, gen, size_bytes, max_concurrency):
                 self.copies.loaded(model, gen, size_bytes, max_concurrency)
             case LoadFailed():
@@ -199,6 +202,10 @@ class Node:
         return self.identity.instance
 
     @property
+    def totals(self) -> Totals:
+        return self.view.totals
+
+    @property
     def is_draining(self) -> bool:
         return self.publisher.is_going
 
@@ -239,9 +246,19 @@ class Node:
         """A loader is free again, and how much memory the load takes is known."""
         self.publisher.ask(self.now, self.view.totals.instances)
 
-    def retry(self, model: str, last_used: int, why: Reason, exclude: tuple[str, ...] = ()) -> None:
-        """A load came to nothing here that no request waits for: it is tried again, though not by ``exclude``."""
-        self.emit(Begin(Request(model, Op.ENSURE, is_sync=False, last_used=last_used, exclude=exclude), why))
+    def capacity_changed(self) -> None:
+        """Memory was lost, or is there again."""
+        self.publisher.ask(self.now, self.view.totals.instances)
+
+    def retry(
+        self, model: str, last_used: int, why: Reason, exclude: tuple[str, ...] = (), size_units: int = 0
+    ) -> None:
+        """A copy came to nothing here, or makes room, that no request waits for: another is seen to, though not by
+        ``exclude``; ``size_units`` is what it takes, as far as is known."""
+        request = Request(
+            model, Op.ENSURE, is_sync=False, last_used=last_used, exclude=exclude, size_units=size_units
+        )  # fmt: skip
+        self.emit(Begin(request, why))
 
     def runtime_changed(self) -> None:
         """The runtime is away or back: while it is away others had better do the loading."""
@@ -302,6 +319,7 @@ class Node:
         self.writer.retry(self.now)
         self.copies.tick()
         self.runtime.tick()
+        self.failures.tick()
         for instance in self.view.health.recovered(self.now):
             self.contacts.changed(instance)
 
