@@ -24,3 +24,8 @@ class Rules:
     place: Place = placement.choose
     balance: Balance = hot.decide
     evict_order: EvictOrder = eviction.lru_order
+
+
+def with_eviction(policy: str) -> Rules:
+    """The default with the policy of that name, one of ``eviction.EVICT_ORDERS``."""
+    return Rules(evict_order=eviction.EVICT_ORDERS[policy])
