@@ -22,6 +22,7 @@ class Alignment:
     def align(self, model: str) -> None:
         """Bring what is here into line with a model's record."""
         node = self._node
+        node.failures.seen(model)
         entry = node.cache.entries.get(model)
         if entry is None and model not in node.routes and not node.view.names_copies(model):
             return  # most models: registered, loaded nowhere

@@ -59,6 +59,11 @@ class Request:
     def is_inference(self) -> bool:
         return self.op is Op.INFER
 
+    @property
+    def is_use(self) -> bool:
+        """Whether somebody wants the model now, and it is not only to be kept where it was."""
+        return self.is_inference or not self.last_used
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from meshcore.capacity import CacheParams, UnloadBuffer
 from meshcore.entry import Entry
 from meshcore.errors import FellThrough, NeverFits, NoRoomYet
-from meshcore.eviction import EvictOrder, IsRedundant, Plan, Planner, lru_order
+from meshcore.eviction import EvictOrder, Plan, Planner, lru_order
 from meshcore.lru import Lru
 from meshcore.reasons import Candidate
 from meshcore.units import NEVER, UNIT_BYTES, age_ms
@@ -42,7 +42,7 @@ class Cache:
         """The models by last use; changed by this class alone."""
         self.buffer = UnloadBuffer(params.capacity_units, params.reserve_units)
         """The sums; changed by this class alone."""
-        self._planner = Planner(self.entries, self.lru, evict_order)
+        self._planner = Planner(self.entries, evict_order)
 
     # -- what others see ---------------------------------------------------------------------------
 
@@ -74,8 +74,18 @@ class Cache:
 
         Pinned copies do not count: a cache is as fresh as what a load would push out of it.
         """
-        unpinned = (used for model, used in self.lru.ascending() if not self.entries[model].is_pinned)
-        return next(unpinned, NEVER)
+        return self._planner.oldest()
+
+    @property
+    def unsatisfied_units(self) -> int:
+        """Units that pinned copies take beyond what there is for copies: they stay, and so will be in each other's
+        way."""
+        return max(0, self._planner.pinned_units + self.buffer.reserve - self.buffer.capacity)
+
+    @property
+    def lost_units(self) -> int:
+        """Units that the runtime never gave back."""
+        return self.buffer.lost
 
     def last_used(self, model: str) -> int:
         """When the copy here was last used."""
@@ -85,14 +95,16 @@ class Cache:
 
     def touch(self, model: str, at: int) -> None:
         """The copy was used at ``at``; it may be gone by the time that is known."""
-        if model in self.entries:
+        entry = self.entries.get(model)
+        if entry is not None and at > self.lru.last_used(model):
             self.lru.touch(model, at)
+            self._planner.put(entry, at)
 
     def used(self, model: str, at: int, in_flight: int) -> None:
         """The copy was used at ``at`` and is answering ``in_flight`` requests; it may be gone by now."""
-        if model in self.entries:
-            self.lru.touch(model, at)
-            self.entries[model].in_flight = in_flight
+        self.touch(model, at)
+        if entry := self.entries.get(model):
+            entry.in_flight = in_flight
 
     def churn_refuses(self, now: int, last_used: int, pending_units: int = 0) -> bool:
         """Whether a load of a model last used at ``last_used`` is refused because it would begin to thrash.
@@ -110,34 +122,33 @@ class Cache:
 
     def reprioritise(self, entry: Entry, priority: int, is_pinned: bool, now: int) -> list[Evicted]:
         """The registration says otherwise; the copies that go because less is pinned than did not fit."""
-        self._planner.count(entry.priority, -1)
-        self._planner.count(priority, +1)
         entry.priority, entry.is_pinned = priority, is_pinned
-        return self._shrink(now, None)
+        self._rank(entry)
+        return self._shrink(now)
+
+    def mark_redundant(self, model: str, is_redundant: bool) -> None:
+        """Whether others answer in place of the copy here, so that the model has one more than it must."""
+        entry = self.entries.get(model)
+        if entry is not None and entry.is_redundant != is_redundant:
+            entry.is_redundant = is_redundant
+            self._rank(entry)
 
     # -- loads -------------------------------------------------------------------------------------
 
-    def insert(self, entry: Entry, last_used: int, now: int, is_redundant: IsRedundant | None = None) -> list[Evicted]:
+    def insert(self, entry: Entry, last_used: int, now: int) -> list[Evicted]:
         """Give a new copy one unit; raises FellThrough (nothing has changed) where it is needed least of all."""
         if entry.model in self.entries:
             raise ValueError(f"{entry.model} is in the cache already")
-        plan = self._room(entry, 1, last_used, now, is_redundant)
+        plan = self._room(entry, 1, max(1, entry.predicted_units), last_used, now)
         evicted = self._evict(plan)
         entry.weight = 1
         self.entries[entry.model] = entry
         self.lru.insert(entry.model, last_used)
-        self._planner.count(entry.priority, +1)
+        self._rank(entry)
         self.buffer.grow(1)
         return evicted
 
-    def make_room(
-        self,
-        entry: Entry,
-        to_units: int,
-        now: int,
-        is_redundant: IsRedundant | None = None,
-        takes_loads: bool = False,
-    ) -> list[Evicted]:
+    def make_room(self, entry: Entry, to_units: int, now: int, takes_loads: bool = False) -> list[Evicted]:
         """Give a copy that has claimed nothing ``to_units`` (never fewer than it has); ``takes_loads``: from other
         loads too, if need be.
 
@@ -145,10 +156,10 @@ class Cache:
         to go; then nothing has changed.
         """
         self.check_fits(to_units)
-        growth = max(0, to_units - entry.weight)
-        last_used = self.last_used(entry.model)
-        evicted = self._evict(self._room(entry, growth, last_used, now, is_redundant, takes_loads))
+        growth, last_used = max(0, to_units - entry.weight), self.last_used(entry.model)
+        evicted = self._evict(self._room(entry, growth, to_units, last_used, now, takes_loads))
         entry.weight += growth
+        self._rank(entry)
         self.buffer.grow(growth)
         return evicted
 
@@ -171,17 +182,24 @@ class Cache:
         entry.is_claimed = True
         self.buffer.claim(entry.weight)
 
-    def sized(self, entry: Entry, units: int, now: int, is_redundant: IsRedundant | None = None) -> list[Evicted]:
+    def took(self, entry: Entry, load_ms: int) -> None:
+        """The copy was loaded in ``load_ms``, and would be again."""
+        entry.load_ms = load_ms
+        self._rank(entry)
+
+    def sized(self, entry: Entry, units: int, now: int) -> list[Evicted]:
         """A loaded copy turns out to take ``units``; those that go for it.
 
         That is the copy itself where all others that could go are needed more.
         """
-        change, last_used = max(1, units) - entry.weight, self.last_used(entry.model)
-        plan = self._plan(entry, change, last_used, now, is_redundant, takes_loads=True)
-        entry.weight += change
+        units = max(1, units)
+        change, last_used = units - entry.weight, self.last_used(entry.model)
+        plan = self._plan(entry, change, units, last_used, now, takes_loads=True)
+        entry.weight = units
+        self._rank(entry)
         self.buffer.sized(change)
         if not plan.is_enough and not entry.is_pinned:
-            plan.victims = [Candidate(entry.model, self._planner.key(entry, last_used, now))]
+            plan.victims = [Candidate(entry.model, self._planner.key(entry, units, last_used, now))]
         return self._evict(plan)
 
     def fail(self, entry: Entry) -> int:
@@ -189,6 +207,7 @@ class Cache:
         to_unload = entry.weight if entry.is_claimed else 0
         self.buffer.failed(entry.weight)
         entry.weight, entry.is_claimed = 1, False
+        self._rank(entry)
         return to_unload
 
     # -- removal -----------------------------------------------------------------------------------
@@ -198,7 +217,7 @@ class Cache:
         if self.entries.get(entry.model) is not entry:
             raise ValueError(f"{entry.model} (gen {entry.gen}) is not in the cache")
         del self.entries[entry.model]
-        self._planner.count(entry.priority, -1)
+        self._planner.discard(entry.model)
         self.buffer.removed(entry.weight)
         if not entry.is_claimed:
             entry.weight = 0
@@ -208,10 +227,14 @@ class Cache:
         """The runtime gave ``units`` back."""
         self.buffer.unloaded(units)
 
-    def unload_lost(self, units: int, now: int, is_redundant: IsRedundant | None = None) -> list[Evicted]:
+    def unload_lost(self, units: int, now: int) -> list[Evicted]:
         """The runtime will not give ``units`` back; the copies that go because there is less capacity."""
         self.buffer.unload_lost(units)
-        return self._shrink(now, is_redundant)
+        return self._shrink(now)
+
+    def found(self, units: int) -> None:
+        """The runtime gave ``units`` back after all that had counted as lost."""
+        self.buffer.found(units)
 
     def renew(self, params: CacheParams, now: int) -> list[Evicted]:
         """The runtime's memory is empty and of another size: nothing claimed may be here any more.
@@ -224,34 +247,22 @@ class Cache:
         self.buffer = UnloadBuffer(params.capacity_units, params.reserve_units)
         for entry in self.entries.values():
             self.buffer.grow(entry.weight)
-        return self._shrink(now, None)
+        return self._shrink(now)
 
     # -- eviction ----------------------------------------------------------------------------------
 
-    def _plan(
-        self,
-        entry: Entry,
-        growth: int,
-        last_used: int,
-        now: int,
-        is_redundant: IsRedundant | None,
-        takes_loads: bool,
-    ) -> Plan:
-        """Who goes so that ``entry`` may grow: nobody who is needed more than it is, which a pinned one is most."""
-        most = None if entry.is_pinned else self._planner.key(entry, last_used, now)
-        short_units = self.buffer.short_units(growth)
-        return self._planner.plan(short_units, now, entry.model, most, is_redundant, takes_loads)
+    def _rank(self, entry: Entry) -> None:
+        """Something that the order of eviction goes by is another."""
+        self._planner.put(entry, self.lru.last_used(entry.model))
 
-    def _room(
-        self,
-        entry: Entry,
-        growth: int,
-        last_used: int,
-        now: int,
-        is_redundant: IsRedundant | None,
-        takes_loads: bool = False,
-    ) -> Plan:
-        plan = self._plan(entry, growth, last_used, now, is_redundant, takes_loads)
+    def _plan(self, entry: Entry, growth: int, units: int, last_used: int, now: int, takes_loads: bool) -> Plan:
+        """Who goes so that ``entry`` may grow by ``growth`` and, in the end, have ``units``: nobody who is needed more
+        than it is, which a pinned one is most."""
+        most = None if entry.is_pinned else self._planner.key(entry, units, last_used, now)
+        return self._planner.plan(self.buffer.short_units(growth), now, entry.model, most, takes_loads)
+
+    def _room(self, entry: Entry, growth: int, units: int, last_used: int, now: int, takes_loads: bool = False) -> Plan:
+        plan = self._plan(entry, growth, units, last_used, now, takes_loads)
         if plan.is_enough:
             return plan
         if plan.short_units <= plan.loading_units:
@@ -261,8 +272,8 @@ class Cache:
             " of higher priority or used more recently"
         )
 
-    def _shrink(self, now: int, is_redundant: IsRedundant | None) -> list[Evicted]:
-        return self._evict(self._planner.plan(self.buffer.short_units(0), now, "", None, is_redundant, True))
+    def _shrink(self, now: int) -> list[Evicted]:
+        return self._evict(self._planner.plan(self.buffer.short_units(0), now, "", None, takes_loads=True))
 
     def _evict(self, plan: Plan) -> list[Evicted]:
         evicted, spared = [], tuple(plan.spared)

@@ -97,7 +97,9 @@ class UnloadBuffer:
     """
 
     def __init__(self, capacity: int, reserve: int) -> None:
-        self._nominal, self._lost = capacity, 0
+        self._nominal = capacity
+        self.lost = 0
+        """Units that the runtime never gave back."""
         self.reserve = reserve
         self.unloading = 0
         """Units being unloaded, less those that loads borrow and less the deficit: negative while many wait."""
@@ -109,7 +111,7 @@ class UnloadBuffer:
     @property
     def capacity(self) -> int:
         """All units, less those lost to unloads that never worked."""
-        return max(1, self._nominal - self._lost)
+        return max(1, self._nominal - self.lost)
 
     @property
     def buffer(self) -> int:
@@ -172,7 +174,12 @@ class UnloadBuffer:
     def unload_lost(self, units: int) -> None:
         """The runtime never gave memory back: the capacity is that much smaller."""
         self.unloading -= units
-        self._lost += units
+        self.lost += units
+
+    def found(self, units: int) -> None:
+        """The runtime gave memory back after all that had counted as lost."""
+        self.lost -= units
+        self._pay(units)
 
     def _pay(self, units: int) -> None:
         paid = min(units, self.deficit)

@@ -6,23 +6,27 @@ or it goes: withdrawn, drained, unloaded, taken out of the record.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
 from typing import Protocol
 
+from meshcore.admission import Admission
 from meshcore.cache import Cache, Evicted
 from meshcore.capacity import CacheParams, copy_limits
-from meshcore.commands import CancelLoad, Command, Load, Measure, Predict, Settle, Withdraw
-from meshcore.edits import Accept, Deregister, Edit, MarkFailed, MarkReady
+from meshcore.commands import CancelLoad, Command, Load, Measure, Settle, Withdraw
+from meshcore.edits import Deregister, Edit, MarkFailed, MarkReady
 from meshcore.entry import Entry, State
-from meshcore.errors import ChurnRefused, CopyGone, FellThrough, LoadFailure, MeshError, NeverFits, NoRoomYet
+from meshcore.errors import CopyGone, FellThrough, LoadFailure, MeshError, NeverFits, NoRoomYet
 from meshcore.events import Failing
 from meshcore.loadqueue import LoadQueue
+from meshcore.loadtimes import LoadTimes
+from meshcore.missed import is_missed
 from meshcore.reasons import Candidate, Reason, Rule, trimmed
 from meshcore.records import ModelRecord
 from meshcore.settings import Settings
-from meshcore.units import NEVER, age_ms, to_units
+from meshcore.sizing import Sizing
+from meshcore.totals import Totals
+from meshcore.units import age_ms, to_units
 from meshcore.unloads import Unloads, unload_delay_ms
+from meshcore.unsatisfied import Unsatisfied
 from meshcore.writer import Ended
 
 
@@ -36,6 +40,8 @@ class Surroundings(Protocol):
     def me(self) -> str: ...
     @property
     def is_runtime_away(self) -> bool: ...
+    @property
+    def totals(self) -> Totals: ...
     def emit(self, command: Command) -> None: ...
     def explain(self, reason: Reason) -> Reason: ...
     def edit(self, model: str, edit: Edit, why: Reason, ended: Ended | None = None) -> None: ...
@@ -44,7 +50,10 @@ class Surroundings(Protocol):
     def changed(self, model: str) -> None: ...  # the copy here is ready, or no longer
     def accepted(self) -> None: ...
     def load_ended(self) -> None: ...
-    def retry(self, model: str, last_used: int, why: Reason, exclude: tuple[str, ...] = ()) -> None: ...
+    def capacity_changed(self) -> None: ...
+    def retry(
+        self, model: str, last_used: int, why: Reason, exclude: tuple[str, ...] = (), size_units: int = 0
+    ) -> None: ...
 
 
 Gone = tuple[str, Deregister, Reason]
@@ -57,81 +66,24 @@ class Copies:
     def __init__(self, around: Surroundings, cache: Cache) -> None:
         self._around, self.cache = around, cache
         self.queue = LoadQueue(cache.params.load_threads)
-        self.unloads = Unloads(around, self._memory_back)
-        self._gen = 0
+        self.unloads = Unloads(around, self._memory_back, self._memory_lost)
+        self.sizing = Sizing(around)
+        self.load_times = LoadTimes()
+        self.unsatisfied = Unsatisfied(around, cache)
+        self.admission = Admission(around, self)
 
     # -- coming ------------------------------------------------------------------------------------
-
-    def admit(
-        self, model: str, record: ModelRecord, known: Mapping[str, int], last_used: int, size_units: int,
-        is_inference: bool, copies: int = 1,
-    ) -> Entry:  # fmt: skip
-        """Begin a load; raises ChurnRefused or FellThrough where it would push out what is needed more.
-
-        ``last_used`` 0 is now; ``size_units`` 0 asks the runtime for a prediction first; ``copies`` there shall be.
-        """
-        around, now = self._around, self._around.now
-        used_at = min(max(last_used, record.last_used), now) if last_used else now
-        if self.cache.churn_refuses(now, used_at, self.queue.pending_units):
-            oldest_s = age_ms(self.cache.oldest_ms, now) // 1000
-            text = f"Cache churn threshold exceeded: the least recently used model here was used {oldest_s} s ago"
-            around.explain(Reason(Rule.REFUSE, model, around.me, text))
-            raise ChurnRefused(text)
-        self._gen += 1
-        stale = record.copies.get(around.me, 0)
-        entry = Entry(
-            model, self._gen, max(now, min(stale, NEVER - 1) + 1), record.type, record.path, record.key,
-            priority=record.priority, is_pinned=record.is_pinned, is_prioritised=is_inference, known=known,
-            copies=copies,
-        )  # fmt: skip
-        self._evict(self.cache.insert(entry, used_at, now), f"room for {model}")
-        size_units = size_units or to_units(record.size_bytes)
-        if size_units:
-            self._offer(entry, size_units)
-        else:
-            deadline_ms = around.settings.predict_deadline_ms
-            around.emit(Predict(model, entry.gen, entry.type, entry.path, entry.key, deadline_ms))
-        return entry
-
-    def predicted(self, model: str, gen: int, size_bytes: int) -> None:
-        """The runtime's guess (0: none) is in: offer the load to the others."""
-        if entry := self._current(model, gen):
-            self._offer(entry, to_units(size_bytes) or self.cache.params.default_units)
-
-    def _offer(self, entry: Entry, size_units: int) -> None:
-        """Name the copy in the record before it takes room: whoever is first loads, the rest wait for it."""
-        entry.predicted_units = size_units
-        around = self._around
-        last_used = self.cache.last_used(entry.model)
-        accept = Accept(around.me, entry.load_ts, last_used, entry.known, around.is_live, around.is_ghost, entry.copies)
-        why = Reason(Rule.ACCEPT, entry.model, around.me, "asked to load", inputs={"size_units": size_units})
-        around.edit(entry.model, accept, around.explain(why), partial(self._accepted, entry.model, entry.gen))
-
-    def _accepted(self, model: str, gen: int, error: MeshError | None) -> None:
-        entry = self._current(model, gen)
-        if entry is None:
-            return
-        if error is not None:  # deregistered all the same: a store that fell silent may have written it
-            why = self._around.explain(Reason(Rule.REFUSE, model, self._around.me, error.text))
-            self._leave(entry, self.cache.remove(entry), why, error)
-            self.pump()
-            return
-        self._around.accepted()
-        try:
-            self.cache.check_fits(entry.predicted_units)
-        except NeverFits as too_large:
-            self._fail(entry, too_large.text, None)
-            return
-        entry.to(State.QUEUED)
-        self.queue.add(entry)
-        self.pump()
 
     def pump(self) -> None:
         """Start what can start: in order, a loader free, the memory free, the runtime there."""
         around, now = self._around, self._around.now
         if around.is_runtime_away:
             return
-        while entry := self.queue.head(self._is_held):
+        while entry := self.queue.head(self._is_held, self.sizing.asking):
+            if entry.is_average:
+                entry.is_average = False
+                self.sizing.ask_at_turn(entry)
+                continue
             if entry.state is State.QUEUED:
                 entry.to(State.WAITING)
                 entry.waiting_since = now
@@ -140,15 +92,16 @@ class Copies:
             except NoRoomYet:
                 return  # until a load under way has ended
             except NeverFits as too_large:  # memory was lost since the load was accepted
-                self._fail(entry, too_large.text, None)
+                self.fail(entry, too_large.text, None)
                 return
             except FellThrough as too_old:
-                why = around.explain(Reason(Rule.REFUSE, entry.model, around.me, too_old.text))
-                self._leave(entry, self.cache.remove(entry), why, too_old)
+                why = self.admission.refused(entry, too_old)
+                self.leave(entry, self.cache.remove(entry), why, too_old)
                 continue
             if not self.queue.next_startable(self.cache.is_claimable, self._is_held):
                 return
             self.cache.claim(entry)
+            self.unloads.load_begins(entry.model)
             entry.to(State.LOADING)
             entry.started_ms = now
             inputs: dict[str, int | str] = {"units": entry.weight, "waited_ms": now - entry.waiting_since}
@@ -171,15 +124,15 @@ class Copies:
             if self.queue.is_running:
                 raise
             evicted = cache.make_room(entry, entry.predicted_units, now, takes_loads=True)
-        self._evict(evicted, f"room for {entry.model}")
+        self.make_way(evicted, f"room for {entry.model}")
 
     def _is_held(self, entry: Entry) -> bool:
-        """A model's former copy has to be gone from the runtime before it is loaded anew."""
-        return entry.model in self.unloads
+        """A model's former copy has to be gone from the runtime before it is loaded anew, and its size to be known."""
+        return entry.model in self.unloads or self.sizing.is_asking(entry)
 
     def loaded(self, model: str, gen: int, size_bytes: int, max_concurrency: int) -> None:
         """The runtime has it: it answers from now on, though its size may still be a guess."""
-        entry = self._current(model, gen)
+        entry = self.current(model, gen)
         if entry is None:
             self.unloads.load_ended(model, gen)
             return
@@ -188,7 +141,10 @@ class Copies:
             setting = around.settings.max_inflight_per_copy
             entry.max_concurrency, entry.max_inflight = copy_limits(max_concurrency, setting)
         entry.to(State.SIZING)
-        ready = Reason(Rule.READY, model, around.me, "loaded", inputs={"load_ms": around.now - entry.started_ms})
+        load_ms = around.now - entry.started_ms
+        self.load_times.took(entry.type, load_ms)
+        self.cache.took(entry, load_ms)
+        ready = Reason(Rule.READY, model, around.me, "loaded", inputs={"load_ms": load_ms})
         around.edit(model, MarkReady(around.me, entry.load_ts), around.explain(ready))
         around.changed(model)
         around.emit(Settle(model, gen, None))
@@ -199,7 +155,7 @@ class Copies:
 
     def measured(self, model: str, gen: int, size_bytes: int) -> None:
         """The size is known (0: it stays the guess); the loader is free for the next."""
-        entry = self._current(model, gen)
+        entry = self.current(model, gen)
         if entry is None:
             return
         entry.to(State.ACTIVE)
@@ -207,18 +163,18 @@ class Copies:
         self._around.load_ended()
         if size_bytes:
             evicted = self.cache.sized(entry, max(1, to_units(size_bytes)), self._around.now)
-            self._evict(evicted, f"{model} is larger than predicted")
+            self.make_way(evicted, f"{model} is larger than predicted")
         self.pump()
 
     def load_failed(self, model: str, gen: int, text: str, how: Failing) -> None:
         """The runtime could not load it."""
-        settings, entry = self._around.settings, self._current(model, gen)
+        settings, entry = self._around.settings, self.current(model, gen)
         if entry is None:
             self.unloads.load_ended(model, gen)
         else:
-            self._fail(entry, text, settings.unload_late_ms if how is Failing.LATE else settings.unload_failed_ms)
+            self.fail(entry, text, settings.unload_late_ms if how is Failing.LATE else settings.unload_failed_ms)
 
-    def _fail(self, entry: Entry, text: str, unload_in_ms: int | None) -> None:
+    def fail(self, entry: Entry, text: str, unload_in_ms: int | None) -> None:
         """Remember the failure in one unit; a runtime that tried is told to clean up (None: it did not)."""
         around, model = self._around, entry.model
         self.queue.discard(entry)
@@ -236,7 +192,7 @@ class Copies:
         around.edit(model, MarkFailed(around.me, entry.load_ts, around.now, text, last_used), why)
         around.emit(Settle(model, entry.gen, LoadFailure(text)))
         if not entry.is_awaited:
-            around.retry(model, last_used, why, exclude=(around.me,))
+            around.retry(model, last_used, why, exclude=(around.me,), size_units=entry.predicted_units)
         self.pump()
 
     # -- going -------------------------------------------------------------------------------------
@@ -252,14 +208,15 @@ class Copies:
         entry = self.cache.entries.get(model)
         if entry is None or (entry.priority, entry.is_pinned) == (record.priority, record.is_pinned):
             return
-        if evicted := self.cache.reprioritise(entry, record.priority, record.is_pinned, self._around.now):
-            self._evict(evicted, f"{model} is not pinned any more")
+        evicted = self.cache.reprioritise(entry, record.priority, record.is_pinned, self._around.now)
+        self.make_way(evicted, f"{model} is not pinned any more")
+        if evicted:
             self.pump()
 
     def _remove(self, entry: Entry, cause: str) -> None:
         inputs = self._unload_in(entry, is_eviction=False)
         why = self._around.explain(Reason(Rule.REMOVE, entry.model, self._around.me, cause, inputs=inputs))
-        self._leave(entry, self.cache.remove(entry), why)
+        self.leave(entry, self.cache.remove(entry), why)
 
     def _unload_in(self, entry: Entry, is_eviction: bool) -> dict[str, int | str]:
         """What a reason says of when a copy is unloaded at the earliest; nothing where there is nothing to unload."""
@@ -267,7 +224,7 @@ class Copies:
             return {}
         return {"unload_in_ms": unload_delay_ms(self._around.settings, entry.state, is_eviction)}
 
-    def _evict(self, evicted: list[Evicted], cause: str) -> None:
+    def make_way(self, evicted: list[Evicted], cause: str) -> None:
         around = self._around
         for victim in evicted:
             model = victim.entry.model
@@ -275,10 +232,13 @@ class Copies:
             inputs |= self._unload_in(victim.entry, is_eviction=True)
             candidates, more = trimmed([Candidate(model, victim.score), *victim.spared])
             reason = Reason(Rule.EVICT, model, around.me, cause, 0, inputs, candidates, more)
-            why = around.explain(reason)
-            self._leave(victim.entry, victim.last_used, why)
+            why, has_a_place = around.explain(reason), is_missed(victim.entry, self.cache.params, around)
+            self.leave(victim.entry, victim.last_used, why)
+            if has_a_place:
+                around.retry(model, victim.last_used, why, exclude=(around.me,), size_units=victim.units)
+        self.unsatisfied.judge()
 
-    def _leave(self, entry: Entry, last_used: int, why: Reason, error: MeshError | None = None) -> None:
+    def leave(self, entry: Entry, last_used: int, why: Reason, error: MeshError | None = None) -> None:
         """Take an entry, already out of the cache, through the rest of its life."""
         around, model, state = self._around, entry.model, entry.state
         around.edit(model, self._deregister(entry, last_used), why)
@@ -309,12 +269,19 @@ class Copies:
         self._around.changed(entry.model)
         self._around.emit(Settle(entry.model, entry.gen, error))
 
-    def _memory_back(self, model: str, units: int, is_back: bool) -> None:
-        """An unload is over; if memory did not come back with it, this instance does not have it any more."""
-        if is_back:
-            self.cache.unloaded(units)
-        else:
-            self._evict(self.cache.unload_lost(units, self._around.now), f"{model} cannot be unloaded")
+    def _memory_back(self, model: str, units: int, found_units: int) -> None:
+        """An unload worked; ``found_units`` had counted as lost."""
+        self.cache.unloaded(units)
+        if found_units:
+            self.cache.found(found_units)
+            self._around.capacity_changed()
+        self.pump()
+
+    def _memory_lost(self, model: str, units: int) -> None:
+        """An unload was given up: for now this instance does not have that memory."""
+        if units:
+            self.make_way(self.cache.unload_lost(units, self._around.now), f"{model} cannot be unloaded")
+            self._around.capacity_changed()
         self.pump()
 
     def drop_pending(self, cause: str) -> None:
@@ -364,10 +331,10 @@ class Copies:
     def runtime_back(self, params: CacheParams) -> None:
         """The runtime is there again, empty, and may be another: loads that came meanwhile begin."""
         self.queue.threads = params.load_threads
-        self._evict(self.cache.renew(params, self._around.now), "the runtime has less memory than before")
+        self.make_way(self.cache.renew(params, self._around.now), "the runtime has less memory than before")
         self.pump()
 
-    def _current(self, model: str, gen: int) -> Entry | None:
+    def current(self, model: str, gen: int) -> Entry | None:
         """The copy that an answer is about; None: it is no longer here."""
         entry = self.cache.entries.get(model)
         return entry if entry is not None and entry.gen == gen else None

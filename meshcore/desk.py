@@ -12,6 +12,7 @@ from meshcore.edits import Deregister
 from meshcore.entry import Entry, State
 from meshcore.errors import Code, Draining, LoadFailure, MeshError, NowhereToLoad
 from meshcore.events import Seen
+from meshcore.failures import keeps_out
 from meshcore.hot import Choice
 from meshcore.placement import Want
 from meshcore.reasons import Candidate, Reason, Rejected, Rule, trimmed
@@ -125,6 +126,8 @@ class FrontDesk:
 
     def gives_up(self, request: Request, record: ModelRecord) -> MeshError | None:
         """Why no further load of this model should be tried now: it failed, or was answered, often enough."""
+        if request.is_use:
+            self._node.failures.used(request.model)
         recent_ms = self.settings.failure_expiry_ms // 2
         recent = [f for f in record.failures.values() if age_ms(f.at, self.now) < recent_ms]
         if len(recent) >= self.settings.max_load_failures:
@@ -142,7 +145,7 @@ class FrontDesk:
         exclude |= {
             instance: Rejected.FAILED
             for instance, failure in record.failures.items()
-            if age_ms(failure.at, self.now) < self.settings.failure_expiry_ms
+            if keeps_out(failure, self.now, self.settings, request.is_use)
         }
         exclude |= {holder.instance: Rejected.HOLDS for holder in self.holders(request.model, record)}
         exclude |= dict.fromkeys(request.targets, Rejected.TRIED)
@@ -184,10 +187,10 @@ class FrontDesk:
         if node.is_draining:
             raise Draining("this instance is going")
         failure = record.failures.get(self.me)
-        if failure is not None and age_ms(failure.at, self.now) < self.settings.failure_expiry_ms:
+        if failure is not None and keeps_out(failure, self.now, self.settings, request.is_use):
             raise LoadFailure(failure.text)
         node.copies.remove(request.model, "tried again after a failure")
-        return node.copies.admit(
+        return node.copies.admission.admit(
             request.model, record, record.copies, request.last_used, request.size_units, request.is_inference,
             request.copies,
         )  # fmt: skip

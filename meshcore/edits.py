@@ -87,6 +87,21 @@ class MarkFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class DropFailure:
+    """The failure of ``at`` is too old to count."""
+
+    instance: str
+    at: int
+    if_absent: MeshError | None = None
+
+    def apply(self, record: ModelRecord) -> ModelRecord | MeshError:
+        failure = record.failures.get(self.instance)
+        if failure is None or failure.at != self.at:
+            return record
+        return record.without_failure(self.instance)
+
+
+@dataclass(frozen=True, slots=True)
 class Deregister:
     """The copy is not, or no longer, here (also used on somebody else's: a lost copy, D-01)."""
 

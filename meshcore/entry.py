@@ -72,8 +72,12 @@ class Entry:
     """Whether the runtime may use ``weight`` already; until then it is only a place in the cache."""
     state: State = State.NEW
     priority: int = DEFAULT_PRIORITY
-    """Changed, as ``is_pinned``, through the cache that orders by it."""
+    """Changed, as the next three, through the cache that orders by it."""
     is_pinned: bool = False
+    is_redundant: bool = False
+    """Others answer in its place: the model has one more ready copy than it must have."""
+    load_ms: int = 0
+    """How long its load took or, until it is known, is expected to take."""
     is_prioritised: bool = False
     """An inference waits for it."""
     is_awaited: bool = False
@@ -83,6 +87,8 @@ class Entry:
     in_flight: int = 0
     """Requests that the copy is answering."""
     predicted_units: int = 0
+    is_average: bool = False
+    """``predicted_units`` says nothing of this model, and its runtime is asked when it is its turn."""
     known: Mapping[str, int] = field(default_factory=dict)
     """The copies (instance, load_ts) that whoever asked for the load knew of."""
     copies: int = 1

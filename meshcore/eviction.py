@@ -1,36 +1,51 @@
 """Which copies make room: the order they go in, and the whole set that goes, planned before the first one does.
 
-The order (docs/design.md, eviction): idle before in use, then the policy's key, then the id. A pinned copy never goes,
-and one that loads only where memory is short already: a load that gave way to the next would be work for nothing.
+The order (docs/design.md, eviction): idle before in use, lower priority, greater effective age, id. A pinned copy never
+goes, and one that loads only where memory is short already: a load that gave way to the next would be work for nothing.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from meshcore.entry import Entry
-from meshcore.lru import Lru
 from meshcore.reasons import Candidate, Rejected
-from meshcore.units import age_ms
+from meshcore.units import NEVER, age_ms
 
 REDUNDANT_AGE_FACTOR = 4
 """A ready copy beyond those a model must have counts as this many times as old: others answer in its place."""
 
-EvictKey = tuple[int, ...]
+EvictKey = tuple[int, int]
+"""(priority, effective age with a minus): the smallest goes first."""
 
-EvictOrder = Callable[[Entry, int, int, bool], EvictKey]
-"""A policy: (entry, last used, now, is redundant) -> key; the smallest key goes first."""
+EvictOrder = Callable[[Entry, int], int]
+"""A policy: (entry, units that it takes) -> how many times as old as it is the copy counts, at least 1.
 
-IsRedundant = Callable[[str], bool]
-"""Whether the copy of this model here is one more than the model must have."""
+It looks at nothing that changes by itself: copies that count alike stay in the order of their last use, and nobody has
+to look at all of them to find who goes.
+"""
 
 
-def lru_order(entry: Entry, last_used: int, now: int, is_redundant: bool) -> EvictKey:
-    """Lower priority first, then greater effective age."""
-    age = age_ms(last_used, now)
-    return entry.priority, -age * REDUNDANT_AGE_FACTOR if is_redundant else -age
+def lru_order(entry: Entry, units: int) -> int:
+    """Age alone, unless others answer in its place."""
+    return REDUNDANT_AGE_FACTOR if entry.is_redundant else 1
+
+
+def cost_order(entry: Entry, units: int) -> int:
+    """Age by the memory that comes free for a second of loading it again: large and quickly loaded goes early.
+
+    In steps of a third to a half, so that there are few different ones.
+    """
+    density = max(1, units * 1_000_000 // max(1, entry.load_ms))
+    step = max(0, density.bit_length() - 2)
+    return (density >> step << step) * lru_order(entry, units)
+
+
+EVICT_ORDERS: Mapping[str, EvictOrder] = {"lru": lru_order, "cost": cost_order}
+"""The policies by the names that settings give them."""
 
 
 @dataclass(slots=True)
@@ -49,26 +64,51 @@ class Plan:
 
 
 class Planner:
-    """Plans evictions from what the cache holds; changes nothing."""
+    """Ranks the copies that may go, and plans evictions; changes nothing in the cache.
 
-    NOT_STATE = frozenset({"_is_lru"})  # a rule
+    ``entries`` are the cache's; ``put`` is told of whatever may change a copy's rank.
+    """
 
-    def __init__(self, entries: Mapping[str, Entry], lru: Lru, order: EvictOrder) -> None:
-        self._entries, self._lru, self._order = entries, lru, order
-        self._is_lru = order is lru_order
-        self._of_priority: dict[int, int] = {}
+    def __init__(self, entries: Mapping[str, Entry], order: EvictOrder) -> None:
+        self._entries, self._order = entries, order
+        self._ranks: dict[EvictKey, list[tuple[int, str]]] = {}
+        """(last use, model) ascending, of each (priority, age factor) that some copy has."""
+        self._places: dict[str, tuple[int, int, int]] = {}
+        """Each model's priority, age factor and last use there."""
+        self._pinned: dict[str, None] = {}
 
-    def count(self, priority: int, change: int) -> None:
-        """``change`` (+1, -1) entries more of ``priority`` are in the cache."""
-        left = self._of_priority.get(priority, 0) + change
-        if left:
-            self._of_priority[priority] = left
-        else:
-            del self._of_priority[priority]
+    def put(self, entry: Entry, last_used: int) -> None:
+        """Rank a copy of the cache, anew if it has a rank."""
+        self.discard(entry.model)
+        if entry.is_pinned:
+            self._pinned[entry.model] = None
+            return
+        place = entry.priority, self._order(entry, entry.weight), last_used
+        self._places[entry.model] = place
+        insort(self._ranks.setdefault(place[:2], []), (last_used, entry.model))
 
-    def key(self, entry: Entry, last_used: int, now: int) -> EvictKey:
-        """``entry``'s place in the order were it idle and its model's only copy."""
-        return self._order(entry, last_used, now, False)
+    def discard(self, model: str) -> None:
+        """The copy is no longer in the cache; fine if it has no rank."""
+        self._pinned.pop(model, None)
+        place = self._places.pop(model, None)
+        if place is not None:
+            ranked = self._ranks[place[:2]]
+            del ranked[bisect_left(ranked, (place[2], model))]
+            if not ranked:
+                del self._ranks[place[:2]]
+
+    def oldest(self) -> int:
+        """The least recent last use of a copy that is not pinned; NEVER: there is none."""
+        return min((ranked[0][0] for ranked in self._ranks.values()), default=NEVER)
+
+    @property
+    def pinned_units(self) -> int:
+        """What pinned copies take."""
+        return sum(self._entries[model].weight for model in self._pinned)
+
+    def key(self, entry: Entry, units: int, last_used: int, now: int) -> EvictKey:
+        """``entry``'s place in the order were it idle and had it ``units``."""
+        return _key(entry.priority, self._order(entry, units), last_used, now)
 
     def plan(
         self,
@@ -76,7 +116,6 @@ class Planner:
         now: int,
         spare: str,
         most: EvictKey | None,
-        is_redundant: IsRedundant | None,
         takes_loads: bool,
     ) -> Plan:
         """Who goes for ``short_units``, none of them being ``spare`` or beyond the key ``most``.
@@ -86,7 +125,7 @@ class Planner:
         plan, busy = Plan(short_units), list[Candidate]()
         if plan.is_enough:
             return plan
-        for key, model in self._ranked(now, is_redundant):
+        for key, model in self._ranked(now):
             if most is not None and key > most:
                 plan.spared.append(Candidate(model, key, Rejected.NEWER))
                 break
@@ -111,27 +150,25 @@ class Planner:
                 plan.short_units -= self._entries[candidate.id].weight
         return plan
 
-    def _ranked(self, now: int, is_redundant: IsRedundant | None) -> Iterator[tuple[EvictKey, str]]:
-        """(key, model) of all copies that are not pinned, smallest first.
+    def _ranked(self, now: int) -> Iterator[tuple[EvictKey, str]]:
+        """(key, model) of all copies that are not pinned, smallest first, found as far as it is asked for."""
+        heap: list[tuple[EvictKey, str, EvictKey, int]] = []
 
-        Under the default policy a copy is known to be next as soon as nothing used later can have a smaller key, so
-        only as much of the cache is looked at as goes, and up to a quarter of the oldest's age where some copies may
-        be redundant. Another policy looks at all.
-        """
-        heap: list[tuple[EvictKey, str]] = []
-        lowest = min(self._of_priority, default=0)
-        for model, last_used in self._lru.ascending():
-            if self._is_lru:
-                age = age_ms(last_used, now)
-                best = lowest, -age * REDUNDANT_AGE_FACTOR if is_redundant else -age
-                while heap and heap[0][0] < best:
-                    yield heappop(heap)
-            entry = self._entries[model]
-            if not entry.is_pinned:
-                is_extra = is_redundant is not None and entry.is_serving and is_redundant(model)
-                heappush(heap, (self._order(entry, last_used, now, is_extra), model))
+        def push(rank: EvictKey, at: int) -> None:
+            if at < len(self._ranks[rank]):
+                last_used, model = self._ranks[rank][at]
+                heappush(heap, (_key(*rank, last_used, now), model, rank, at))
+
+        for rank in self._ranks:
+            push(rank, 0)
         while heap:
-            yield heappop(heap)
+            key, model, rank, at = heappop(heap)
+            yield key, model
+            push(rank, at + 1)
+
+
+def _key(priority: int, factor: int, last_used: int, now: int) -> EvictKey:
+    return priority, -age_ms(last_used, now) * factor
 
 
 def _busy(entry: Entry) -> Rejected | None:

@@ -63,13 +63,13 @@ class LoadQueue:
         self._running.discard(entry)
         self._take(entry)
 
-    def head(self, is_held: Test | None = None) -> Entry | None:
-        """Whose turn it is; None: nobody's, or all threads are busy.
+    def head(self, is_held: Test | None = None, taken: int = 0) -> Entry | None:
+        """Whose turn it is; None: nobody's, or all threads are busy, ``taken`` of them with something else.
 
         An entry that ``is_held`` by something else than memory, its model's former copy still being unloaded, say,
         is passed over and keeps its place.
         """
-        if len(self._running) >= self.threads:
+        if len(self._running) + taken >= self.threads:
             return None
         return next((entry for entry in self._queued if is_held is None or not is_held(entry)), None)
 

@@ -43,6 +43,7 @@ from meshcore.events import (
     UnloadFailed,
     Used,
 )
+from meshcore.failures import Failures
 from meshcore.me import Me
 from meshcore.publisher import Publisher
 from meshcore.reasons import Reason, ReasonLog, Rule
@@ -53,6 +54,7 @@ from meshcore.routing import Flow
 from meshcore.rules import Rules
 from meshcore.scaling import Scaling
 from meshcore.settings import Settings
+from meshcore.totals import Totals
 from meshcore.view import ClusterView
 from meshcore.writer import Ended, Writer
 
@@ -76,7 +78,7 @@ class Node:
         self._commands: list[Command] = []
         self.view = ClusterView(me.instance, me.start_ms, settings, params.min_churn_age_ms)
         self.cache = Cache(params, rules.evict_order)
-        self.routes = Routes(self.view, self.cache.entries.get, self.emit)
+        self.routes = Routes(self.view, self.cache.entries.get, self.emit, self.cache.mark_redundant)
         self.writer = Writer(self.view, self.emit, self._model_seen, settings.store_retry_ms)
         self.publisher = Publisher(me, settings, rng)
         self.copies = Copies(self, self.cache)
@@ -85,6 +87,7 @@ class Node:
         self.alignment = Alignment(self)
         self.contacts = Contacts(self)
         self.scaling = Scaling(self)
+        self.failures = Failures(self)
         self._is_stopping = False
 
     # -- the ways in ---------------------------------------------------------------------------------
@@ -126,7 +129,9 @@ class Node:
 
     def next_wake(self, now: int) -> int:
         """The instant at which Ticked is due, NEVER if nothing waits for time."""
-        parts = (self.publisher, self.writer, self.copies, self.view.health, self.runtime, self.scaling)
+        parts = (
+            self.publisher, self.writer, self.copies, self.view.health, self.runtime, self.failures, self.scaling,
+        )  # fmt: skip
         return min(part.next_wake() for part in parts)
 
     def _drain(self) -> list[Command]:
@@ -158,7 +163,7 @@ class Node:
                 for instance in see(revision, instances):
                     self._instance_seen(instance)
             case Predicted(model, gen, size_bytes):
-                self.copies.predicted(model, gen, size_bytes)
+                self.copies.admission.predicted(model, gen, size_bytes)
             case Loaded(model, gen, size_bytes, max_concurrency):
                 self.copies.loaded(model, gen, size_bytes, max_concurrency)
             case LoadFailed():
@@ -202,6 +207,10 @@ class Node:
         return self.identity.instance
 
     @property
+    def totals(self) -> Totals:
+        return self.view.totals
+
+    @property
     def is_draining(self) -> bool:
         return self.publisher.is_going
 
@@ -243,9 +252,19 @@ class Node:
         """A loader is free again, and how much memory the load takes is known."""
         self.publisher.ask(self.now, self.view.totals.instances)
 
-    def retry(self, model: str, last_used: int, why: Reason, exclude: tuple[str, ...] = ()) -> None:
-        """A load came to nothing here that no request waits for: it is tried again, though not by ``exclude``."""
-        self.emit(Begin(Request(model, Op.ENSURE, is_sync=False, last_used=last_used, exclude=exclude), why))
+    def capacity_changed(self) -> None:
+        """Memory was lost, or is there again."""
+        self.publisher.ask(self.now, self.view.totals.instances)
+
+    def retry(
+        self, model: str, last_used: int, why: Reason, exclude: tuple[str, ...] = (), size_units: int = 0
+    ) -> None:
+        """A copy came to nothing here, or makes room, that no request waits for: another is seen to, though not by
+        ``exclude``; ``size_units`` is what it takes, as far as is known."""
+        request = Request(
+            model, Op.ENSURE, is_sync=False, last_used=last_used, exclude=exclude, size_units=size_units
+        )  # fmt: skip
+        self.emit(Begin(request, why))
 
     def runtime_changed(self) -> None:
         """The runtime is away or back: while it is away others had better do the loading."""
@@ -308,6 +327,7 @@ class Node:
         self.copies.tick()
         self.runtime.tick()
         self.scaling.tick()
+        self.failures.tick()
         for instance in self.view.health.recovered(self.now):
             self.contacts.changed(instance)
 

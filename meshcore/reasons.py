@@ -26,6 +26,7 @@ class Rule(StrEnum):
     EVICT = "evict"  # a copy makes room
     READY = "ready"  # a copy answers requests
     FAIL = "fail"  # a load went wrong
+    EXPIRE = "expire"  # a load that went wrong is too long ago to count
     REMOVE = "remove"  # a copy goes for another cause than room
     SECOND_COPY = "second-copy"  # a model that is used regularly gets a second copy
     SCALE_UP = "scale-up"  # a model that is used much gets further copies
@@ -40,6 +41,7 @@ class Rule(StrEnum):
     TOUCH = "touch"  # a registration's last use is refreshed
     PUBLISH = "publish"  # this instance's record is written
     DRAIN = "drain"  # this instance is going
+    UNSATISFIED = "unsatisfied"  # what a registration asks for cannot be had here
     UNREADABLE = "unreadable"  # a record in the store is passed over
 
 

@@ -13,11 +13,12 @@ from meshcore import image
 from meshcore.asks import Register, Request, Unregister
 from meshcore.commands import Command
 from meshcore.errors import MeshError
+from meshcore.eviction import EVICT_ORDERS
 from meshcore.journal import Copy, Header, decode_calls, named_rules, read_header
 from meshcore.node import Node
 from meshcore.plain import NotPlain, Plain, decode, encode
 from meshcore.routing import Flow
-from meshcore.rules import Rules
+from meshcore.rules import Rules, with_eviction
 
 
 class BadJournal(Exception):
@@ -152,7 +153,10 @@ def _first(texts: _Texts, missing: str, read: Callable[[Plain], Any]) -> Any:
 
 
 def _own_rules(header: Header) -> Rules:
-    rules = Rules()
+    wanted = header.rules.get("evict_order")
+    rules = next(
+        (made for made in map(with_eviction, EVICT_ORDERS) if named_rules(made)["evict_order"] == wanted), Rules()
+    )
     for name, function in named_rules(rules).items():
         if header.rules.get(name) != function:
             raise BadJournal(1, f"the rule {name} was {header.rules.get(name)}, and here it is {function}")

@@ -7,14 +7,24 @@ from collections.abc import Callable
 from meshcore.commands import Holder, Local, Route
 from meshcore.entry import Entry, State
 from meshcore.records import ModelRecord
+from meshcore.redundancy import is_redundant
 from meshcore.view import ClusterView
 
 
 class Routes:
-    """One Route per model that some record or this instance's cache names a copy of; ``emit`` takes what changed."""
+    """One Route per model that some record or this instance's cache names a copy of; ``emit`` takes what changed.
 
-    def __init__(self, view: ClusterView, entry: Callable[[str], Entry | None], emit: Callable[[Route], None]) -> None:
-        self._view, self._entry, self._emit = view, entry, emit
+    ``mark`` is told whether a model could do without its copy here.
+    """
+
+    def __init__(
+        self,
+        view: ClusterView,
+        entry: Callable[[str], Entry | None],
+        emit: Callable[[Route], None],
+        mark: Callable[[str, bool], None],
+    ) -> None:
+        self._view, self._entry, self._emit, self._mark = view, entry, emit, mark
         self._routes: dict[str, Route] = {}
         self._named: dict[str, tuple[str, ...]] = {}
         self._naming: dict[str, dict[str, None]] = {}
@@ -43,6 +53,7 @@ class Routes:
         is_serving = entry is not None and entry.is_serving
         local = Local(entry.gen, entry.max_concurrency, entry.max_inflight) if entry and is_serving else None
         route = Route(model, local, self.holders(model, record))
+        self._mark(model, is_redundant(self._view, record, route.holders))
         known = self._routes.get(model)
         if route.holders:
             self._routes[model] = route

@@ -32,3 +32,8 @@ class Rules:
     second_copy: SecondCopy = second_copy.is_due
     scale_up: ScaleUp = scale_up.further
     scale_down: ScaleDown = scale_down.cause
+
+
+def with_eviction(policy: str) -> Rules:
+    """The default with the policy of that name, one of ``eviction.EVICT_ORDERS``."""
+    return Rules(evict_order=eviction.EVICT_ORDERS[policy])

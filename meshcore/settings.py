@@ -21,9 +21,11 @@ class Settings:
     max_load_locations: int = _knob(5, "copies after which a request starts no further load")
     max_exhausted: int = _knob(2, "answers RESOURCE_EXHAUSTED after which a request gives up")
     failure_expiry_ms: int = _knob(900_000, "a recorded load failure keeps an instance out this long")
+    failure_in_use_ms: int = _knob(180_000, "half as long if a request wanted the model within this")
     wait_load_factor: int = _knob(5, "a request waits for a load at most this many load timeouts")
     space_wait_ms: int = _knob(180_000, "a load waits this long for memory to come free")
     predict_deadline_ms: int = _knob(500, "the runtime has this long to predict a size")
+    average_copies: int = _knob(10, "copies in the cluster from which an average size can stand for a prediction")
     measure_deadline_ms: int = _knob(30_000, "the runtime has this long to measure a size")
     drain_copy_ms: int = _knob(127_000, "a removed copy's requests have this long before the unload")
     unload_used_ms: int = _knob(0, "a copy that goes is unloaded this long after it, if its requests have ended")
@@ -36,6 +38,8 @@ class Settings:
     unload_retry_ms: int = _knob(10_000, "later retries of a failed unload")
     unload_retry_early_ms: int = _knob(10_000, "before loads and after unloads failed ones are retried this often")
     unload_retries: int = _knob(90, "retries of an unload before its memory counts as lost")
+    reload_load_timeouts: int = _knob(2, "a copy evicted this many load timeouts after its load is loaded elsewhere")
+    reload_free_percent: int = _knob(5, "if this much of the cluster is free")
     max_inflight_per_copy: int = _knob(
         0, "requests on a copy with limited concurrency; 0: from it; negative: any number"
     )

@@ -36,6 +36,10 @@ class _Unload:
     is_loading: bool
     attempts: int = 0
     due_at: int = NEVER
+    is_given_up: bool = False
+    """``weight`` counts as lost; the runtime goes on being asked."""
+    lost_units: int = 0
+    """What counts as lost of this model, and is there again when an unload of it works."""
 
 
 def unload_delay_ms(settings: Settings, state: State, is_eviction: bool) -> int:
@@ -47,15 +51,26 @@ def unload_delay_ms(settings: Settings, state: State, is_eviction: bool) -> int:
 
 
 class Unloads:
-    """At most one unload a model; ``ended`` is called with each one's units and whether they came back."""
+    """At most one unload a model; its end tells ``back`` how many units came back, ``lost`` how many are lost.
 
-    def __init__(self, around: Surroundings, ended: Callable[[str, int, bool], None]) -> None:
-        self._around, self._ended = around, ended
+    What is lost goes on being asked for, and each further failure tells of 0 units. A copy of the model that is loaded
+    meanwhile ends that: the runtime is asked again when that copy goes, and an unload that works leaves nothing of the
+    model.
+    """
+
+    def __init__(
+        self, around: Surroundings, back: Callable[[str, int, int], None], lost: Callable[[str, int], None]
+    ) -> None:
+        self._around, self._back, self._lost = around, back, lost
         self._unloads: dict[str, _Unload] = {}
+        self._left: dict[str, int] = {}
+        """Units that count as lost of models that were loaded anew."""
         self._early_at = 0
 
     def __contains__(self, model: str) -> bool:
-        return model in self._unloads
+        """Whether a former copy of the model is still to be unloaded, or the runtime is being asked to."""
+        unload = self._unloads.get(model)
+        return unload is not None and (not unload.is_given_up or unload.due_at == NEVER)
 
     def __len__(self) -> int:
         return len(self._unloads)
@@ -63,7 +78,13 @@ class Unloads:
     def begin(self, model: str, gen: int, weight: int, why: Reason, delay_ms: int, is_loading: bool = False) -> None:
         """``weight`` units are to come back, ``delay_ms`` from now at the earliest, once nothing uses the copy any
         more: ``load_ended`` or ``free`` says so."""
-        self._unloads[model] = _Unload(gen, weight, why, self._around.now + delay_ms, is_loading)
+        lost_units, not_before = self._left.pop(model, 0), self._around.now + delay_ms
+        self._unloads[model] = _Unload(gen, weight, why, not_before, is_loading, lost_units=lost_units)
+
+    def load_begins(self, model: str) -> None:
+        """A copy is loaded anew: what a former one left is not asked for until that one goes."""
+        if given_up := self._unloads.pop(model, None):
+            self._left[model] = given_up.lost_units
 
     def load_ended(self, model: str, gen: int) -> None:
         """A load that nobody waited for any more is over."""
@@ -82,24 +103,33 @@ class Unloads:
         """The runtime gave the memory back; perhaps it can now do what it could not before."""
         if unload := self._current(model, gen):
             del self._unloads[model]
-            self._ended(model, unload.weight, True)
+            if unload.lost_units:
+                inputs: dict[str, int | str] = {"found_units": unload.lost_units}
+                why = Reason(Rule.UNLOAD, model, self._around.me, "worked after all", inputs=inputs)
+                self._around.explain(why)
+            self._back(model, unload.weight, unload.lost_units)
             self.ask_again()
 
     def failed(self, model: str, gen: int, text: str) -> None:
-        """Ask again later; what never works is memory that this instance no longer has."""
+        """Ask again later; what does not work for long is memory that this instance does not have meanwhile."""
         unload = self._current(model, gen)
         if unload is None:
             return
-        settings, around = self._around.settings, self._around
+        settings = self._around.settings
         unload.attempts += 1
-        inputs: dict[str, int | str] = {"attempts": unload.attempts, "units": unload.weight}
-        around.explain(Reason(Rule.UNLOAD, model, around.me, f"failed: {text}", inputs=inputs))
-        if unload.attempts > settings.unload_retries:
-            del self._unloads[model]
-            self._ended(model, unload.weight, False)
-            return
-        pause_ms = settings.unload_retry_first_ms if unload.attempts == 1 else settings.unload_retry_ms
-        unload.due_at = around.now + pause_ms
+        is_first = unload.attempts == 1 <= settings.unload_retries
+        pause_ms = settings.unload_retry_first_ms if is_first else settings.unload_retry_ms
+        unload.due_at = self._around.now + pause_ms
+        units = 0
+        if not unload.is_given_up:
+            inputs: dict[str, int | str] = {"attempts": unload.attempts, "units": unload.weight}
+            self._around.explain(Reason(Rule.UNLOAD, model, self._around.me, f"failed: {text}", inputs=inputs))
+            if unload.attempts <= settings.unload_retries:
+                return
+            units, unload.weight = unload.weight, 0
+            unload.lost_units += units
+            unload.is_given_up = True
+        self._lost(model, units)
 
     def ask_again(self) -> None:
         """A good moment for all unloads that failed: a load is about to need the memory, or another unload worked."""
@@ -112,6 +142,7 @@ class Unloads:
     def forget(self) -> None:
         """The runtime's memory is empty: nothing is left to be given back."""
         self._unloads.clear()
+        self._left.clear()
 
     def next_wake(self) -> int:
         """The next instant at which the runtime is to be asked."""

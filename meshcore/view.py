@@ -19,6 +19,7 @@ from meshcore.totals import Tally, Totals
 DECODED_KEPT = 4096
 
 COPIES_MARK = b'"instanceIds"'
+FAILURES_MARK = b'"failedIn"'
 
 
 class ClusterView:
@@ -99,6 +100,11 @@ class ClusterView:
         """Whether the registration of ``model`` may name a copy, told without reading it: most name none."""
         value = self._models.value(model)
         return value is not None and COPIES_MARK in value
+
+    def names_failures(self, model: str) -> bool:
+        """Whether the registration of ``model`` may name a load that failed, told in the same way."""
+        value = self._models.value(model)
+        return value is not None and FAILURES_MARK in value
 
     def mod(self, model: str) -> int:
         """The revision that wrote the registration of ``model``; 0: none known."""

@@ -18,7 +18,7 @@ from meshcore.errors import BadRecord
 from meshcore.events import DrainAsked, Event, Idled, InstancesSeen, RegistrySeen
 from meshcore.me import Me
 from meshcore.records import InstanceRecord
-from meshcore.rules import Rules
+from meshcore.rules import with_eviction
 from meshd import servers, tls_watch, web
 from meshd.api import Management, ModelMeshApi
 from meshd.clock import Clock
@@ -121,7 +121,8 @@ class App:
         )
         me = self._me(clock.now(), mesh_port, port)
         seed = rng.getrandbits(64)
-        node, journal = make_node(config.journal_path, me, config.settings(), info.params, Rules(), seed)
+        rules = with_eviction(config.eviction_policy)
+        node, journal = make_node(config.journal_path, me, config.settings(), info.params, rules, seed)
         if journal is not None:
             ending.push_async_callback(journal.close)
         methods = Methods(info.method_infos, info.allow_any_method)

@@ -129,6 +129,7 @@ class Config:
     type_constraints_path: str
     min_churn_age_ms: int
     failure_expiry_ms: int
+    eviction_policy: str
     load_threads: int
     scale_up_rpm: int
     scale_up_percent: int

@@ -138,6 +138,11 @@ class Metrics:
         self._gauge("instance_used_bps", "Share of the memory that models take, in hundredths of a percent", share)
         self._gauge("instance_models_total", "Copies", models)
 
+    def worth(self, lost_bytes: int, unsatisfied_bytes: int) -> None:
+        """What the runtime never gave back, and what pinned copies take beyond what there is."""
+        self._gauges["meshd_lost_bytes"] = ("Memory that unloads which fail have cost so far", lost_bytes)
+        self._gauges["meshd_unsatisfied_bytes"] = ("What pinned copies take beyond what there is", unsatisfied_bytes)
+
     def retained(self, count_bytes: int) -> None:
         """What of the requests under way is kept for another try."""
         self._gauges["meshd_retained_bytes"] = ("Data of requests under way kept for another try", count_bytes)

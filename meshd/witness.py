@@ -10,7 +10,7 @@ from meshcore.units import UNIT_BYTES
 from meshd.metrics import Metrics
 
 _QUIET = frozenset({Rule.PUBLISH, Rule.HOLDER, Rule.TOUCH})
-_ALARMING = frozenset({Rule.FAIL, Rule.UNLOAD, Rule.UNREADABLE})
+_ALARMING = frozenset({Rule.FAIL, Rule.UNLOAD, Rule.UNREADABLE, Rule.UNSATISFIED})
 
 _log = logging.getLogger("meshd.decisions")
 
@@ -33,6 +33,7 @@ class Witness:
         self.catch_up()
         node = self._node
         record = node.own_record()
+        self._metrics.worth(node.cache.lost_units * UNIT_BYTES, node.cache.unsatisfied_units * UNIT_BYTES)
         self._metrics.instance(
             record.lru_ms, node.now, record.capacity_units * UNIT_BYTES, record.used_units * UNIT_BYTES, record.count
         )
@@ -51,7 +52,7 @@ class Witness:
                 metrics.age_at_eviction.observe(_whole(reason, "age_ms"), reason.model)
             case Rule.FAIL:
                 counters.load_failures += 1
-            case Rule.UNLOAD:
+            case Rule.UNLOAD if "attempts" in reason.inputs:
                 counters.unload_attempt_failures += 1
                 counters.unload_failures += _whole(reason, "attempts") > self._node.settings.unload_retries
         if reason.rule not in _QUIET:

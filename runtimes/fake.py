@@ -22,6 +22,7 @@ from protos import grpc_predict_v2_pb2 as v2
 from protos import grpc_predict_v2_pb2_grpc
 from runtimes import sdk
 from runtimes.behaviour import Behaviour, behaviour
+from runtimes.gate import Gate
 
 INJECTED = {f"inference.GRPCInferenceService/{name}": (1,) for name in ("ModelInfer", "ModelMetadata", "ModelReady")}
 
@@ -57,6 +58,8 @@ class Fake(sdk.Runtime):
         self.counts: dict[str, Counts] = {}
         self.total = Counts()
         self.peak_bytes = 0
+        self.unloads = Gate()
+        """Unloads that are asked for pass here first."""
 
     async def load(self, model: sdk.ModelInfo) -> sdk.Loaded:
         counts = self.counts.setdefault(model.id, Counts())
@@ -76,6 +79,7 @@ class Fake(sdk.Runtime):
         return sdk.Loaded(0 if said.measure else said.size, said.concurrency)
 
     async def unload(self, model_id: str) -> None:
+        await self.unloads.passed()
         await asyncio.sleep(self.models[model_id].unload_ms / 1000)
         del self.models[model_id]
         self.counts[model_id].unloads += 1
@@ -99,6 +103,8 @@ class Fake(sdk.Runtime):
         control = {
             "Stats": grpc.unary_unary_rpc_method_handler(self._stats),
             "Forget": grpc.unary_unary_rpc_method_handler(self._forget),
+            "HoldUnloads": grpc.unary_unary_rpc_method_handler(self._hold_unloads),
+            "LetUnload": grpc.unary_unary_rpc_method_handler(self._let_unload),
         }
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler("fake.Control", control), AnyOther(self)),
@@ -134,6 +140,7 @@ class Fake(sdk.Runtime):
             **asdict(self.total),
             "used_bytes": self.used_bytes,
             "peak_bytes": self.peak_bytes,
+            "held_unloads": self.unloads.waiting,
             "models": {
                 model_id: {**asdict(counts), "loaded": model_id in self.models}
                 for model_id, counts in sorted(self.counts.items())
@@ -144,6 +151,22 @@ class Fake(sdk.Runtime):
     async def _forget(self, request: bytes, context: aio.ServicerContext) -> bytes:
         """Lose a model, as a model server does that restarts on its own."""
         self.models.pop(request.decode(), None)
+        return b""
+
+    async def _hold_unloads(self, request: bytes, context: aio.ServicerContext) -> bytes:
+        """Begin no further unload."""
+        self.unloads.shut()
+        return b""
+
+    async def _let_unload(self, request: bytes, context: aio.ServicerContext) -> bytes:
+        """Begin as many of the unloads that are held as the body says, the oldest first; without one all, and further
+        ones at once."""
+        if not request:
+            self.unloads.open()
+        elif request.isdigit():
+            self.unloads.let(int(request))
+        else:
+            await sdk.abort(context, grpc.StatusCode.INVALID_ARGUMENT, f"{request!r} is no number of unloads")
         return b""
 
 

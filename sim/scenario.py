@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model, model_validator
 
@@ -159,6 +159,8 @@ class Scenario(BaseModel):
     traffic: Workload
     failures: list[Failure] = []
     restarts: list[Restart] = []
+    eviction: Literal["lru", "cost"] = "lru"
+    """Which copies make room."""
     settings: _Knobs = _Knobs()
 
     @model_validator(mode="after")

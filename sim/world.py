@@ -14,6 +14,7 @@ import simpy
 
 from meshcore.capacity import CacheParams
 from meshcore.records import ModelRecord
+from meshcore.rules import with_eviction
 from meshcore.units import UNIT_BYTES
 from sim.measure import Cause, Histogram, Measure
 from sim.mesh import Arrivals, Mesh, Restart, World
@@ -85,6 +86,7 @@ def build(scenario: Scenario) -> World:
         delays=ways,
         network_ms=lambda _from, _to: delay_ms,
         server=lambda name: Server(runtime.concurrency, service_times(runtime.service, Random(f"{seed}/{name}/work"))),
+        rules=with_eviction(scenario.eviction),
         restarts=_restarts(scenario),
         patience_ms=scenario.traffic.patience_ms,
     )

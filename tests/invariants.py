@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import pairwise
 
 from meshcore.cache import Cache
 from meshcore.entry import State
+
+
+def check_ranks(cache: Cache) -> None:
+    """Every copy that may go has the one place that its worth of now gives it."""
+    planner = cache._planner
+    expected: dict[tuple[int, int], list[tuple[int, str]]] = {}
+    for model, entry in cache.entries.items():
+        if not entry.is_pinned:
+            rank = entry.priority, planner._order(entry, entry.weight)
+            expected.setdefault(rank, []).append((cache.last_used(model), model))
+    assert planner._ranks == {rank: sorted(members) for rank, members in expected.items()}
+    assert planner._pinned.keys() == {model for model, entry in cache.entries.items() if entry.is_pinned}
+    assert planner._places.keys() == cache.entries.keys() - planner._pinned.keys()
 
 
 def check_cache(cache: Cache) -> None:
@@ -18,8 +30,7 @@ def check_cache(cache: Cache) -> None:
     assert all(entry.model == model for model, entry in entries.items())
     assert all(entry.weight >= 1 for entry in entries.values())
     assert all(entry.state is not State.REMOVED for entry in entries.values())
-    priorities = Counter(entry.priority for entry in entries.values())
-    assert cache._planner._of_priority == priorities
+    check_ranks(cache)
 
     resident = sum(entry.weight for entry in entries.values())
     claimed = sum(entry.weight for entry in entries.values() if entry.is_claimed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshd.settings.forms import STATIC_MODELS, STATIC_MODELS_FILE, TYPE_CONSTRAINTS, TYPE_CONSTRAINTS_FILE
-from meshd.settings.kinds import whole
+from meshd.settings.kinds import choice, whole
 from meshd.settings.setting import Setting
 
 MODELS = (
@@ -20,7 +20,10 @@ MODELS = (
             "refuse a load that would evict models used within this; 0: never; -1: by the runtime's load timeout",
             "ms"),
     Setting("MM_LOAD_FAILURE_EXPIRY_TIME_MS", "failure_expiry_ms", whole(0), "900000",
-            "an instance that could not load a model is not asked again for this long", "ms"),
+            "an instance that could not load a model is not asked again for this long, half as long if it is in use",
+            "ms"),
+    Setting("MM_EVICTION_POLICY", "eviction_policy", choice("lru", "cost"), "lru",
+            "which copy makes room; lru: the one not used for longest; cost: also what it takes and how long it loads"),
     Setting("MM_LOADING_THREAD_COUNT", "load_threads", whole(1, 10_000), "8",
             "loads at a time where the runtime does not say how many it takes", "loads", is_acted_on=False),
     Setting("MM_SCALEUP_RPM_THRESHOLD", "scale_up_rpm", whole(10), "2000",

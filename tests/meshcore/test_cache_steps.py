@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from meshcore.cache import Cache, Evicted
 from meshcore.entry import Entry, State
 from meshcore.errors import FellThrough, NeverFits, NoRoomYet
-from meshcore.eviction import EvictOrder, IsRedundant, lru_order
+from meshcore.eviction import EvictOrder, cost_order, lru_order
 from tests.builders import NOW, entry, params
 from tests.invariants import check_cache
 from tests.steps import steps
@@ -17,7 +17,7 @@ from tests.steps import steps
 units = st.integers(1, 10) | st.integers(1, 60)
 ages = st.integers(0, 9).map(lambda minutes: minutes * 60_000)
 models = st.integers(0, 11).map(lambda number: f"m{number}")
-redundant = st.none() | st.frozensets(models, min_size=2, max_size=6).map(lambda extra: extra.__contains__)
+load_times = st.sampled_from((1, 100, 1_000, 60_000))
 
 
 class CacheSteps(RuleBasedStateMachine):
@@ -25,26 +25,33 @@ class CacheSteps(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.cache = Cache(params(), self.order())
+        self.cache = Cache(params(), self.order)
         self.now = NOW
         self.unloads: list[int] = []
         self.lost: list[int] = []
 
-    def order(self) -> EvictOrder:
-        """The default policy as one that nothing is known of."""
-        return lambda copy, last_used, now, is_redundant: lru_order(copy, last_used, now, is_redundant)
+    order: EvictOrder = staticmethod(lru_order)
+
+    def factor(self, copy: Entry, units: int) -> int:
+        """How many times as old as it is a copy counts, said once more."""
+        return 4 if copy.is_redundant else 1
 
     # -- rules -------------------------------------------------------------------------------------
 
-    @rule(model=models, age=ages, priority=st.integers(4, 6), pin=st.integers(0, 5), extra=redundant)
-    def admit(self, model: str, age: int, priority: int, pin: int, extra: IsRedundant | None) -> None:
+    @rule(
+        model=models, age=ages, priority=st.integers(4, 6), pin=st.integers(0, 5), predicted=units, load_ms=load_times
+    )  # fmt: skip
+    def admit(self, model: str, age: int, priority: int, pin: int, predicted: int, load_ms: int) -> None:
         if model not in self.cache.entries:
-            self.insert(entry(model, priority=priority, is_pinned=pin == 0), age, extra)
+            copy = entry(
+                model, priority=priority, is_pinned=pin == 0, predicted_units=predicted, load_ms=load_ms
+            )  # fmt: skip
+            self.insert(copy, age)
 
     @precondition(lambda self: self.some(State.NEW))
-    @rule(data=st.data(), size=units | st.integers(80, 100), extra=redundant)
-    def predict(self, data: st.DataObject, size: int, extra: IsRedundant | None) -> None:
-        self.make_room(data.draw(st.sampled_from(self.some(State.NEW))), size, extra)
+    @rule(data=st.data(), size=units | st.integers(80, 100))
+    def predict(self, data: st.DataObject, size: int) -> None:
+        self.make_room(data.draw(st.sampled_from(self.some(State.NEW))), size)
 
     @precondition(lambda self: self.claimable())
     @rule(data=st.data())
@@ -52,21 +59,21 @@ class CacheSteps(RuleBasedStateMachine):
         self.start(data.draw(st.sampled_from(self.claimable())))
 
     @precondition(lambda self: self.some(State.LOADING))
-    @rule(data=st.data(), size=units, extra=redundant)
-    def end(self, data: st.DataObject, size: int, extra: IsRedundant | None) -> None:
-        self.finish(data.draw(st.sampled_from(self.some(State.LOADING))), size, extra)
+    @rule(data=st.data(), size=units)
+    def end(self, data: st.DataObject, size: int) -> None:
+        self.finish(data.draw(st.sampled_from(self.some(State.LOADING))), size)
 
-    @rule(model=models, predicted=units, change=st.integers(-20, 20), age=ages, extra=redundant)
-    def load(self, model: str, predicted: int, change: int, age: int, extra: IsRedundant | None) -> None:
+    @rule(model=models, predicted=units, change=st.integers(-20, 20), age=ages)
+    def load(self, model: str, predicted: int, change: int, age: int) -> None:
         """All of a load at once, as far as it gets, so that the cache is full most of the time."""
         if model not in self.cache.entries:
             copy = entry(model)
-            self.insert(copy, age, extra)
+            self.insert(copy, age)
             if copy in self.some(State.NEW):
-                self.make_room(copy, predicted, extra)
+                self.make_room(copy, predicted)
             if copy in self.claimable():
                 self.start(copy)
-                self.finish(copy, max(1, predicted + change), extra)
+                self.finish(copy, max(1, predicted + change))
 
     @precondition(lambda self: self.some(State.NEW, State.QUEUED, State.LOADING))
     @rule(data=st.data())
@@ -92,8 +99,23 @@ class CacheSteps(RuleBasedStateMachine):
     def lose_an_unload(self) -> None:
         size = self.unloads.pop()
         self.lost.append(size)
-        due, _ = self.due(None, 0, size, None, takes_loads=True)
+        due, _ = self.due(None, 0, size, 0, takes_loads=True)
         self.gone(self.cache.unload_lost(size, self.now), due)
+
+    @precondition(lambda self: self.lost)
+    @rule(data=st.data())
+    def find_what_was_lost(self, data: st.DataObject) -> None:
+        self.cache.found(self.lost.pop(data.draw(st.integers(0, len(self.lost) - 1))))
+
+    @precondition(lambda self: self.cache.entries)
+    @rule(data=st.data(), is_redundant=st.booleans())
+    def hear_of_other_copies(self, data: st.DataObject, is_redundant: bool) -> None:
+        self.cache.mark_redundant(data.draw(st.sampled_from(list(self.cache.entries))), is_redundant)
+
+    @precondition(lambda self: self.some(State.ACTIVE))
+    @rule(data=st.data(), load_ms=load_times)
+    def see_how_long_it_loads(self, data: st.DataObject, load_ms: int) -> None:
+        self.cache.took(data.draw(st.sampled_from(self.some(State.ACTIVE))), load_ms)
 
     @precondition(lambda self: self.cache.entries)
     @rule(data=st.data(), age=ages, in_flight=st.integers(0, 1))
@@ -113,23 +135,23 @@ class CacheSteps(RuleBasedStateMachine):
 
     # -- steps -------------------------------------------------------------------------------------
 
-    def insert(self, copy: Entry, age: int, extra: IsRedundant | None) -> None:
-        due, missing = self.due(copy, self.now - age, 1, extra)
+    def insert(self, copy: Entry, age: int) -> None:
+        due, missing = self.due(copy, self.now - age, 1, max(1, copy.predicted_units))
         if missing is None:
-            self.gone(self.cache.insert(copy, self.now - age, self.now, extra), due)
+            self.gone(self.cache.insert(copy, self.now - age, self.now), due)
         else:
             with pytest.raises(missing):
-                self.cache.insert(copy, self.now - age, self.now, extra)
+                self.cache.insert(copy, self.now - age, self.now)
 
-    def make_room(self, copy: Entry, size: int, extra: IsRedundant | None) -> None:
-        due, missing = self.due(copy, self.cache.last_used(copy.model), max(0, size - copy.weight), extra)
+    def make_room(self, copy: Entry, size: int) -> None:
+        due, missing = self.due(copy, self.cache.last_used(copy.model), max(0, size - copy.weight), size)
         before, most = self.state(), self.cache.buffer.capacity - self.cache.buffer.reserve
         if size <= most and missing is None:
-            self.gone(self.cache.make_room(copy, size, self.now, extra), due)
+            self.gone(self.cache.make_room(copy, size, self.now), due)
             copy.to(State.QUEUED)
         else:
             with pytest.raises(NeverFits if size > most else missing or FellThrough):
-                self.cache.make_room(copy, size, self.now, extra)
+                self.cache.make_room(copy, size, self.now)
             assert self.state() == before
 
     def start(self, copy: Entry) -> None:
@@ -140,31 +162,31 @@ class CacheSteps(RuleBasedStateMachine):
         assert self.cache.buffer.deficit == owed
         self.the_cache_agrees_with_the_memory_in_use()
 
-    def finish(self, copy: Entry, size: int, extra: IsRedundant | None) -> None:
+    def finish(self, copy: Entry, size: int) -> None:
         copy.to(State.SIZING)
         copy.to(State.ACTIVE)
         used = self.cache.last_used(copy.model)
-        due, missing = self.due(copy, used, size - copy.weight, extra, takes_loads=True)
+        due, missing = self.due(copy, used, size - copy.weight, size, takes_loads=True)
         expected = due if missing is None or copy.is_pinned else [copy.model]
-        self.gone(self.cache.sized(copy, size, self.now, extra), expected)
+        self.gone(self.cache.sized(copy, size, self.now), expected)
 
     # -- the second opinion ------------------------------------------------------------------------
 
     def due(
-        self, copy: Entry | None, last_used: int, growth: int, extra: IsRedundant | None, takes_loads: bool = False
+        self, copy: Entry | None, last_used: int, growth: int, units: int, takes_loads: bool = False
     ) -> tuple[list[str], type[Exception] | None]:
-        """Who has to go for ``growth`` units, and what is raised if that is not enough."""
+        """Who has to go for ``growth`` units, so that ``copy`` has ``units``, and what is raised if that is not
+        enough."""
         short = self.cache.buffer.short_units(growth)
 
-        def key(other: Entry, used: int, is_redundant: bool) -> tuple[int, int]:
-            return other.priority, -(self.now - min(self.now, used)) * (4 if is_redundant else 1)
+        def key(other: Entry, used: int, units: int) -> tuple[int, int]:
+            return other.priority, -(self.now - min(self.now, used)) * self.factor(other, units)
 
         ranked = []
         for model, other in self.cache.entries.items():
-            is_redundant = extra is not None and other.is_serving and extra(model)
-            place = key(other, self.cache.last_used(model), is_redundant)
+            place = key(other, self.cache.last_used(model), other.weight)
             loads = other.is_pending or other.is_loading
-            is_less = copy is None or copy.is_pinned or place <= key(copy, last_used, False)
+            is_less = copy is None or copy.is_pinned or place <= key(copy, last_used, units)
             if not other.is_pinned and other is not copy and is_less:
                 ranked.append((loads or other.in_flight > 0, place, model, other.weight, loads))
         due, loading = [], 0
@@ -208,16 +230,25 @@ class CacheSteps(RuleBasedStateMachine):
         assert in_use == buffer.resident + buffer.unloading + buffer.deficit
         assert in_use <= buffer.capacity + buffer.deficit
         assert buffer.capacity == max(1, self.cache.params.capacity_units - sum(self.lost))
+        assert self.cache.lost_units == sum(self.lost)
+        pinned = sum(copy.weight for copy in copies if copy.is_pinned)
+        assert self.cache.unsatisfied_units == max(0, pinned + buffer.reserve - buffer.capacity)
 
 
-class DefaultCacheSteps(CacheSteps):
-    """The same under the default policy, which looks at no more than it must."""
+class CostCacheSteps(CacheSteps):
+    """The same where what is large and quickly loaded goes early."""
 
-    def order(self) -> EvictOrder:
-        return lru_order
+    order: EvictOrder = staticmethod(cost_order)
+
+    def factor(self, copy: Entry, units: int) -> int:
+        freed = max(1, units * 1_000_000 // max(1, copy.load_ms))
+        rounded = next(
+            step for exponent in range(99, -1, -1) for step in (3 * 2**exponent // 2, 2**exponent) if step <= freed
+        )
+        return rounded * super().factor(copy, units)
 
 
 TestCacheSteps = CacheSteps.TestCase
 TestCacheSteps.settings = steps(50)
-TestDefaultCacheSteps = DefaultCacheSteps.TestCase
-TestDefaultCacheSteps.settings = steps(50)
+TestCostCacheSteps = CostCacheSteps.TestCase
+TestCostCacheSteps.settings = steps(50)

@@ -13,6 +13,7 @@ from meshcore.edits import Accept, Edit
 from meshcore.errors import FellThrough
 from meshcore.reasons import Reason
 from meshcore.settings import Settings
+from meshcore.totals import Totals
 from meshcore.writer import Ended
 from tests.builders import NOW, loaded, model, params
 
@@ -25,6 +26,7 @@ class Around:
     settings: Settings = field(default_factory=Settings)
     me: str = "i"
     is_runtime_away: bool = False
+    totals: Totals = field(default_factory=lambda: Totals(1, 4, 100, 10, NOW))
     commands: list[Command] = field(default_factory=list)
     accepting: list[Ended] = field(default_factory=list)
 
@@ -46,7 +48,10 @@ class Around:
 
     def changed(self, model: str) -> None: ...
     def accepted(self) -> None: ...
-    def retry(self, model: str, last_used: int, why: Reason, exclude: tuple[str, ...] = ()) -> None: ...
+    def retry(
+        self, model: str, last_used: int, why: Reason, exclude: tuple[str, ...] = (), size_units: int = 0
+    ) -> None: ...
+    def capacity_changed(self) -> None: ...
 
 
 @pytest.mark.parametrize("is_inference", [True, False])
@@ -56,7 +61,7 @@ def test_what_was_used_while_a_load_was_written_down_stays_unless_a_request_wait
     copies = Copies(around, cache)
     for number in range(4):
         loaded(cache, f"m{number}", 20, age_ms=1000)
-    copies.admit("cold", model(), {}, 0, 20, is_inference)
+    copies.admission.admit("cold", model(), {}, 0, 20, is_inference)
     around.now += 800
     for number in range(4):
         cache.used(f"m{number}", around.now - 100, 0)

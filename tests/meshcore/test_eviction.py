@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from meshcore.cache import Cache
-from meshcore.entry import Entry, State
+from meshcore.entry import State
 from meshcore.errors import FellThrough, NoRoomYet
+from meshcore.eviction import EVICT_ORDERS, cost_order, lru_order
 from meshcore.reasons import Candidate, Rejected
 from tests.builders import NOW, entry, loaded, names, params, placed, start
 from tests.invariants import check_cache
@@ -41,32 +42,43 @@ def test_a_redundant_copy_counts_as_four_times_as_old() -> None:
     loaded(cache, "oldest", 30, age_ms=8 * MINUTE)
     loaded(cache, "extra", 30, age_ms=3 * MINUTE)
     loaded(cache, "fresh-extra", 30, age_ms=MINUTE)
+    for model in ("extra", "fresh-extra"):
+        cache.mark_redundant(model, True)
     copy = entry("new")
-    victims = cache.insert(copy, NOW, NOW, lambda model: "extra" in model)
+    victims = cache.insert(copy, NOW, NOW)
     assert names(victims) == ["extra"]
     assert victims[0].score == (5, -12 * MINUTE)
-    assert names(cache.make_room(copy, 90, NOW, lambda model: "extra" in model)) == ["oldest", "fresh-extra"]
+    assert names(cache.make_room(copy, 90, NOW)) == ["oldest", "fresh-extra"]
 
 
-def test_only_a_copy_that_answers_is_redundant() -> None:
+def test_a_copy_that_is_not_redundant_any_more_is_as_old_as_it_is() -> None:
     cache = Cache(params())
-    placed(cache, "loading-extra", 45, age_ms=3 * MINUTE)
-    loaded(cache, "oldest", 45, age_ms=4 * MINUTE)
-    assert names(cache.insert(entry("new"), NOW, NOW, lambda model: "extra" in model)) == ["oldest"]
+    loaded(cache, "old", 45, age_ms=2 * MINUTE)
+    loaded(cache, "extra", 45, age_ms=MINUTE)
+    for is_redundant in (True, True, False):
+        cache.mark_redundant("extra", is_redundant)
+        cache.mark_redundant("gone", is_redundant)
+        check_cache(cache)
+    assert names(cache.insert(entry("new"), NOW, NOW)) == ["old"]
+
+
+def test_a_redundant_copy_of_higher_priority_stays_before_all_of_lower() -> None:
+    cache = Cache(params())
+    loaded(cache, "extra", 45, age_ms=9 * MINUTE, priority=6)
+    cache.mark_redundant("extra", True)
+    loaded(cache, "single", 45, age_ms=MINUTE)
+    assert names(cache.insert(entry("new"), NOW, NOW)) == ["single"]
 
 
 def test_no_more_of_the_cache_is_looked_at_than_decides() -> None:
+    """One copy of each rank, and those behind the ones that go."""
     cache = Cache(params())
-    for number in range(9):
-        loaded(cache, f"m{number}", 10, age_ms=MINUTE * 4**number)
-    asked = []
-
-    def is_redundant(model: str) -> bool:
-        asked.append(model)
-        return False
-
-    assert names(cache.insert(entry("new"), NOW, NOW, is_redundant)) == ["m8"]
-    assert asked == ["m8", "m7"]
+    for number in range(90):
+        loaded(cache, f"m{number:02}", 1, age_ms=MINUTE * number)
+    ranked = cache._planner._ranked(NOW)
+    assert [next(ranked)[1] for _ in range(3)] == ["m89", "m88", "m87"]
+    frame = ranked.gi_frame  # type: ignore[attr-defined]
+    assert len(frame.f_locals["heap"]) <= 1
 
 
 def test_a_pinned_copy_never_goes() -> None:
@@ -162,12 +174,77 @@ def test_a_changed_priority_changes_who_goes() -> None:
     assert names(cache.insert(entry("new"), NOW, NOW)) == ["b"]
 
 
-def test_another_policy_decides_who_goes() -> None:
-    def largest_first(copy: Entry, last_used: int, now: int, is_redundant: bool) -> tuple[int, ...]:
-        return (-copy.weight,)
+# -- cost
 
-    cache = Cache(params(), largest_first)
-    loaded(cache, "old", 10, age_ms=MINUTE)
-    loaded(cache, "large", 50)
-    loaded(cache, "middle", 30)
-    assert names(cache.insert(entry("new"), NOW, NOW)) == ["large"]
+
+def costly(cache: Cache, model: str, units: int, load_ms: int, age_ms: int) -> None:
+    cache.took(loaded(cache, model, units, age_ms), load_ms)
+
+
+def test_what_gives_more_memory_for_a_second_of_loading_goes_first() -> None:
+    """By cost a copy counts as old as it is times what it takes and by how quickly it is loaded again."""
+    cache = Cache(params(), cost_order)
+    costly(cache, "slow", 30, load_ms=60_000, age_ms=9 * MINUTE)
+    costly(cache, "quick", 30, load_ms=1_000, age_ms=MINUTE)
+    costly(cache, "middle", 30, load_ms=8_000, age_ms=4 * MINUTE)
+    victims = cache.insert(copy := entry("new"), NOW, NOW) + cache.make_room(copy, 90, NOW)
+    assert names(victims) == ["quick", "middle", "slow"]
+
+
+def test_by_cost_a_large_copy_goes_before_small_ones_that_load_as_long() -> None:
+    cache = Cache(params(), cost_order)
+    for number in range(6):
+        costly(cache, f"small-{number}", 5, load_ms=1_000, age_ms=3 * MINUTE)
+    costly(cache, "giant", 60, load_ms=1_000, age_ms=MINUTE)
+    assert names(cache.insert(entry("new"), NOW, NOW)) == ["giant"]
+
+
+def test_by_cost_a_redundant_copy_counts_four_times_too() -> None:
+    cache = Cache(params(), cost_order)
+    costly(cache, "single", 45, load_ms=1_000, age_ms=3 * MINUTE)
+    costly(cache, "extra", 45, load_ms=1_000, age_ms=MINUTE)
+    cache.mark_redundant("extra", True)
+    assert names(cache.insert(entry("new"), NOW, NOW)) == ["extra"]
+
+
+def test_by_cost_what_is_used_now_may_push_out_all_and_what_is_old_falls_through() -> None:
+    """The model that is to come counts with the size and the load that are expected of it."""
+    cache = Cache(params(), cost_order)
+    costly(cache, "a", 90, load_ms=60_000, age_ms=MINUTE)
+    expected = {"predicted_units": 90, "load_ms": 1_000}
+    with pytest.raises(FellThrough):
+        cache.insert(entry("old", **expected), NOW - MINUTE, NOW)
+    assert names(cache.insert(entry("now", **expected), NOW, NOW)) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("units", "load_ms", "factor"),
+    [
+        (1, 1_000_000, 1),
+        (1, 2_000_000, 1),
+        (5, 1_000_000, 4),
+        (7, 1_000_000, 6),
+        (100, 0, 100_000_000 // 2**25 * 2**25),
+    ],
+)
+def test_costs_that_differ_little_count_the_same(units: int, load_ms: int, factor: int) -> None:
+    assert cost_order(entry("m", load_ms=load_ms), units) == factor
+
+
+def test_the_policies_have_the_names_that_settings_give_them() -> None:
+    assert {"lru": lru_order, "cost": cost_order} == EVICT_ORDERS
+
+
+# -- what cannot be
+
+
+def test_pinned_copies_beyond_what_there_is_are_counted() -> None:
+    cache = Cache(params())
+    copy = loaded(cache, "a", 40, is_pinned=True)
+    other = loaded(cache, "b", 50)
+    assert cache.unsatisfied_units == 0
+    cache.sized(copy, 95, NOW)
+    assert (cache.unsatisfied_units, "b" in cache.entries) == (5, False)
+    cache.remove(copy)
+    assert cache.unsatisfied_units == 0
+    assert other.weight == 50

@@ -148,7 +148,9 @@ def test_load_that_fails_while_draining_is_begun_elsewhere() -> None:
     gen = lone.begin_load("m")
     lone.feed(DrainAsked())
     lone.feed(LoadFailed("m", gen, "bad"))
-    assert lone.last(Begin).request == Request("m", Op.ENSURE, is_sync=False, last_used=NOW, exclude=("a",))
+    assert lone.last(Begin).request == Request(
+        "m", Op.ENSURE, is_sync=False, last_used=NOW, exclude=("a",), size_units=10
+    )
 
 
 def test_idle_instance_deregisters_everything_and_stops_once() -> None:

@@ -19,7 +19,13 @@ class Table:
         self.view = ClusterView("a", NOW - 100, Settings(), 0)
         self.entries: dict[str, Entry] = {}
         self.told: list[Route] = []
-        self.routes = Routes(self.view, self.entries.get, self.told.append)
+        self.marked: list[tuple[str, bool]] = []
+        self.routes = Routes(
+            self.view,
+            self.entries.get,
+            self.told.append,
+            lambda model, is_redundant: self.marked.append((model, is_redundant)),
+        )
         self.view.see_instances(1, (Seen("b", instance(start_ms=NOW - 50).encode(), 1),))
 
     def update(self, record: ModelRecord | None) -> Route | None:

@@ -20,8 +20,7 @@ from meshcore.asks import (
     Unreachable,
     Verdict,
 )
-from meshcore.commands import Commit, Load, Settle, Withdraw
-from meshcore.entry import State
+from meshcore.commands import Commit, Load, Predict, Settle, Withdraw
 from meshcore.errors import (
     Code,
     LoadFailure,
@@ -94,7 +93,7 @@ def test_runtime_that_keeps_losing_a_model_ends_the_request_after_eight_rounds()
             continue
         assert isinstance(asking.step, AwaitLoaded)
         gen = asking.step.gen
-        if lone.node.cache.entries["m"].state is State.NEW and not lone.node.cache.entries["m"].predicted_units:
+        if any(asked.gen == gen for asked in lone.all(Predict)):
             lone.predict("m", 10)
         lone.commit()
         lone.loaded("m", 10)

@@ -232,12 +232,42 @@ def test_stats_count_what_happened() -> None:
             "peak": 1,
             "used_bytes": 20 * MIB,
             "peak_bytes": 25 * MIB,
+            "held_unloads": 0,
         }
         assert [(name, counts["loads"], counts["infers"], counts["loaded"]) for name, counts in models.items()] == [
             ("a", 1, 1, True),
             ("b", 1, 1, False),
             ("c", 0, 0, False),
         ]
+
+    served(test)
+
+
+def test_unloads_are_held_until_they_are_let_the_first_one_first() -> None:
+    """Without a number all go on, and later ones are not held."""
+
+    async def test(client: Client) -> None:
+        async def unload(name: str) -> None:
+            await client.spi.unloadModel(pb.UnloadModelRequest(modelId=name))
+
+        async def loaded() -> list[str]:
+            return [name for name, counts in (await client.stats())["models"].items() if counts["loaded"]]
+
+        for name in ("a", "b", "c", "d"):
+            await client.load(name)
+        await client.call("/fake.Control/HoldUnloads")
+        unloads = [asyncio.ensure_future(unload(name)) for name in ("a", "b", "c")]
+        while (await client.stats())["held_unloads"] != 3:
+            pass
+        await client.call("/fake.Control/LetUnload", b"1")
+        await asyncio.wait(unloads, return_when=asyncio.FIRST_COMPLETED)
+        assert [unload.done() for unload in unloads] == [True, False, False]
+        assert await loaded() == ["b", "c", "d"]
+        assert (await refused(client.call("/fake.Control/LetUnload", b"x")))[0] == "INVALID_ARGUMENT"
+        await client.call("/fake.Control/LetUnload")
+        await asyncio.gather(*unloads)
+        await unload("d")
+        assert ((await client.stats())["held_unloads"], await loaded()) == (0, [])
 
     served(test)
 

@@ -1,0 +1,112 @@
+"""From the wish for a copy here to its place in the queue: judged, sized, and named in the record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from meshcore.edits import Accept
+from meshcore.entry import Entry, State
+from meshcore.errors import ChurnRefused, FellThrough, MeshError, NeverFits
+from meshcore.reasons import Reason, Rule
+from meshcore.records import ModelRecord
+from meshcore.units import NEVER, age_ms, to_units
+
+if TYPE_CHECKING:
+    from meshcore.copies import Copies, Surroundings
+
+
+class Admission:
+    """Brings copies into the cache of ``copies`` and, if nobody else was first, into its queue."""
+
+    def __init__(self, around: Surroundings, copies: Copies) -> None:
+        self._around, self._copies = around, copies
+        self._gen = 0
+
+    def admit(
+        self, model: str, record: ModelRecord, known: Mapping[str, int], last_used: int, size_units: int,
+        is_inference: bool, count: int = 1,
+    ) -> Entry:  # fmt: skip
+        """Begin a load; raises ChurnRefused or FellThrough where it would push out what is needed more.
+
+        ``last_used`` 0 is now; ``size_units`` 0: not known to whoever asks; ``count`` copies there shall be.
+        """
+        around, copies, now = self._around, self._copies, self._around.now
+        cache, params = copies.cache, copies.cache.params
+        used_at = min(max(last_used, record.last_used), now) if last_used else now
+        if cache.churn_refuses(now, used_at, copies.queue.pending_units):
+            oldest_s = age_ms(cache.oldest_ms, now) // 1000
+            text = f"Cache churn threshold exceeded: the least recently used model here was used {oldest_s} s ago"
+            around.explain(Reason(Rule.REFUSE, model, around.me, text))
+            raise ChurnRefused(text)
+        self._gen += 1
+        stale = record.copies.get(around.me, 0)
+        size_units = size_units or to_units(record.size_bytes)
+        average_units = 0 if size_units else copies.sizing.average(copies.queue.in_progress, params)
+        entry = Entry(
+            model, self._gen, max(now, min(stale, NEVER - 1) + 1), record.type, record.path, record.key,
+            priority=record.priority, is_pinned=record.is_pinned, is_prioritised=is_inference, known=known,
+            predicted_units=size_units or average_units or params.default_units, is_average=bool(average_units),
+            load_ms=copies.load_times.expected_ms(record.type, params.assume_loaded_ms), copies=count,
+        )  # fmt: skip
+        try:
+            evicted = cache.insert(entry, used_at, now)
+        except FellThrough as too_old:
+            self.refused(entry, too_old)
+            raise
+        copies.make_way(evicted, f"room for {model}")
+        if size_units or average_units:
+            self._offer(entry)
+        else:
+            copies.sizing.ask(entry)
+        return entry
+
+    def refused(self, entry: Entry, error: MeshError) -> Reason:
+        """A load has no place here."""
+        if entry.is_pinned and isinstance(error, FellThrough):
+            self._copies.unsatisfied.refused(entry.model, error.text)
+        return self._around.explain(Reason(Rule.REFUSE, entry.model, self._around.me, error.text))
+
+    def predicted(self, model: str, gen: int, size_bytes: int) -> None:
+        """The runtime's guess (0: none) is in: offer the load to the others or, if it had its turn, begin it."""
+        copies = self._copies
+        had_its_turn, entry = copies.sizing.answered(gen), copies.current(model, gen)
+        if entry is not None:
+            units = to_units(size_bytes) or copies.cache.params.default_units
+            entry.predicted_units = max(entry.predicted_units, units) if had_its_turn else units
+        if had_its_turn:
+            copies.pump()
+        elif entry is not None:
+            self._offer(entry)
+
+    def _offer(self, entry: Entry) -> None:
+        """Name the copy in the record before it takes room: whoever is first loads, the rest wait for it."""
+        around = self._around
+        last_used = self._copies.cache.last_used(entry.model)
+        accept = Accept(around.me, entry.load_ts, last_used, entry.known, around.is_live, around.is_ghost, entry.copies)
+        inputs: dict[str, int | str] = {"size_units": entry.predicted_units}
+        if entry.is_average:
+            inputs["is_average"] = 1
+        why = Reason(Rule.ACCEPT, entry.model, around.me, "asked to load", inputs=inputs)
+        around.edit(entry.model, accept, around.explain(why), partial(self._accepted, entry.model, entry.gen))
+
+    def _accepted(self, model: str, gen: int, error: MeshError | None) -> None:
+        copies, entry = self._copies, self._copies.current(model, gen)
+        if entry is None:
+            return
+        if error is not None:  # deregistered all the same: a store that fell silent may have written it
+            why = self.refused(entry, error)
+            copies.leave(entry, copies.cache.remove(entry), why, error)
+            copies.pump()
+            return
+        self._around.accepted()
+        try:
+            if not entry.is_average:
+                copies.cache.check_fits(entry.predicted_units)
+        except NeverFits as too_large:
+            copies.fail(entry, too_large.text, None)
+            return
+        entry.to(State.QUEUED)
+        copies.queue.add(entry)
+        copies.pump()
