@@ -30,8 +30,9 @@ class Surroundings(Protocol):
     """What the copies need of the node around them."""
 
     now: int
-    settings: Settings
 
+    @property
+    def settings(self) -> Settings: ...
     @property
     def me(self) -> str: ...
     @property
@@ -44,6 +45,7 @@ class Surroundings(Protocol):
     def changed(self, model: str) -> None: ...  # the copy here is ready, or no longer
     def accepted(self) -> None: ...
     def load_ended(self) -> None: ...
+    def tried(self, model: str, is_loaded: bool) -> None: ...  # the runtime loaded it, or could not
     def retry(self, model: str, last_used: int, why: Reason, exclude: tuple[str, ...] = ()) -> None: ...
 
 
@@ -204,6 +206,7 @@ class Copies:
         entry.to(State.ACTIVE)
         self.queue.discard(entry)
         self._around.load_ended()
+        self._around.tried(model, is_loaded=True)
         if size_bytes:
             evicted = self.cache.sized(entry, max(1, to_units(size_bytes)), self._around.now)
             self._evict(evicted, f"{model} is larger than predicted")
@@ -229,6 +232,7 @@ class Copies:
         inputs: dict[str, int | str] = {} if unload_in_ms is None else {"unload_in_ms": unload_in_ms}
         why = around.explain(Reason(Rule.FAIL, model, around.me, text, inputs=inputs))
         if unload_in_ms is not None:
+            around.tried(model, is_loaded=False)
             self.unloads.begin(model, entry.gen, to_unload, why, unload_in_ms)
             self.unloads.free(model, entry.gen)
         last_used = self.cache.last_used(model)

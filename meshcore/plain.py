@@ -26,6 +26,7 @@ from meshcore import (
     entry,
     errors,
     events,
+    failfast,
     me,
     order,
     peers,
@@ -44,8 +45,8 @@ Plain: TypeAlias = Any
 TAG, OF, NUMBER = "@", "of", "#"
 
 MODULES: tuple[ModuleType, ...] = (
-    asks, capacity, commands, copies, edits, entry, errors, events, me, order, peers, reasons, records, reservations,
-    settings, unloads, writer,
+    asks, capacity, commands, copies, edits, entry, errors, events, failfast, me, order, peers, reasons, records,
+    reservations, settings, unloads, writer,
 )  # fmt: skip
 """Where the kinds of values are that a node takes in, gives out and keeps."""
 

@@ -38,6 +38,9 @@ class Rule(StrEnum):
     PUBLISH = "publish"  # this instance's record is written
     DRAIN = "drain"  # this instance is going
     UNREADABLE = "unreadable"  # a record in the store is passed over
+    SETTINGS = "settings"  # numbers that the rules go by are others
+    GATE = "gate"  # this instance waits, or no longer, before it says that it is ready
+    FAILFAST = "failfast"  # this instance is not ready any more, for good
 
 
 class Rejected(StrEnum):

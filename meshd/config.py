@@ -183,6 +183,8 @@ class Config:
             min_churn_age_ms=self.min_churn_age_ms,
             failure_expiry_ms=self.failure_expiry_ms,
             max_inflight_per_copy=self.max_inflight_per_copy,
+            scaleup_rpm=self.scale_up_rpm,
+            failfast_ms=self.bootstrap_ms if self.fails_fast else 0,
         )
 
 
