@@ -172,7 +172,8 @@ class App:
         ending.push_async_callback(server.stop, LAST_CALLS_S)
         self._missing.remove("startup")
         self._watch(runtime.watch(driver.feed))
-        _log.info("%s is ready on port %d, for other instances on %d", me.instance, port, mesh_port)
+        state = "ready" if not self._held_back() else "up"
+        _log.info("%s is %s on port %d, for other instances on %d", me.instance, state, port, mesh_port)
         await self._stop_or_failure()
         await healthy.enter_graceful_shutdown()
         await self._drain(driver, plane)
