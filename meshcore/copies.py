@@ -34,8 +34,9 @@ class Surroundings(Protocol):
     """What the copies need of the node around them."""
 
     now: int
-    settings: Settings
 
+    @property
+    def settings(self) -> Settings: ...
     @property
     def me(self) -> str: ...
     @property
@@ -54,6 +55,7 @@ class Surroundings(Protocol):
     def retry(
         self, model: str, last_used: int, why: Reason, exclude: tuple[str, ...] = (), size_units: int = 0
     ) -> None: ...
+    def tried(self, model: str, is_loaded: bool) -> None: ...  # the runtime loaded it, or could not
 
 
 Gone = tuple[str, Deregister, Reason]
@@ -161,6 +163,7 @@ class Copies:
         entry.to(State.ACTIVE)
         self.queue.discard(entry)
         self._around.load_ended()
+        self._around.tried(model, is_loaded=True)
         if size_bytes:
             evicted = self.cache.sized(entry, max(1, to_units(size_bytes)), self._around.now)
             self.make_way(evicted, f"{model} is larger than predicted")
@@ -186,6 +189,7 @@ class Copies:
         inputs: dict[str, int | str] = {} if unload_in_ms is None else {"unload_in_ms": unload_in_ms}
         why = around.explain(Reason(Rule.FAIL, model, around.me, text, inputs=inputs))
         if unload_in_ms is not None:
+            around.tried(model, is_loaded=False)
             self.unloads.begin(model, entry.gen, to_unload, why, unload_in_ms)
             self.unloads.free(model, entry.gen)
         last_used = self.cache.last_used(model)

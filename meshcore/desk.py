@@ -17,6 +17,7 @@ from meshcore.hot import Choice
 from meshcore.placement import Want
 from meshcore.reasons import Candidate, Reason, Rejected, Rule, trimmed
 from meshcore.records import ModelRecord
+from meshcore.settings import Settings
 from meshcore.units import age_ms, to_units
 
 if TYPE_CHECKING:
@@ -31,8 +32,15 @@ class FrontDesk:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self.settings = node.settings
         self.me = node.me
+
+    @property
+    def settings(self) -> Settings:
+        return self._node.settings
+
+    @property
+    def is_read_only(self) -> bool:
+        return self._node.is_read_only
 
     @property
     def now(self) -> int:
@@ -229,7 +237,7 @@ class FrontDesk:
 
     def not_here(self, model: str, instance: str, load_ts: int) -> None:
         """A peer does not have the copy that its record names: take it out, unless it may only just have come."""
-        record = self._node.record_or_none(model)
+        record = None if self.is_read_only else self._node.record_or_none(model)
         if record is None or record.copies.get(instance) != load_ts or age_ms(load_ts, self.now) <= PRUNE_AGE_MS:
             return
         why = self.explain(Reason(Rule.PRUNE, model, instance, "said to be not there", self._node.view.revision))

@@ -71,6 +71,15 @@ class Moved(MeshError):
     code = Code.ABORTED
 
 
+class ReadOnly(MeshError):
+    """This instance leaves registrations as they are."""
+
+    code = Code.UNAVAILABLE
+
+    def __init__(self, text: str = "model-mesh is in read-only mode") -> None:
+        super().__init__(text)
+
+
 class HasReferents(MeshError):
     """A virtual model still points here."""
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -216,6 +217,14 @@ class SessionRenewed:
 
 
 @dataclass(frozen=True, slots=True)
+class Tuned:
+    """Somebody set numbers for all instances: ``values`` are all that are set, by field of Settings; the others are
+    as this instance was given them."""
+
+    values: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Ticked:
     """The instant that ``next_wake`` named has come."""
 
@@ -233,5 +242,5 @@ class Idled:
 Event = (
     RegistrySeen | InstancesSeen | Predicted | Loaded | LoadFailed | Measured | Drained | Unloaded | UnloadFailed
     | RuntimeSuspected | RuntimeProbed | RuntimeBack | Committed | Conflicted | CommitFailed | Published | PublishFailed
-    | Used | Reached | SessionRenewed | Ticked | DrainAsked | Idled
+    | Used | Reached | SessionRenewed | Tuned | Ticked | DrainAsked | Idled
 )  # fmt: skip

@@ -23,3 +23,5 @@ class Me:
     build: str = ""
     replica_set: str = ""
     data_plane: str = "python"
+    is_read_only: bool = False
+    """It leaves registrations as they are: makes and deletes none, takes out of none what others lost."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
 from typing import assert_never
 
@@ -14,6 +15,7 @@ from meshcore.commands import Begin, Command, Publish, Stop
 from meshcore.contacts import Contacts
 from meshcore.copies import Copies
 from meshcore.desk import FrontDesk
+from meshcore.dials import Dials
 from meshcore.edits import Edit
 from meshcore.errors import BadRecord, MeshError
 from meshcore.events import (
@@ -39,6 +41,7 @@ from meshcore.events import (
     Seen,
     SessionRenewed,
     Ticked,
+    Tuned,
     Unloaded,
     UnloadFailed,
     Used,
@@ -46,6 +49,7 @@ from meshcore.events import (
 from meshcore.failures import Failures
 from meshcore.me import Me
 from meshcore.publisher import Publisher
+from meshcore.readiness import Readiness
 from meshcore.reasons import Reason, ReasonLog, Rule
 from meshcore.records import InstanceRecord, ModelRecord, Phase
 from meshcore.restarts import RuntimeWatch
@@ -70,7 +74,8 @@ class Node:
     """What ``meshcore.image`` leaves out; any part of a node may have such a set."""
 
     def __init__(self, me: Me, settings: Settings, params: CacheParams, rules: Rules, rng: Random) -> None:
-        self.identity, self.settings, self.rules, self.rng = me, settings, rules, rng
+        self.identity, self.rules, self.rng = me, rules, rng
+        self.dials = Dials(settings)
         self.now = me.start_ms
         self.log = ReasonLog()
         self.bad: dict[str, str] = {}
@@ -80,7 +85,7 @@ class Node:
         self.cache = Cache(params, rules.evict_order)
         self.routes = Routes(self.view, self.cache.entries.get, self.emit, self.cache.mark_redundant)
         self.writer = Writer(self.view, self.emit, self._model_seen, settings.store_retry_ms)
-        self.publisher = Publisher(me, settings, rng)
+        self.publisher = Publisher(me, lambda: self.settings, rng)
         self.copies = Copies(self, self.cache)
         self.runtime = RuntimeWatch(self, self.copies)
         self.desk = FrontDesk(self)
@@ -88,6 +93,7 @@ class Node:
         self.contacts = Contacts(self)
         self.scaling = Scaling(self)
         self.failures = Failures(self)
+        self.readiness = Readiness(self)
         self._is_stopping = False
 
     # -- the ways in ---------------------------------------------------------------------------------
@@ -131,6 +137,7 @@ class Node:
         """The instant at which Ticked is due, NEVER if nothing waits for time."""
         parts = (
             self.publisher, self.writer, self.copies, self.view.health, self.runtime, self.failures, self.scaling,
+            self.readiness,
         )  # fmt: skip
         return min(part.next_wake() for part in parts)
 
@@ -162,6 +169,7 @@ class Node:
                 see = self.view.reset_instances if is_whole else self.view.see_instances
                 for instance in see(revision, instances):
                     self._instance_seen(instance)
+                self.readiness.instances_seen()
             case Predicted(model, gen, size_bytes):
                 self.copies.admission.predicted(model, gen, size_bytes)
             case Loaded(model, gen, size_bytes, max_concurrency):
@@ -191,6 +199,8 @@ class Node:
                 self.contacts.reached(instance)
             case SessionRenewed():
                 self.publisher.ask_now(self.now)
+            case Tuned(values):
+                self._tuned(values)
             case Ticked():
                 self._tick()
             case DrainAsked():
@@ -209,6 +219,15 @@ class Node:
     @property
     def totals(self) -> Totals:
         return self.view.totals
+
+    @property
+    def settings(self) -> Settings:
+        return self.dials.settings
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether registrations are to be left as they are, and what others lost in them too."""
+        return self.identity.is_read_only
 
     @property
     def is_draining(self) -> bool:
@@ -236,7 +255,7 @@ class Node:
 
     def is_ghost(self, instance: str, load_ts: int) -> bool:
         """Whether a copy went with an earlier process of its instance."""
-        return self.view.is_ghost(instance, load_ts)
+        return not self.is_read_only and self.view.is_ghost(instance, load_ts)
 
     def changed(self, model: str) -> None:
         """The copy here came or went."""
@@ -251,6 +270,10 @@ class Node:
     def load_ended(self) -> None:
         """A loader is free again, and how much memory the load takes is known."""
         self.publisher.ask(self.now, self.view.totals.instances)
+
+    def tried(self, model: str, is_loaded: bool) -> None:
+        """The runtime loaded a model, or could not."""
+        self.readiness.tried(model, is_loaded)
 
     def capacity_changed(self) -> None:
         """Memory was lost, or is there again."""
@@ -328,6 +351,7 @@ class Node:
         self.runtime.tick()
         self.scaling.tick()
         self.failures.tick()
+        self.readiness.tick()
         for instance in self.view.health.recovered(self.now):
             self.contacts.changed(instance)
 
@@ -343,6 +367,11 @@ class Node:
         if seq is not None:
             why = Reason(Rule.PUBLISH, "", self.me, "due", self.view.revision)
             self.emit(Publish(seq, value, self.explain(why)))
+
+    def _tuned(self, values: Mapping[str, int]) -> None:
+        if self.dials.turn(values):
+            cause = "set for all instances" if values else "as given to this instance"
+            self.explain(Reason(Rule.SETTINGS, "", self.me, cause, self.view.revision, dict(values)))
 
     def _drain_asked(self) -> None:
         if self.is_draining:

@@ -26,6 +26,7 @@ from meshcore import (
     entry,
     errors,
     events,
+    failfast,
     me,
     meter,
     order,
@@ -45,7 +46,7 @@ Plain: TypeAlias = Any
 TAG, OF, NUMBER = "@", "of", "#"
 
 MODULES: tuple[ModuleType, ...] = (
-    asks, capacity, commands, copies, edits, entry, errors, events, me, meter, order, peers, reasons, records,
+    asks, capacity, commands, copies, edits, entry, errors, events, failfast, me, meter, order, peers, reasons, records,
     reservations, settings, unloads, writer,
 )  # fmt: skip
 """Where the kinds of values are that a node takes in, gives out and keeps."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 from meshcore.cache import Cache
@@ -20,8 +21,8 @@ JITTER = 0.2
 class Publisher:
     """Throttled with a trailing edge: what is asked for too early is written when the gap is over, none is lost."""
 
-    def __init__(self, me: Me, settings: Settings, rng: Random) -> None:
-        self._me, self._settings, self._rng = me, settings, rng
+    def __init__(self, me: Me, settings: Callable[[], Settings], rng: Random) -> None:
+        self._me, self._in_force, self._rng = me, settings, rng
         self._seq = 0
         self._answered = 0
         self._written = b""
@@ -45,6 +46,10 @@ class Publisher:
             replica_set=me.replica_set, phase=self.phase, data_plane=me.data_plane, build=me.build,
             accepted=self.accepted, min_space_units=cache.params.min_space_units,
         )  # fmt: skip
+
+    @property
+    def _settings(self) -> Settings:
+        return self._in_force()
 
     @property
     def is_going(self) -> bool:

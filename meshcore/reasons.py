@@ -43,6 +43,9 @@ class Rule(StrEnum):
     DRAIN = "drain"  # this instance is going
     UNSATISFIED = "unsatisfied"  # what a registration asks for cannot be had here
     UNREADABLE = "unreadable"  # a record in the store is passed over
+    SETTINGS = "settings"  # numbers that the rules go by are others
+    GATE = "gate"  # this instance waits, or no longer, before it says that it is ready
+    FAILFAST = "failfast"  # this instance is not ready any more, for good
 
 
 class Rejected(StrEnum):

@@ -34,6 +34,7 @@ from meshcore.errors import (
     ModelExists,
     Moved,
     NowhereToLoad,
+    ReadOnly,
     StoreAway,
 )
 from meshcore.events import Seen
@@ -62,7 +63,14 @@ def register(desk: Desk, asked: Register) -> Flow:
             record = yield from _at(desk, asked.model, asked.expected)
         wanted = wanted_record(record, asked, last_used, desk.settings)
         is_new, is_changed = record is None, wanted != record
-        if not is_changed or asked.is_trial:
+        if not is_changed:
+            break
+        if desk.is_read_only:
+            if record is None or wanted != record.used_at(last_used):
+                raise ReadOnly
+            is_changed = False  # only the last use would be another
+            break
+        if asked.is_trial:
             break
         cause = "asked for" if is_new else "refreshed"
         rule = Rule.REGISTER if is_new or asked.kept is not None else Rule.TOUCH
@@ -145,6 +153,8 @@ def unregister(desk: Desk, asked: Unregister) -> Flow:
             record = None
         if record is not None and record.references > 0:
             raise HasReferents(f"Model {asked.model} has referents")
+        if desk.is_read_only:
+            raise ReadOnly
         if asked.is_trial:
             break
         why = desk.explain(Reason(Rule.UNREGISTER, asked.model, desk.me, "asked for"))

@@ -101,6 +101,7 @@ def replay(lines: Iterable[bytes], rules: Rules | None = None, changes: Mapping[
     rules = rules or _own_rules(header)
     settings = replace(header.settings, **(changes or {}))
     node = _Replaying(header.me, settings, header.params, rules, Random(header.seed))
+    node.dials.fixed = frozenset(changes or ())
 
     def begin(plain: Plain) -> None:
         if not isinstance(plain, dict) or "state" not in plain:

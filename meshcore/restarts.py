@@ -31,8 +31,9 @@ class Surroundings(Protocol):
     """What the watch over the runtime needs of the node around it."""
 
     now: int
-    settings: Settings
 
+    @property
+    def settings(self) -> Settings: ...
     @property
     def me(self) -> str: ...
     def emit(self, command: Command) -> None: ...

@@ -66,9 +66,12 @@ EXHAUSTED_ROUNDS = "{} retry iterations exhausted"
 class Desk(Protocol):
     """What a flow may ask of its node."""
 
-    settings: Settings
     me: str
 
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def is_read_only(self) -> bool: ...
     @property
     def now(self) -> int: ...
     @property

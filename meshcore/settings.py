@@ -74,6 +74,12 @@ class Settings:
     busy_period_ms: int = _knob(60_000, "how busy an instance is is sampled this often")
     busy_window_ms: int = _knob(360_000, "and is the mean over this long")
     late_ms: int = _knob(30_000, "who is woken this late looks at a clock that jumped, or stood still")
+    ready_wait_ms: int = _knob(600_000, "an instance that starts waits this long for others that are going")
+    failfast_ms: int = _knob(180_000, "loads that fail this soon after the start can take an instance out of use")
+    failfast_fatal: int = _knob(2, "if more than this many are of models that others hold")
+    failfast_loads: int = _knob(20, "or if, of more loads than this,")
+    failfast_percent: int = _knob(50, "more than this part fail")
+    failfast_old_ms: int = _knob(1_800_000, "not counting models that failed this long ago already")
 
     def __post_init__(self) -> None:
         """Raises ValueError where two settings cannot be together."""

@@ -17,8 +17,9 @@ class Surroundings(Protocol):
     """What the unloads need of the node around them."""
 
     now: int
-    settings: Settings
 
+    @property
+    def settings(self) -> Settings: ...
     @property
     def me(self) -> str: ...
     def emit(self, command: Command) -> None: ...

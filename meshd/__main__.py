@@ -16,10 +16,11 @@ from pathlib import Path
 from meshcore.errors import BadRecord
 from meshd import config as configuration
 from meshd import log
-from meshd.app import App, StartError
+from meshd.app import App
 from meshd.certificates import TlsError
 from meshd.config import Config, ConfigError
 from meshd.handshake import RuntimeUnusable
+from meshd.start_error import StartError
 from meshd.store.base import StoreError
 from meshd.store.connect import StoreConfigError
 from meshd.web import ListenError

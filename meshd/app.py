@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from importlib.metadata import version
 from random import Random
 from typing import Any
@@ -39,11 +39,16 @@ from meshd.reflect import reflect
 from meshd.renewal import RenewedRuntime
 from meshd.selfsigned import server_context
 from meshd.servers import bound_server, check_port
+from meshd.settings.forms import StaticModel
+from meshd.settings_api import SettingsApi
 from meshd.spi import RuntimeClient
+from meshd.start_error import StartError
+from meshd.static_models import provide, wanted
 from meshd.store.base import Session, Store, StoreError
 from meshd.store.connect import open_store, parse_kv_store
 from meshd.store.memory import MemoryHub
 from meshd.tls import Tls
+from meshd.tuning import Tuning, check_enabled, follow_config
 from meshd.v1 import MeshV1
 from meshd.witness import Witness
 from protos import meshd_internal_pb2_grpc, meshd_pb2_grpc
@@ -63,10 +68,6 @@ USAGE_S = 1.0
 _log = logging.getLogger(__name__)
 
 
-class StartError(Exception):
-    """Why this process cannot start, in one sentence."""
-
-
 class App:
     """One instance. ``stop`` set from outside ends it in order; ``hub`` is what instances in one process share where
     the store is memory."""
@@ -75,6 +76,7 @@ class App:
         self._config, self._hub = config, hub
         self.stop = asyncio.Event()
         self._missing = ["startup"]
+        self._held_back: Callable[[], Sequence[str]] = tuple
         self._reach = Reach()
         self._stopped = asyncio.Event()  # the last thing to be set: containers beside this one wait for it
         self._deregistered = asyncio.Event()
@@ -93,6 +95,7 @@ class App:
         config, clock, rng = self._config, Clock(), Random(secrets.randbits(64))
         metrics = Metrics(config.metrics.has_full_names, config.metrics.is_per_model)
         tls = Tls(config)
+        static = wanted(config)
         await self._open_probes(ending)
         self._check_ports()
         store_config = parse_kv_store(config.kv_store)
@@ -102,6 +105,7 @@ class App:
         ending.push_async_callback(store.close)
         await store.check(STORE_LIMIT_S)
         keys = Keys(store_config.root_prefix, config.kv_prefix, config.service_name)
+        await check_enabled(store, keys)
         key = await cluster_key(store, keys, secrets.token_bytes(KEY_BYTES))
         await self._check_alone(store, keys, key, tls)
         runtime = RuntimeClient(
@@ -123,13 +127,13 @@ class App:
         seed = rng.getrandbits(64)
         rules = with_eviction(config.eviction_policy)
         node, journal = make_node(config.journal_path, me, config.settings(), info.params, rules, seed)
+        self._held_back = lambda: node.readiness.missing
         if journal is not None:
             ending.push_async_callback(journal.close)
         methods = Methods(info.method_infos, info.allow_any_method)
         buffer = Retained(config.retry_buffer.request_bytes, config.retry_buffer.process_bytes)
         plane_rng = Random(rng.getrandbits(64))
         plane = PythonPlane(me.instance, key, runtime, methods, clock.now, plane_rng, metrics, buffer, tls.dialer)
-        plane.logs_each_request = config.logs_each_request
         ending.push_async_callback(plane.close)
         records = Records(store, keys, me.instance)
         witness = Witness(node, metrics)
@@ -141,7 +145,8 @@ class App:
         ending.push_async_callback(driver.close)
         held: list[Event] = []
         tell: Callable[[Event], None] = held.append
-        await self._follow(ending, store, keys, session, lambda event: tell(event), rng)
+        tuning = Tuning(config, node, plane, lambda event: tell(event))
+        await self._follow(ending, store, keys, session, lambda event: tell(event), tuning, rng)
         self._watch(_account(driver))
         self._watch(give_back(lambda: plane.large_calls))
         self._watch(tls_watch.watch(tls, plane.redial))
@@ -149,7 +154,9 @@ class App:
         management = Management(driver, plane)
         meshd_internal_pb2_grpc.add_MeshServicer_to_server(MeshApi(node, management, key), mesh_server)
         mesh_server.add_generic_rpc_handlers((MeshPort(plane),))
-        meshd_pb2_grpc.add_MeshServicer_to_server(MeshV1(node, management, config, store_config, self._reach), server)
+        settings = SettingsApi(config, tuning, store, keys)
+        v1 = MeshV1(node, management, config, store_config, self._reach, settings)
+        meshd_pb2_grpc.add_MeshServicer_to_server(v1, server)
         healthy = await self._add_health(server)
         inference = InferencePort(plane, metrics, time.monotonic)
         server.add_generic_rpc_handlers((ModelMeshApi(management), inference))
@@ -160,11 +167,14 @@ class App:
         tell = driver.feed
         await mesh_server.start()
         ending.push_async_callback(mesh_server.stop, LAST_CALLS_S)
+        if static:
+            await self._provide(static, management, driver, clock)
         await server.start()
         ending.push_async_callback(server.stop, LAST_CALLS_S)
         self._missing.remove("startup")
         self._watch(runtime.watch(driver.feed))
-        _log.info("%s is ready on port %d, for other instances on %d", me.instance, port, mesh_port)
+        state = "ready" if not self._held_back() else "up"
+        _log.info("%s is %s on port %d, for other instances on %d", me.instance, state, port, mesh_port)
         await self._stop_or_failure()
         await healthy.enter_graceful_shutdown()
         await self._drain(driver, plane)
@@ -181,7 +191,7 @@ class App:
             http=f"{host}:{config.metrics.port}" if config.metrics.is_on else "",
             location=config.location or config.address, zone=config.zone, labels=config.labels,
             version=config.version, build=config.service_version or version("meshd"),
-            replica_set=config.instance_id[:6],
+            replica_set=config.instance_id[:6], is_read_only=config.is_read_only,
         )  # fmt: skip
 
     def _check_ports(self) -> None:
@@ -207,16 +217,29 @@ class App:
 
     async def _follow(
         self, ending: contextlib.AsyncExitStack, store: Store, keys: Keys, session: Session,
-        tell: Callable[[Event], None], rng: Random,
+        tell: Callable[[Event], None], tuning: Tuning, rng: Random,
     ) -> None:  # fmt: skip
         """Have ``tell`` told of the store from now on, and wait until it knows all that stands there now."""
-        instances, models = asyncio.Event(), asyncio.Event()
+        instances, models, config = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._watch(follow_config(store, keys, tuning, config, self._reach, rng))
         self._watch(follow(store, keys.instances, InstancesSeen, tell, instances, self._reach, rng))
         self._watch(follow(store, keys.registry, RegistrySeen, tell, models, self._reach, rng))
         self._watch(follow_session(session, tell))
         ending.push_async_callback(self._end_background)
         await self._unless_stopped(instances.wait())
         await self._unless_stopped(models.wait())
+        await self._unless_stopped(config.wait())
+
+    async def _provide(
+        self, static: tuple[StaticModel, ...], management: Management, driver: Driver, clock: Clock
+    ) -> None:
+        """Have models there before clients are let in; where one is not to be had, leave nothing behind."""
+        try:
+            await self._unless_stopped(provide(static, management, clock.now))
+        except StartError:
+            driver.feed(DrainAsked())
+            await self._deregister(driver)
+            raise
 
     async def _add_health(self, server: Any) -> Any:
         healthy = health.aio.HealthServicer()
@@ -228,7 +251,7 @@ class App:
     async def _open_probes(self, ending: contextlib.AsyncExitStack) -> None:
         config = self._config
         if config.probe_port is not None:
-            app = web.probes(lambda: self._missing, lambda: self._failure is None)
+            app = web.probes(lambda: [*self._missing, *self._held_back()], lambda: self._failure is None)
             listener = await web.listen(app, "MM_PROBE_PORT", config.bind, config.probe_port)
             ending.push_async_callback(listener.close)
         if config.prestop_port is not None:
@@ -273,15 +296,19 @@ class App:
         until = loop.time() + budget_s
         await asyncio.sleep(NOT_READY_S)
         await self._quiet(plane.of_clients, until, lambda: driver.is_awaited)
+        await self._deregister(driver)
+        await self._quiet(plane.of_peers, until, lambda: bool(plane.of_clients.open))
+        if left := plane.of_clients.open + plane.of_peers.open:
+            _log.warning("%d calls are still open after %g s", left, budget_s)
+
+    async def _deregister(self, driver: Driver) -> None:
+        """Take this instance's copies out of their records."""
         driver.feed(Idled())
         try:
             async with asyncio.timeout(DEREGISTER_S):
                 await self._deregistered.wait()
         except TimeoutError:
             _log.warning("not all copies could be taken out of their records in %g s", DEREGISTER_S)
-        await self._quiet(plane.of_peers, until, lambda: bool(plane.of_clients.open))
-        if left := plane.of_clients.open + plane.of_peers.open:
-            _log.warning("%d calls are still open after %g s", left, budget_s)
 
     @staticmethod
     async def _quiet(calls: Calls, until: float, is_busy: Callable[[], bool]) -> None:

@@ -202,6 +202,7 @@ class Config:
             scale_down_heavy_base_ms=self.scale_down_heavy_base_ms,
             scale_down_heavy_max_ms=self.scale_down_heavy_max_ms,
             scale_down_unused_ms=self.scale_down_unused_ms,
+            failfast_ms=self.bootstrap_ms if self.fails_fast else 0,
         )
 
 

@@ -70,9 +70,15 @@ def configure(level: str, form: str, stream: TextIO | None = None, headers: requ
     """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines(headers) if form == "json" else TextLines(headers))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(handlers=[handler], force=True)
+    set_level(level)
     # An access line for every probe and scrape is of use to nobody.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+
+
+def set_level(level: str) -> None:
+    """Log all of at least ``level`` from now on; beside those of ``configure`` there are critical, and off: nothing."""
+    logging.getLogger().setLevel(logging.CRITICAL + 1 if level == "off" else level.upper())
 
 
 def _word(value: str) -> str:

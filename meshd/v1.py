@@ -18,12 +18,14 @@ from meshd.decisions import Decisions
 from meshd.listing import ListGone, Listing
 from meshd.messages import instance_message, model_message
 from meshd.records import Reach
+from meshd.settings_api import SettingsApi
 from meshd.store.connect import StoreConfig
 from protos import meshd_pb2 as wire
 from protos import meshd_pb2_grpc as stubs
 
 METHODS = (
     "Info", "Register", "Unregister", "GetModel", "ListModels", "ListInstances", "Explain", "Decisions",
+    "GetSettings", "SetSetting",
 )  # fmt: skip
 
 AT_ONCE = 128
@@ -33,8 +35,11 @@ AT_ONCE = 128
 class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
     """Answers for the whole mesh from what this instance knows."""
 
-    def __init__(self, node: Node, management: Management, config: Config, store: StoreConfig, reach: Reach) -> None:
-        self._node, self._management, self._config = node, management, config
+    def __init__(
+        self, node: Node, management: Management, config: Config, store: StoreConfig, reach: Reach,
+        settings: SettingsApi,
+    ) -> None:  # fmt: skip
+        self._node, self._management, self._config, self._settings = node, management, config, settings
         self._store, self._reach = store, reach
         self._listing = Listing(node)
         self._decisions = Decisions(node)
@@ -46,7 +51,7 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
             version=me.build, instance=me.instance, service=self._config.service_name, data_plane=me.data_plane,
             start_ms=me.start_ms, store="memory" if self._store.etcd is None else "etcd",
             store_available=bool(self._reach), revision=self._node.view.revision,
-            phase=self._node.publisher.phase, methods=METHODS,
+            phase=self._node.publisher.phase, methods=METHODS, read_only=self._node.is_read_only,
         )  # fmt: skip
 
     async def Register(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
@@ -159,6 +164,25 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
         """What was decided, and what is."""
         async for reason in self._decisions.answer(request, context):
             yield reason
+
+    async def GetSettings(self, request: Any, context: Any) -> Any:
+        """The settings of this instance."""
+        if request.instance not in ("", self._node.me):
+            text = f"this is {self._node.me}: ask {request.instance} itself for its settings"
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, text)
+        try:
+            return wire.GetSettingsResponse(settings=self._settings.get(request.names))
+        except MeshError as error:
+            await context.abort(TO_GRPC[error.code], error.text)
+            raise AssertionError("abort returned") from error
+
+    async def SetSetting(self, request: Any, context: Any) -> Any:
+        """One setting for all instances."""
+        try:
+            return await self._settings.set(request.name, request.value if request.HasField("value") else None)
+        except MeshError as error:
+            await context.abort(TO_GRPC[error.code], error.text)
+            raise AssertionError("abort returned") from error
 
     async def _info(self, asked: Asked) -> StatusInfo | MeshError:
         end = await self._management.run(asked)

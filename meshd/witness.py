@@ -10,7 +10,10 @@ from meshcore.units import UNIT_BYTES
 from meshd.metrics import Metrics
 
 _QUIET = frozenset({Rule.PUBLISH, Rule.HOLDER, Rule.TOUCH})
-_ALARMING = frozenset({Rule.FAIL, Rule.UNLOAD, Rule.UNREADABLE, Rule.UNSATISFIED})
+_LEVELS = {
+    Rule.FAIL: logging.WARNING, Rule.UNLOAD: logging.WARNING, Rule.UNREADABLE: logging.WARNING,
+    Rule.UNSATISFIED: logging.WARNING, Rule.FAILFAST: logging.ERROR,
+}  # fmt: skip
 
 _log = logging.getLogger("meshd.decisions")
 
@@ -56,7 +59,7 @@ class Witness:
                 counters.unload_attempt_failures += 1
                 counters.unload_failures += _whole(reason, "attempts") > self._node.settings.unload_retries
         if reason.rule not in _QUIET:
-            level = logging.WARNING if reason.rule in _ALARMING else logging.INFO
+            level = _LEVELS.get(reason.rule, logging.INFO)
             _log.log(level, "%s %s -> %s: %s", reason.rule, reason.model, reason.chosen, reason.cause)
 
 

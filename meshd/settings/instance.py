@@ -33,10 +33,10 @@ INSTANCE = (
     Setting("MM_INSTALL_PATH", "install_path", TEXT, "",
             "directory that the file build-version may be in; unset: the working directory"),
     Setting("BOOTSTRAP_CLEARANCE_PERIOD_MS", "bootstrap_ms", whole(0), "180000",
-            "after a start the first load failures end the process within this, so that an upgrade to a broken build "
-            "stops", "ms", is_acted_on=False),
+            "loads that go wrong within this after the start leave the instance not ready for good, so that an upgrade "
+            "to a broken build stops", "ms"),
     Setting("MM_FAILFAST_UPGRADE_ENABLED", "fails_fast", FLAG, "true",
-            "false: load failures after a start never end the process", is_acted_on=False),
+            "false: loads that go wrong after the start never do that"),
     Setting("SHUTDOWN_TIMEOUT_MS", "shutdown_timeout_ms", whole(0), "30000",
             "time from SIGTERM to the end of the process", "ms"),
     Setting("LL_TERMINATION_MSG_PATH", "termination_path", TEXT, "",

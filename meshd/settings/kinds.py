@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 MOST = 2**53
@@ -73,6 +74,12 @@ def contents(path: str) -> str:
 def items(text: str) -> tuple[str, ...]:
     """What stands between the commas of ``text``."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name nearest to ``name``, as the end of a sentence; empty where none is near."""
+    found = get_close_matches(name, list(known), 1)
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 def _file(text: str) -> str:

@@ -8,9 +8,9 @@ from meshd.settings.setting import Setting
 
 MODELS = (
     Setting("MM_AUTO_REGISTER_MODELS", "static_models", STATIC_MODELS, "", "models that are there from the start",
-            aliases=("MM_AUTO_REGISTER_MODEL",), unset=(), is_acted_on=False),
+            aliases=("MM_AUTO_REGISTER_MODEL",), unset=()),
     Setting("MM_AUTO_REGISTER_MODEL_PATH", "static_models_path", STATIC_MODELS_FILE, "",
-            "file of more of them, which come first", aliases=("MM_AUTO_REGISTER_MODELS_PATH",), is_acted_on=False),
+            "file of more of them, which come first", aliases=("MM_AUTO_REGISTER_MODELS_PATH",)),
     Setting("MM_TYPE_CONSTRAINTS", "type_constraints", TYPE_CONSTRAINTS, "",
             "labels that an instance needs for models of a type, and those that make it a better place",
             unset=None, is_acted_on=False),
@@ -26,7 +26,7 @@ MODELS = (
             "which copy makes room; lru: the one not used for longest; cost: also what it takes and how long it loads"),
     Setting("MM_LOADING_THREAD_COUNT", "load_threads", whole(1, 10_000), "8",
             "loads at a time where the runtime does not say how many it takes", "loads", is_acted_on=False),
-    Setting("MM_SCALEUP_RPM_THRESHOLD", "scale_up_rpm", whole(10), "2000",
+    Setting("MM_SCALEUP_RPM_THRESHOLD", "scale_up_rpm", whole(10, 2**31 - 1), "2000",
             "a copy that is asked more often than this calls for another one", "requests a minute"),
     Setting("MM_CONC_SCALEUP_BANDWIDTH_PCT", "scale_up_percent", whole(10, 200), "90",
             "share of its concurrency at which a copy with limited concurrency calls for another one", "percent"),

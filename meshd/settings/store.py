@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from meshd.settings.kinds import TEXT, Kind, choice, matching
+from meshd.settings.kinds import FLAG, TEXT, matching
 from meshd.settings.setting import Setting
 
 USERINFO = re.compile(r"(?:(?<=//)|(?<=[:,;\s])(?!//))(?:(?!://)\S)*(?=@)")
@@ -17,8 +17,9 @@ STORE = (
             secret=USERINFO),
     Setting("MM_KVSTORE_PREFIX", "kv_prefix", matching(r"[^/\s]+", "a name without / and blanks"), "tas-runtime",
             "second level of the keys in the store"),
-    Setting("KV_READ_ONLY", "is_read_only", Kind(choice("false").parse, "false, for there is no read-only mode"),
-            "false", "whether this instance leaves the registry as it is"),
+    Setting("KV_READ_ONLY", "is_read_only", FLAG, "false",
+            "true: this instance registers and unregisters nothing, and takes out of the registry nothing that others "
+            "lost"),
     Setting("LL_REGISTRY", "discovery_store", _STORE, "",
             "a store of its own for how instances find each other; unset: KV_STORE", secret=USERINFO,
             is_acted_on=False),

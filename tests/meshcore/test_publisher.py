@@ -29,7 +29,7 @@ class Middle(Random):
 
 def publisher(rng: Random | None = None) -> Publisher:
     """One whose first write, at NOW, stands."""
-    made = Publisher(ME, Settings(), rng or Middle(0))
+    made = Publisher(ME, lambda: Settings(), rng or Middle(0))
     assert made.next_wake() <= NOW
     seq = made.take(b"first", NOW)
     assert seq == 1

@@ -313,18 +313,26 @@ def test_there_are_no_limits_of_connections_unless_set() -> None:
     assert config(MM_SVC_GRPC_MAX_HEADERS_SIZE="9000").max_headers_bytes == 9000
 
 
-def test_a_mode_that_is_not_offered_stops_the_start() -> None:
-    assert problems(KV_READ_ONLY="true") == [
-        "KV_READ_ONLY=true is not allowed; allowed: false, for there is no read-only mode"
-    ]
+def test_read_only_is_off_unless_it_is_asked_for() -> None:
+    assert (config().is_read_only, config(KV_READ_ONLY="TRUE").is_read_only) == (False, True)
+    assert problems(KV_READ_ONLY="yes") == ["KV_READ_ONLY=yes is not allowed; allowed: true or false"]
     assert config(KV_READ_ONLY="false", MM_TLS_CLIENT_AUTH="NONE").warnings == ()
 
 
 def test_overrides_reach_the_rules() -> None:
     rules = config(
-        MM_MIN_CHURN_AGE_MS="0", MM_LOAD_FAILURE_EXPIRY_TIME_MS="5", MM_MAX_INFLIGHT_PER_MODEL_COPY="-1"
-    ).settings()
+        MM_MIN_CHURN_AGE_MS="0", MM_LOAD_FAILURE_EXPIRY_TIME_MS="5", MM_MAX_INFLIGHT_PER_MODEL_COPY="-1",
+        MM_SCALEUP_RPM_THRESHOLD="77", BOOTSTRAP_CLEARANCE_PERIOD_MS="9",
+    ).settings()  # fmt: skip
     assert (rules.min_churn_age_ms, rules.failure_expiry_ms, rules.max_inflight_per_copy) == (0, 5, -1)
+    assert (rules.scale_up_rpm, rules.failfast_ms) == (77, 9)
+    assert config(MM_FAILFAST_UPGRADE_ENABLED="false").settings().failfast_ms == 0
+
+
+def test_a_threshold_below_ten_is_no_threshold() -> None:
+    assert problems(MM_SCALEUP_RPM_THRESHOLD="9") == [
+        "MM_SCALEUP_RPM_THRESHOLD=9 is not allowed; allowed: a whole number from 10 to 2147483647"
+    ]
 
 
 def test_the_description_has_every_setting_with_its_origin_and_nothing_secret() -> None:

@@ -68,7 +68,7 @@ OF_FIELD = {
     ),
     "discovery_store": ("etcd:", "zookeeper:localhost:2181", "localhost:2379"),
     "kv_prefix": ("a/b", "a b"),
-    "is_read_only": ("true", "yes"),
+    "is_read_only": ("1", "yes"),
 }
 
 

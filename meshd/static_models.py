@@ -1,0 +1,77 @@
+"""Models that are there from the start: registered, and some of them loaded, before clients are let in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from meshcore.asks import Done, Failed, Op, Register, Request, Status, StatusInfo
+from meshd.api import Management
+from meshd.config import Config
+from meshd.settings.forms import StaticModel, static_models
+from meshd.settings.kinds import Unfit, contents
+from meshd.start_error import StartError
+
+YEAR_MS = 365 * 24 * 3_600_000
+"""What is loaded for this counts as used so long ago: it makes nobody else's models go."""
+LOADS_AT_ONCE = 64
+
+_log = logging.getLogger(__name__)
+
+
+def wanted(config: Config) -> tuple[StaticModel, ...]:
+    """All of them, those in the file first; none for an instance that leaves registrations as they are.
+
+    Raises StartError for a file that is another by now than when the configuration was checked.
+    What is asked for and cannot be had is told here.
+    """
+    path = config.static_models_path
+    try:
+        found = (*(static_models(contents(path)) if path else ()), *config.static_models)
+    except Unfit as wrong:
+        raise StartError(f"MM_AUTO_REGISTER_MODEL_PATH: {wrong}") from wrong
+    if found and config.is_read_only:
+        _log.warning("KV_READ_ONLY: %d static models are not registered", len(found))
+        return ()
+    for model in found:
+        if model.vmodel:
+            _log.error(
+                "static model %s: there are no virtual models yet, so %s does not lead to it; ask for the model itself",
+                model.model, model.vmodel,
+            )  # fmt: skip
+    return found
+
+
+async def provide(models: tuple[StaticModel, ...], management: Management, now: Callable[[], int]) -> None:
+    """Register ``models`` in order, then load those that have to be loaded. Raises StartError, which names the first
+    that cannot be."""
+    for model in models:
+        await _run(model, management, Register(model.model, model.type, model.path, model.key))
+    slots = asyncio.Semaphore(LOADS_AT_ONCE)
+
+    async def load(model: StaticModel) -> None:
+        async with slots:
+            asked = Request(model.model, Op.ENSURE, is_sync=True, last_used=now() - YEAR_MS)
+            info = await _run(model, management, asked)
+            if info.status is not Status.LOADED:
+                why = info.errors[0] if info.errors else f"its status is {info.status}"
+                raise StartError(f"static model {model.model} could not be loaded: {why}")
+
+    try:
+        async with asyncio.TaskGroup() as loads:
+            for model in models:
+                if model.should_load:
+                    loads.create_task(load(model))
+    except* StartError as failed:
+        raise StartError(str(failed.exceptions[0])) from None
+
+
+async def _run(model: StaticModel, management: Management, asked: Register | Request) -> StatusInfo:
+    match await management.run(asked):
+        case Done(StatusInfo() as info):
+            return info
+        case Failed(error):
+            raise StartError(f"static model {model.model}: {error.text}")
+        case end:
+            raise AssertionError(f"no status came of this: {end}")
