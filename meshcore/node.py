@@ -25,6 +25,7 @@ from meshcore.events import (
     Event,
     Idled,
     InstancesSeen,
+    LeaderSeen,
     Loaded,
     LoadFailed,
     Measured,
@@ -38,6 +39,8 @@ from meshcore.events import (
     RuntimeSuspected,
     Seen,
     SessionRenewed,
+    StoreFound,
+    StoreLost,
     Ticked,
     Unloaded,
     UnloadFailed,
@@ -52,6 +55,7 @@ from meshcore.routes import Routes
 from meshcore.routing import Flow
 from meshcore.rules import Rules
 from meshcore.settings import Settings
+from meshcore.upkeep import Upkeep
 from meshcore.view import ClusterView
 from meshcore.writer import Ended, Writer
 
@@ -83,6 +87,7 @@ class Node:
         self.desk = FrontDesk(self)
         self.alignment = Alignment(self)
         self.contacts = Contacts(self)
+        self.upkeep = Upkeep(self)
         self._is_stopping = False
 
     # -- the ways in ---------------------------------------------------------------------------------
@@ -124,7 +129,7 @@ class Node:
 
     def next_wake(self, now: int) -> int:
         """The instant at which Ticked is due, NEVER if nothing waits for time."""
-        parts = (self.publisher, self.writer, self.copies, self.view.health, self.runtime)
+        parts = (self.publisher, self.writer, self.copies, self.view.health, self.runtime, self.upkeep)
         return min(part.next_wake() for part in parts)
 
     def _drain(self) -> list[Command]:
@@ -183,6 +188,13 @@ class Node:
                 self.contacts.reached(instance)
             case SessionRenewed():
                 self.publisher.ask_now(self.now)
+                self.upkeep.store_found()
+            case LeaderSeen(instance):
+                self.upkeep.led_by(instance)
+            case StoreLost():
+                self.upkeep.store_lost()
+            case StoreFound():
+                self.upkeep.store_found()
             case Ticked():
                 self._tick()
             case DrainAsked():
@@ -281,6 +293,7 @@ class Node:
         """A model's record is another one."""
         self.bad.pop(model, None)
         self.alignment.align(model)
+        self.upkeep.model_seen(model)
         if not self.view.mod(model):
             self.log.forget(model)
 
@@ -295,6 +308,7 @@ class Node:
         self.contacts.tell(instance, record.address if record is not None else "")
         for model in self.routes.naming(instance):
             self.routes.update(model, self.record_or_none(model))
+        self.upkeep.instance_seen(instance)
 
     # -- time and the end --------------------------------------------------------------------------------
 
@@ -302,6 +316,7 @@ class Node:
         self.writer.retry(self.now)
         self.copies.tick()
         self.runtime.tick()
+        self.upkeep.tick()
         for instance in self.view.health.recovered(self.now):
             self.contacts.changed(instance)
 
@@ -312,17 +327,18 @@ class Node:
             self.emit(Stop())
         if self.publisher.next_wake() > self.now:
             return
-        value = self.own_record().encode()
-        seq = self.publisher.take(value, self.now)
+        record = self.own_record()
+        seq = self.publisher.take(record, self.now)
         if seq is not None:
             why = Reason(Rule.PUBLISH, "", self.me, "due", self.view.revision)
-            self.emit(Publish(seq, value, self.explain(why)))
+            self.emit(Publish(seq, record.encode(), self.explain(why)))
 
     def _drain_asked(self) -> None:
         if self.is_draining:
             return
         self.publisher.phase = Phase.DRAINING
         self.publisher.ask_now(self.now)
+        self.upkeep.follow_lead()
         self.copies.drop_pending("this instance is going")
 
     def _idled(self) -> None:

@@ -37,6 +37,10 @@ class Rule(StrEnum):
     TOUCH = "touch"  # a registration's last use is refreshed
     PUBLISH = "publish"  # this instance's record is written
     DRAIN = "drain"  # this instance is going
+    LEAD = "lead"  # another instance leads
+    HOLD = "hold"  # nothing is taken off records for a while
+    FILL = "fill"  # a model is loaded before anybody asks for it
+    UNSATISFIED = "unsatisfied"  # a model has fewer copies than it is to have at least
     UNREADABLE = "unreadable"  # a record in the store is passed over
 
 

@@ -92,6 +92,7 @@ class Config:
 
     kv_store: str
     kv_prefix: str
+    lease_ttl_s: int
     is_read_only: bool
     discovery_store: str
     default_vmodel_owner: str
@@ -136,6 +137,9 @@ class Config:
     second_copy_max_s: int
     rate_period_ms: int
     janitor_period_s: int
+    missing_grace_ms: int
+    fill_period_ms: int
+    fill_gap_ms: int
 
     metrics: MetricsConfig
     info_metric: InfoMetric | None
@@ -183,6 +187,11 @@ class Config:
             min_churn_age_ms=self.min_churn_age_ms,
             failure_expiry_ms=self.failure_expiry_ms,
             max_inflight_per_copy=self.max_inflight_per_copy,
+            lease_ttl_ms=self.lease_ttl_s * 1000,
+            missing_grace_ms=self.missing_grace_ms,
+            janitor_period_ms=self.janitor_period_s * 1000,
+            fill_period_ms=self.fill_period_ms,
+            fill_gap_ms=self.fill_gap_ms,
         )
 
 

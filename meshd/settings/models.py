@@ -35,6 +35,12 @@ MODELS = (
     Setting("MM_RATECHECK_FREQ_MS", "rate_period_ms", whole(1, 10**9), "10000",
             "how often it is looked which models need more copies", "ms", is_acted_on=False),
     Setting("MM_JANITOR_FREQ_SECS", "janitor_period_s", whole(1, 10**9), "360",
-            "how often an instance compares its copies with the registry and gives up those too many", "s",
-            is_acted_on=False),
+            "how often an instance compares its copies with the registry and gives up those too many", "s"),
+    Setting("MM_MISSING_GRACE_MS", "missing_grace_ms", whole(0, 10**9), "30000",
+            "what records say of an instance is taken off this long after it went; five minutes where more than a "
+            "third went together", "ms"),
+    Setting("MM_PROACTIVE_PERIOD_MS", "fill_period_ms", whole(0, 10**9), "420000",
+            "how often it is looked which models to load before anybody asks for them; 0: none are", "ms"),
+    Setting("MM_PROACTIVE_GAP_MS", "fill_gap_ms", whole(0, 10**9), "15000",
+            "the same is done this soon after an instance or room has come", "ms"),
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from meshd.settings.kinds import TEXT, Kind, choice, matching
+from meshd.settings.kinds import TEXT, Kind, choice, matching, whole
 from meshd.settings.setting import Setting
 
 USERINFO = re.compile(r"(?:(?<=//)|(?<=[:,;\s])(?!//))(?:(?!://)\S)*(?=@)")
@@ -17,6 +17,8 @@ STORE = (
             secret=USERINFO),
     Setting("MM_KVSTORE_PREFIX", "kv_prefix", matching(r"[^/\s]+", "a name without / and blanks"), "tas-runtime",
             "second level of the keys in the store"),
+    Setting("MM_LEASE_TTL_SECS", "lease_ttl_s", whole(2, 3600), "25",
+            "an instance that the store does not hear of for this long is gone to the others", "s"),
     Setting("KV_READ_ONLY", "is_read_only", Kind(choice("false").parse, "false, for there is no read-only mode"),
             "false", "whether this instance leaves the registry as it is"),
     Setting("LL_REGISTRY", "discovery_store", _STORE, "",
