@@ -88,9 +88,10 @@ class Greet:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Write a model's record if it still stands at ``expect`` (0: absent); ``value`` None deletes.
+    """Write a model's record if it still stands at ``expect`` (0: absent) and none of the instances ``gone`` has a
+    record; ``value`` None deletes.
 
-    Answered by Committed, Conflicted or CommitFailed.
+    Answered by Committed, Conflicted (with what stands at ``expect`` if it was one of the instances) or CommitFailed.
     """
 
     ticket: int
@@ -98,6 +99,7 @@ class Commit:
     expect: int
     value: bytes | None
     why: Reason
+    gone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

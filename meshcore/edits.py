@@ -6,7 +6,7 @@ An edit says what should hold, not what to write, so a conflict costs a second a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from meshcore.errors import CopyGone, CopyNeeded, MeshError, UnknownModel
@@ -145,3 +145,46 @@ class GiveUp:
             return CopyNeeded("too few other copies answer")
         without = record.without_copy(self.instance, self.load_ts)
         return without.used_at(self.last_used).unloaded_at(self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """Whatever the record says of an instance that is gone goes, where ``is_gone`` (instance, instant) says so.
+
+    It is asked again whenever the edit is applied, and the write itself is made only while the instance has no record.
+    """
+
+    instance: str
+    is_gone: Callable[[str, int], bool]
+    if_absent: MeshError | None = None
+
+    def apply(self, record: ModelRecord) -> ModelRecord | MeshError:
+        load_ts, failure = record.copies.get(self.instance), record.failures.get(self.instance)
+        if load_ts is not None and self.is_gone(self.instance, load_ts):
+            record = record.without_copy(self.instance, load_ts)
+        if failure is not None and self.is_gone(self.instance, failure.at):
+            record = record.without_failure(self.instance)
+        return record
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """The model was last used at ``at``, or later."""
+
+    at: int
+    if_absent: MeshError | None = None
+
+    def apply(self, record: ModelRecord) -> ModelRecord | MeshError:
+        return record.used_at(self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Rewind:
+    """A last use later than ``above`` cannot be: ``at`` takes its place (D-22)."""
+
+    above: int
+    at: int
+    if_absent: MeshError | None = None
+
+    def apply(self, record: ModelRecord) -> ModelRecord | MeshError:
+        return replace(record, last_used=self.at) if record.last_used > self.above else record

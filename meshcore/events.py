@@ -225,6 +225,23 @@ class Tuned:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaderSeen:
+    """This instance leads, as far as the store tells; empty: none does, or it cannot be told."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLost:
+    """Nothing can be followed in the store any more: what is known grows old."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFound:
+    """The store can be followed again; who lost it too may not have told so yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ticked:
     """The instant that ``next_wake`` named has come."""
 
@@ -242,5 +259,5 @@ class Idled:
 Event = (
     RegistrySeen | InstancesSeen | Predicted | Loaded | LoadFailed | Measured | Drained | Unloaded | UnloadFailed
     | RuntimeSuspected | RuntimeProbed | RuntimeBack | Committed | Conflicted | CommitFailed | Published | PublishFailed
-    | Used | Reached | SessionRenewed | Tuned | Ticked | DrainAsked | Idled
+    | Used | Reached | SessionRenewed | LeaderSeen | StoreLost | StoreFound | Tuned | Ticked | DrainAsked | Idled
 )  # fmt: skip

@@ -33,6 +33,10 @@ class Mirror:
         """Every (key, value, revision), ascending by key."""
         return sorted((key, value, mod) for key, (value, mod) in self._held.items())
 
+    def ids(self) -> list[str]:
+        """Every key, as first seen."""
+        return list(self._held)
+
     def value(self, key: str) -> bytes | None:
         """What ``key`` holds."""
         held = self._held.get(key)

@@ -15,7 +15,9 @@ class Surroundings(Protocol):
     """What this needs of the node around it."""
 
     now: int
-    settings: Settings
+
+    @property
+    def settings(self) -> Settings: ...
 
     @property
     def totals(self) -> Totals: ...

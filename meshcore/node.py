@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from random import Random
-from typing import assert_never
 
 from meshcore import registration, routing
 from meshcore.alignment import Alignment
@@ -18,35 +17,9 @@ from meshcore.desk import FrontDesk
 from meshcore.dials import Dials
 from meshcore.edits import Edit
 from meshcore.errors import BadRecord, MeshError
-from meshcore.events import (
-    CommitFailed,
-    Committed,
-    Conflicted,
-    DrainAsked,
-    Drained,
-    Event,
-    Idled,
-    InstancesSeen,
-    Loaded,
-    LoadFailed,
-    Measured,
-    Predicted,
-    Published,
-    PublishFailed,
-    Reached,
-    RegistrySeen,
-    RuntimeBack,
-    RuntimeProbed,
-    RuntimeSuspected,
-    Seen,
-    SessionRenewed,
-    Ticked,
-    Tuned,
-    Unloaded,
-    UnloadFailed,
-    Used,
-)
+from meshcore.events import Event, Seen
 from meshcore.failures import Failures
+from meshcore.intake import take
 from meshcore.me import Me
 from meshcore.publisher import Publisher
 from meshcore.readiness import Readiness
@@ -59,6 +32,7 @@ from meshcore.rules import Rules
 from meshcore.scaling import Scaling
 from meshcore.settings import Settings
 from meshcore.totals import Totals
+from meshcore.upkeep import Upkeep
 from meshcore.view import ClusterView
 from meshcore.writer import Ended, Writer
 
@@ -70,7 +44,7 @@ class Node:
     back). Whatever they want done comes back as commands. ``rng`` is the only chance there is.
     """
 
-    NOT_STATE = frozenset({"_commands"})  # given out before the next way in
+    NOT_STATE = frozenset({"_commands", "_timed"})  # given out before the next way in; parts named already
     """What ``meshcore.image`` leaves out; any part of a node may have such a set."""
 
     def __init__(self, me: Me, settings: Settings, params: CacheParams, rules: Rules, rng: Random) -> None:
@@ -84,7 +58,7 @@ class Node:
         self.view = ClusterView(me.instance, me.start_ms, settings, params.min_churn_age_ms)
         self.cache = Cache(params, rules.evict_order)
         self.routes = Routes(self.view, self.cache.entries.get, self.emit, self.cache.mark_redundant)
-        self.writer = Writer(self.view, self.emit, self._model_seen, settings.store_retry_ms)
+        self.writer = Writer(self.view, self.emit, self.model_seen, settings.store_retry_ms)
         self.publisher = Publisher(me, lambda: self.settings, rng)
         self.copies = Copies(self, self.cache)
         self.runtime = RuntimeWatch(self, self.copies)
@@ -94,6 +68,8 @@ class Node:
         self.scaling = Scaling(self)
         self.failures = Failures(self)
         self.readiness = Readiness(self)
+        self.upkeep = Upkeep(self)
+        self._timed = (self.copies, self.runtime, self.scaling, self.failures, self.readiness, self.upkeep)
         self._is_stopping = False
 
     # -- the ways in ---------------------------------------------------------------------------------
@@ -101,7 +77,7 @@ class Node:
     def step(self, event: Event, now: int) -> list[Command]:
         """Take in what happened; what is to be done now."""
         self.now = now
-        self._take(event)
+        take(self, event)
         return self._drain()
 
     def serve(self, asked: Asked) -> Flow:
@@ -135,80 +111,13 @@ class Node:
 
     def next_wake(self, now: int) -> int:
         """The instant at which Ticked is due, NEVER if nothing waits for time."""
-        parts = (
-            self.publisher, self.writer, self.copies, self.view.health, self.runtime, self.failures, self.scaling,
-            self.readiness,
-        )  # fmt: skip
-        return min(part.next_wake() for part in parts)
+        others = min(self.publisher.next_wake(), self.writer.next_wake(), self.view.health.next_wake())
+        return min(others, *(part.next_wake() for part in self._timed))
 
     def _drain(self) -> list[Command]:
         self._publish()
         commands, self._commands = self._commands, []
         return commands
-
-    def _take(self, event: Event) -> None:
-        match event:
-            case Used(usages):
-                for usage in usages:
-                    self.cache.used(usage.model, usage.last_used, usage.in_flight)
-                self.scaling.used(usages)
-            case Committed(ticket, mod):
-                self.writer.committed(ticket, mod)
-            case Conflicted(ticket, value, mod):
-                self.writer.conflicted(ticket, value, mod)
-            case CommitFailed(ticket, text):
-                self.writer.failed(ticket, text, self.now)
-            case RegistrySeen(revision, models, is_whole):
-                for gone in models:  # first, lest a registration made anew at once keep the copy of the former
-                    if gone.value is None:
-                        self.see(gone)
-                see = self.view.reset_models if is_whole else self.view.see_models
-                for model in see(revision, models):
-                    self._model_seen(model)
-            case InstancesSeen(revision, instances, is_whole):
-                see = self.view.reset_instances if is_whole else self.view.see_instances
-                for instance in see(revision, instances):
-                    self._instance_seen(instance)
-                self.readiness.instances_seen()
-            case Predicted(model, gen, size_bytes):
-                self.copies.admission.predicted(model, gen, size_bytes)
-            case Loaded(model, gen, size_bytes, max_concurrency):
-                self.copies.loaded(model, gen, size_bytes, max_concurrency)
-            case LoadFailed():
-                self.runtime.load_failed(event)
-            case Measured(model, gen, size_bytes):
-                self.copies.measured(model, gen, size_bytes)
-            case Drained(model, gen):
-                self.copies.unloads.free(model, gen)
-            case Unloaded(model, gen):
-                self.copies.unloads.unloaded(model, gen)
-            case UnloadFailed(model, gen, text):
-                self.copies.unloads.failed(model, gen, text)
-            case RuntimeSuspected(text):
-                self.runtime.suspected(text)
-            case RuntimeProbed(question, finding):
-                self.runtime.probed(question, finding)
-            case RuntimeBack(params):
-                self.view.order.churn_age_ms = params.min_churn_age_ms
-                self.runtime.back(params)
-            case Published(seq):
-                self.publisher.published(seq)
-            case PublishFailed(seq, _):
-                self.publisher.failed(seq, self.now)
-            case Reached(instance):
-                self.contacts.reached(instance)
-            case SessionRenewed():
-                self.publisher.ask_now(self.now)
-            case Tuned(values):
-                self._tuned(values)
-            case Ticked():
-                self._tick()
-            case DrainAsked():
-                self._drain_asked()
-            case Idled():
-                self._idled()
-            case _:
-                assert_never(event)
 
     # -- what the parts need of the whole --------------------------------------------------------------
 
@@ -321,17 +230,18 @@ class Node:
     def see(self, seen: Seen) -> None:
         """A flow read or wrote a model's record."""
         if self.view.see_model(seen.id, seen.value, seen.mod):
-            self._model_seen(seen.id)
+            self.model_seen(seen.id)
 
-    def _model_seen(self, model: str) -> None:
+    def model_seen(self, model: str) -> None:
         """A model's record is another one."""
         self.bad.pop(model, None)
         self.alignment.align(model)
         self.scaling.seen(model)
+        self.upkeep.model_seen(model)
         if not self.view.mod(model):
             self.log.forget(model)
 
-    def _instance_seen(self, instance: str) -> None:
+    def instance_seen(self, instance: str) -> None:
         """An instance's record is another one."""
         record = self.view.instance(instance)
         if text := self.view.bad.get(instance):
@@ -342,16 +252,14 @@ class Node:
         self.contacts.tell(instance, record.address if record is not None else "")
         for model in self.routes.naming(instance):
             self.routes.update(model, self.record_or_none(model))
+        self.upkeep.instance_seen(instance)
 
     # -- time and the end --------------------------------------------------------------------------------
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
         self.writer.retry(self.now)
-        self.copies.tick()
-        self.runtime.tick()
-        self.scaling.tick()
-        self.failures.tick()
-        self.readiness.tick()
+        for part in self._timed:
+            part.tick()
         for instance in self.view.health.recovered(self.now):
             self.contacts.changed(instance)
 
@@ -362,25 +270,26 @@ class Node:
             self.emit(Stop())
         if self.publisher.next_wake() > self.now:
             return
-        value = self.own_record().encode()
-        seq = self.publisher.take(value, self.now)
+        record = self.own_record()
+        seq = self.publisher.take(record, self.now)
         if seq is not None:
             why = Reason(Rule.PUBLISH, "", self.me, "due", self.view.revision)
-            self.emit(Publish(seq, value, self.explain(why)))
+            self.emit(Publish(seq, record.encode(), self.explain(why)))
 
-    def _tuned(self, values: Mapping[str, int]) -> None:
+    def tuned(self, values: Mapping[str, int]) -> None:
         if self.dials.turn(values):
             cause = "set for all instances" if values else "as given to this instance"
             self.explain(Reason(Rule.SETTINGS, "", self.me, cause, self.view.revision, dict(values)))
 
-    def _drain_asked(self) -> None:
+    def drain_asked(self) -> None:
         if self.is_draining:
             return
         self.publisher.phase = Phase.DRAINING
         self.publisher.ask_now(self.now)
+        self.upkeep.follow_lead()
         self.copies.drop_pending("this instance is going")
 
-    def _idled(self) -> None:
+    def idled(self) -> None:
         if self.publisher.phase == Phase.STOPPING:
             return
         self.publisher.phase = Phase.STOPPING

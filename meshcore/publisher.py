@@ -8,6 +8,7 @@ from random import Random
 from meshcore.cache import Cache
 from meshcore.loadqueue import LoadQueue
 from meshcore.me import Me
+from meshcore.novelty import is_worth_writing
 from meshcore.records import InstanceRecord, Phase
 from meshcore.settings import Settings
 from meshcore.units import NEVER
@@ -25,7 +26,8 @@ class Publisher:
         self._me, self._in_force, self._rng = me, settings, rng
         self._seq = 0
         self._answered = 0
-        self._written = b""
+        self._written: InstanceRecord | None = None
+        """What stands in the store, as far as is known; None: it is to be written whatever it says."""
         self._last = 0
         self._due = 0
         self.accepted = 0
@@ -65,18 +67,18 @@ class Publisher:
     def ask_now(self, now: int) -> None:
         """As ``ask`` without the gap: the record is gone, or this instance is going."""
         self._due = now
-        self._written = b""
+        self._written = None
 
     def next_wake(self) -> int:
         """The instant of the next write; NEVER while one is under way."""
         return self._due if self._answered == self._seq else NEVER
 
-    def take(self, value: bytes, now: int) -> int | None:
-        """The number of the write to make now with ``value``; None: it says nothing new."""
+    def take(self, record: InstanceRecord, now: int) -> int | None:
+        """The number of the write to make now with ``record``; None: it says nothing new that matters."""
         self._due = now + self._settings.publish_period_ms
-        if value == self._written:
+        if self._written is not None and not is_worth_writing(self._written, record, self._last, now):
             return None
-        self._last, self._written = now, value
+        self._last, self._written = now, record
         self._seq += 1
         return self._seq
 
@@ -87,5 +89,5 @@ class Publisher:
     def failed(self, seq: int, now: int) -> None:
         """The store did not take it."""
         self._answered = seq
-        self._written = b""
+        self._written = None
         self._due = now + self._settings.store_retry_ms

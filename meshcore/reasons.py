@@ -41,7 +41,10 @@ class Rule(StrEnum):
     TOUCH = "touch"  # a registration's last use is refreshed
     PUBLISH = "publish"  # this instance's record is written
     DRAIN = "drain"  # this instance is going
-    UNSATISFIED = "unsatisfied"  # what a registration asks for cannot be had here
+    LEAD = "lead"  # another instance leads
+    HOLD = "hold"  # nothing is taken off records for a while
+    FILL = "fill"  # a model is loaded before anybody asks for it
+    UNSATISFIED = "unsatisfied"  # a model has fewer copies than it is to have at least
     UNREADABLE = "unreadable"  # a record in the store is passed over
     SETTINGS = "settings"  # numbers that the rules go by are others
     GATE = "gate"  # this instance waits, or no longer, before it says that it is ready

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from meshcore.commands import Holder, Local, Route
 from meshcore.entry import Entry, State
+from meshcore.naming import Naming
 from meshcore.records import ModelRecord
 from meshcore.redundancy import is_redundant
 from meshcore.view import ClusterView
@@ -26,15 +27,14 @@ class Routes:
     ) -> None:
         self._view, self._entry, self._emit, self._mark = view, entry, emit, mark
         self._routes: dict[str, Route] = {}
-        self._named: dict[str, tuple[str, ...]] = {}
-        self._naming: dict[str, dict[str, None]] = {}
+        self._copies = Naming()
 
     def __contains__(self, model: str) -> bool:
-        return model in self._named
+        return model in self._copies
 
     def naming(self, instance: str) -> list[str]:
         """The models whose record names ``instance``, alive or not."""
-        return list(self._naming.get(instance, ()))
+        return self._copies.naming(instance)
 
     def holders(self, model: str, record: ModelRecord | None) -> tuple[Holder, ...]:
         """Live copies by ascending instance id; the one here as the cache has it, whatever the record says of it."""
@@ -48,7 +48,7 @@ class Routes:
 
     def update(self, model: str, record: ModelRecord | None) -> None:
         """``model``'s record, an instance it names, or the copy here changed."""
-        self._index(model, tuple(record.copies) if record else ())
+        self._copies.update(model, tuple(record.copies) if record else ())
         entry = self._entry(model)
         is_serving = entry is not None and entry.is_serving
         local = Local(entry.gen, entry.max_concurrency, entry.max_inflight) if entry and is_serving else None
@@ -61,18 +61,3 @@ class Routes:
             self._routes.pop(model, None)
         if known != route and (known is not None or route.holders):
             self._emit(route)
-
-    def _index(self, model: str, named: tuple[str, ...]) -> None:
-        before = self._named.get(model, ())
-        if before == named:
-            return
-        for instance in before:
-            self._naming[instance].pop(model, None)
-            if not self._naming[instance]:
-                del self._naming[instance]
-        for instance in named:
-            self._naming.setdefault(instance, {})[model] = None
-        if named:
-            self._named[model] = named
-        else:
-            del self._named[model]

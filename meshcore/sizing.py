@@ -15,7 +15,8 @@ from meshcore.totals import Totals
 class Surroundings(Protocol):
     """What sizing needs of the node around it."""
 
-    settings: Settings
+    @property
+    def settings(self) -> Settings: ...
 
     @property
     def totals(self) -> Totals: ...

@@ -20,6 +20,8 @@ DECODED_KEPT = 4096
 
 COPIES_MARK = b'"instanceIds"'
 FAILURES_MARK = b'"failedIn"'
+MINIMUM_MARK = b'"min"'
+"""What stands in a record that names copies, failures, a least number of copies; most have none of these."""
 
 
 class ClusterView:
@@ -97,9 +99,26 @@ class ClusterView:
         return self._models.items()
 
     def names_copies(self, model: str) -> bool:
-        """Whether the registration of ``model`` may name a copy, told without reading it: most name none."""
+        """Whether the registration of ``model`` may name a copy."""
+        return self.mentions(model, COPIES_MARK)
+
+    def mentions(self, model: str, mark: bytes) -> bool:
+        """Whether the registration of ``model`` may have what ``mark`` marks, told without reading it."""
         value = self._models.value(model)
-        return value is not None and COPIES_MARK in value
+        return value is not None and mark in value
+
+    def value(self, model: str) -> bytes | None:
+        """The registration of ``model`` as it stands, unread; None: there is none known."""
+        return self._models.value(model)
+
+    def ids(self) -> list[str]:
+        """All registered models, in no order that means anything."""
+        return self._models.ids()
+
+    @property
+    def count(self) -> int:
+        """Registered models."""
+        return len(self._models)
 
     def names_failures(self, model: str) -> bool:
         """Whether the registration of ``model`` may name a load that failed, told in the same way."""
@@ -179,6 +198,11 @@ class ClusterView:
     def instance_mod(self, instance: str) -> int:
         """The revision that wrote the record of ``instance``; 0: none known."""
         return self._stored.mod(instance)
+
+    @property
+    def instance_count(self) -> int:
+        """Instances with a record, whoever they are and whether or not it can be read."""
+        return len(self._stored)
 
     @property
     def totals(self) -> Totals:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from meshcore.commands import Commit
-from meshcore.edits import Accept, Edit, GiveUp
+from meshcore.edits import Accept, Edit, GiveUp, Prune
 from meshcore.errors import BadRecord, MeshError, StoreAway
 from meshcore.reasons import Reason
 from meshcore.records import ModelRecord
@@ -39,6 +39,13 @@ class _Line:
     queued: list[_Queued] = field(default_factory=list)
     under_way: int = 0
     value: bytes = b""
+    expect: int = 0
+
+    def take_out(self, *kinds: type[Edit]) -> list[_Queued]:
+        """The edits of those kinds, which are not in the line any more."""
+        taken = [queued for queued in self.queued if isinstance(queued.edit, kinds)]
+        self.queued = [queued for queued in self.queued if not isinstance(queued.edit, kinds)]
+        return taken
 
 
 class Writer:
@@ -91,11 +98,17 @@ class Writer:
         self._advance(model, line)
 
     def conflicted(self, ticket: int, value: bytes | None, mod: int) -> None:
-        """Somebody else wrote: the edits are applied to what stands there now."""
+        """Somebody else wrote: the edits are applied to what stands there now.
+
+        Nobody did, and an instance that was to be gone is there: nothing is taken off for it.
+        """
         model, line = self._answered(ticket)
         self._records.see_model(model, value, mod)
         line.under_way = 0
+        given_up = line.take_out(Prune) if value is not None and mod == line.expect else []
         self._seen(model)
+        for queued in given_up:
+            _end(queued, None)
         self._advance(model, line)
 
     def failed(self, ticket: int, text: str, now: int) -> None:
@@ -103,8 +116,7 @@ class Writer:
         repeated."""
         model, line = self._answered(ticket)
         line.under_way = 0
-        given_up = [queued for queued in line.queued if isinstance(queued.edit, Accept | GiveUp)]
-        line.queued = [queued for queued in line.queued if not isinstance(queued.edit, Accept | GiveUp)]
+        given_up = line.take_out(Accept, GiveUp)
         self._parked[model] = None
         self._retry_at = min(self._retry_at, now + self._retry_ms)
         for queued in given_up:
@@ -162,7 +174,9 @@ class Writer:
             line.value, line.under_way = wanted.encode(), len(kept)
             self._ticket += 1
             self._tickets[self._ticket] = model
-            self._send(Commit(self._ticket, model, self._records.mod(model), line.value, kept[0].why))
+            line.expect = self._records.mod(model)
+            gone = tuple(dict.fromkeys(queued.edit.instance for queued in kept if isinstance(queued.edit, Prune)))
+            self._send(Commit(self._ticket, model, line.expect, line.value, kept[0].why, gone))
         for queued, error in ended:
             _end(queued, error)
 

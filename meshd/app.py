@@ -27,6 +27,7 @@ from meshd.driver import Driver
 from meshd.external import InferencePort, MeshPort
 from meshd.handshake import RuntimeInfo, RuntimeUnusable
 from meshd.journal import make_node
+from meshd.latch import Latch
 from meshd.memory import give_back
 from meshd.mesh_api import MeshApi
 from meshd.metrics import Metrics
@@ -55,7 +56,6 @@ from protos import meshd_internal_pb2_grpc, meshd_pb2_grpc
 
 STORE_LIMIT_S = 3.0
 """With what a process takes to start, a store that is away ends it within five seconds."""
-SESSION_TTL_S = 25
 NOT_READY_S = 2.0
 """Whoever balances over the ready instances needs this long to hear that this one is not."""
 IDLE_S = 0.2
@@ -114,7 +114,7 @@ class App:
         )  # fmt: skip
         ending.push_async_callback(runtime.close)
         info = await self._unless_stopped(runtime.start())
-        session = await ending.enter_async_context(store.session(SESSION_TTL_S))
+        session = await ending.enter_async_context(store.session(config.lease_ttl_s))
 
         bind = config.bind
         mesh_server, mesh_port = bound_server(
@@ -146,7 +146,11 @@ class App:
         held: list[Event] = []
         tell: Callable[[Event], None] = held.append
         tuning = Tuning(config, node, plane, lambda event: tell(event))
+        latch = Latch(store, keys.leader_latch, session, me.instance, lambda event: tell(event), rng)
+        self._reach.tell = lambda event: tell(event)
         await self._follow(ending, store, keys, session, lambda event: tell(event), tuning, rng)
+        self._watch(latch.follow())
+        self._watch(latch.stand())
         self._watch(_account(driver))
         self._watch(give_back(lambda: plane.large_calls))
         self._watch(tls_watch.watch(tls, plane.redial))
@@ -176,6 +180,7 @@ class App:
         state = "ready" if not self._held_back() else "up"
         _log.info("%s is %s on port %d, for other instances on %d", me.instance, state, port, mesh_port)
         await self._stop_or_failure()
+        latch.resign()
         await healthy.enter_graceful_shutdown()
         await self._drain(driver, plane)
         with contextlib.suppress(StoreError):

@@ -92,6 +92,7 @@ class Config:
 
     kv_store: str
     kv_prefix: str
+    lease_ttl_s: int
     is_read_only: bool
     discovery_store: str
     default_vmodel_owner: str
@@ -143,6 +144,9 @@ class Config:
     scale_down_heavy_max_ms: int
     scale_down_unused_ms: int
     second_copy_lru_ms: int
+    missing_grace_ms: int
+    fill_period_ms: int
+    fill_gap_ms: int
 
     metrics: MetricsConfig
     info_metric: InfoMetric | None
@@ -203,6 +207,10 @@ class Config:
             scale_down_heavy_max_ms=self.scale_down_heavy_max_ms,
             scale_down_unused_ms=self.scale_down_unused_ms,
             failfast_ms=self.bootstrap_ms if self.fails_fast else 0,
+            lease_ttl_ms=self.lease_ttl_s * 1000,
+            missing_grace_ms=self.missing_grace_ms,
+            fill_period_ms=self.fill_period_ms,
+            fill_gap_ms=self.fill_gap_ms,
         )
 
 

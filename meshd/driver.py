@@ -85,8 +85,8 @@ class Registry(Protocol):
     """The records in the store; never raises."""
 
     def write(
-        self, model: str, expect: int, value: bytes | None
-    ) -> Coroutine[Any, Any, Wrote | Clashed | StoreSilent]: ...
+        self, model: str, expect: int, value: bytes | None, gone: tuple[str, ...] = ()
+    ) -> Coroutine[Any, Any, Wrote | Clashed | StoreSilent]: ...  # ``gone``: as Commit has it
     def read(self, model: str) -> Coroutine[Any, Any, Seen | StoreSilent]: ...
     def publish(self, value: bytes) -> Coroutine[Any, Any, str]: ...  # empty: done; else why not
 
@@ -214,7 +214,7 @@ class Driver:
         self.feed(Drained(command.model, command.gen))
 
     async def _commit(self, command: Commit) -> None:
-        outcome = await self._registry.write(command.model, command.expect, command.value)
+        outcome = await self._registry.write(command.model, command.expect, command.value, command.gone)
         match outcome:
             case Wrote(mod):
                 self.feed(Committed(command.ticket, mod))

@@ -10,8 +10,8 @@ from random import Random
 
 from meshcore.asks import Clashed, StoreSilent, Wrote
 from meshcore.errors import BadRecord
-from meshcore.events import Event, InstancesSeen, RegistrySeen, Seen, SessionRenewed
-from meshcore.kv import ABSENT, ANY, DELETE, Change, Committed, Conflict, Deleted, Pair, Snapshot, Write
+from meshcore.events import Event, InstancesSeen, RegistrySeen, Seen, SessionRenewed, StoreFound, StoreLost
+from meshcore.kv import ABSENT, ANY, DELETE, KEEP, Change, Committed, Conflict, Deleted, Pair, Snapshot, Write
 from meshd.store.base import Session, Store, StoreError
 from meshd.store.mirror import mirror
 
@@ -40,6 +40,7 @@ class Keys:
         self.instances = f"{base}/instances/"
         self.vmodels = f"{base}/vmodels/"
         self.config = f"{base}/config/"
+        self.leader_latch = f"{base}/leaderLatch/"
         self.cluster_key = f"{base}/meshd/key"
 
 
@@ -51,15 +52,19 @@ class Records:
         self._asked: dict[str, asyncio.Future[Seen | StoreSilent]] = {}
         self._reading: asyncio.Task[None] | None = None
 
-    async def write(self, model: str, expect: int, value: bytes | None) -> Wrote | Clashed | StoreSilent:
-        """Write one model's record while it stands at ``expect``; None deletes."""
+    async def write(
+        self, model: str, expect: int, value: bytes | None, gone: tuple[str, ...] = ()
+    ) -> Wrote | Clashed | StoreSilent:
+        """Write one model's record while it stands at ``expect`` and no instance of ``gone`` has one; None deletes."""
         key = self._keys.registry + model
+        writes = [Write(key, expect, DELETE if value is None else value)]
+        writes += [Write(self._keys.instances + instance, ABSENT, KEEP) for instance in gone]
         try:
-            result = await self._store.commit(Write(key, expect, DELETE if value is None else value))
+            result = await self._store.commit(*writes)
             match result:
                 case Committed(revision):
                     return Wrote(revision)
-                case Conflict((Pair(value=current, mod=mod),)):
+                case Conflict((Pair(value=current, mod=mod), *_)):
                     return Clashed(current, mod)
             # Absent, but since when: only a read tells a revision at which it was.
             snapshot = await self._store.read(key)
@@ -110,10 +115,11 @@ def _seen(model: str, key: str, snapshot: Snapshot) -> Seen:
 
 
 class Reach:
-    """Whether all that is followed in the store can be followed at present."""
+    """Whether all that is followed in the store can be followed at present; ``tell`` hears when that changes."""
 
     def __init__(self) -> None:
         self._away: set[str] = set()
+        self.tell: Callable[[Event], None] = lambda _: None
 
     def __bool__(self) -> bool:
         return not self._away
@@ -121,12 +127,16 @@ class Reach:
     def lost(self, prefix: str, why: str) -> None:
         """What is under ``prefix`` cannot be followed any more."""
         _log.warning("the store is away: %s", why)
+        if not self._away:
+            self.tell(StoreLost())
         self._away.add(prefix)
 
     def found(self, prefix: str) -> None:
         """It can again."""
         _log.info("the store is back")
         self._away.discard(prefix)
+        if not self._away:
+            self.tell(StoreFound())
 
 
 class _Ids:

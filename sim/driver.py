@@ -92,8 +92,8 @@ class Registry(Protocol):
     """The records in the store."""
 
     def write(
-        self, model: str, expect: int, value: bytes | None
-    ) -> Generator[simpy.Event, Any, Wrote | Clashed | StoreSilent]: ...
+        self, model: str, expect: int, value: bytes | None, gone: tuple[str, ...] = ()
+    ) -> Generator[simpy.Event, Any, Wrote | Clashed | StoreSilent]: ...  # ``gone``: as Commit has it
     def read(self, model: str) -> Generator[simpy.Event, Any, Seen | StoreSilent]: ...
     def publish(self, value: bytes) -> Generator[simpy.Event, Any, str]: ...  # empty: done; else why not
 
@@ -208,7 +208,7 @@ class Driver:
         self.feed(Drained(command.model, command.gen))
 
     def _commit(self, command: Commit) -> Waits:
-        outcome = yield from self._registry.write(command.model, command.expect, command.value)
+        outcome = yield from self._registry.write(command.model, command.expect, command.value, command.gone)
         match outcome:
             case Wrote(mod):
                 self.feed(Committed(command.ticket, mod))

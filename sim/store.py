@@ -9,10 +9,12 @@ import simpy
 
 from meshcore import kv
 from meshcore.asks import Clashed, Wrote
-from meshcore.events import Event, InstancesSeen, RegistrySeen, Seen
+from meshcore.events import Event, InstancesSeen, LeaderSeen, RegistrySeen, Seen
+from meshcore.leadership import candidate, leader
 
 REGISTRY = "registry/"
 INSTANCES = "instances/"
+LATCH = "leaderLatch/"
 SESSION_MS = 10_000
 
 
@@ -46,21 +48,30 @@ class Records:
         feed(RegistrySeen(self._kv.revision, self._all(REGISTRY), is_whole=True))
         feed(InstancesSeen(self._kv.revision, self._all(INSTANCES), is_whole=True))
         self._watching.setdefault(self._delays.watch_ms(instance), []).append(feed)
+        self._kv.commit([kv.Write(LATCH + candidate(instance), kv.ANY, b"", leased=True)], self._leases[instance])
+        feed(self._leader())
+        self._tell(self._leader())
 
     def leave(self, instance: str, feed: Callable[[Event], None]) -> None:
         """``instance`` ends its session: its record goes, and it is told nothing more."""
         self._watching[self._delays.watch_ms(instance)].remove(feed)
         self._kv.revoke(self._leases.pop(instance))
         self._tell(InstancesSeen(self._kv.revision, (Seen(instance, None, self._kv.revision),)))
+        self._tell(self._leader())
+
+    def _leader(self) -> LeaderSeen:
+        pairs = self._kv.snapshot(LATCH).pairs
+        return LeaderSeen(leader({pair.key.removeprefix(LATCH): pair.create for pair in pairs}))
 
     def _all(self, prefix: str) -> tuple[Seen, ...]:
         pairs = self._kv.snapshot(prefix).pairs
         return tuple(Seen(pair.key.removeprefix(prefix), pair.value, pair.mod) for pair in pairs)
 
-    def write(self, model: str, expect: int, value: bytes | None) -> Wrote | Clashed:
-        """Write, or delete, a model's record if it stands at ``expect``."""
-        write = kv.Write(REGISTRY + model, expect, kv.DELETE if value is None else value)
-        outcome = self._kv.commit([write])
+    def write(self, model: str, expect: int, value: bytes | None, gone: tuple[str, ...] = ()) -> Wrote | Clashed:
+        """Write, or delete, a model's record if it stands at ``expect`` and no instance of ``gone`` has one."""
+        writes = [kv.Write(REGISTRY + model, expect, kv.DELETE if value is None else value)]
+        writes += [kv.Write(INSTANCES + instance, kv.ABSENT, kv.KEEP) for instance in gone]
+        outcome = self._kv.commit(writes)
         if isinstance(outcome, kv.Conflict):
             stands = outcome.pairs[0]
             return Clashed(None, 0) if stands is None else Clashed(stands.value, stands.mod)
@@ -101,10 +112,12 @@ class Client:
     def __init__(self, env: simpy.Environment, instance: str, records: Records, delays: Delays) -> None:
         self._env, self._instance, self._records, self._delays = env, instance, records, delays
 
-    def write(self, model: str, expect: int, value: bytes | None) -> Generator[simpy.Event, Any, Wrote | Clashed]:
+    def write(
+        self, model: str, expect: int, value: bytes | None, gone: tuple[str, ...] = ()
+    ) -> Generator[simpy.Event, Any, Wrote | Clashed]:
         """Write a model's record."""
         yield self._env.timeout(self._delays.commit_ms(self._instance, REGISTRY + model, expect))
-        return self._records.write(model, expect, value)
+        return self._records.write(model, expect, value, gone)
 
     def read(self, model: str) -> Generator[simpy.Event, Any, Seen]:
         """Read a model's record linearisably."""

@@ -50,4 +50,11 @@ MODELS = (
             "one of two copies goes at the latest when not used for this long, unless it was used heavily", "ms"),
     Setting("MM_SECOND_COPY_LRU_MS", "second_copy_lru_ms", whole(0), "72000000",
             "without a tenth of free memory there are second copies if no model was used longer ago than this", "ms"),
+    Setting("MM_MISSING_GRACE_MS", "missing_grace_ms", whole(0, 10**9), "30000",
+            "what records say of an instance is taken off this long after it went; five minutes where more than a "
+            "third went together", "ms"),
+    Setting("MM_PROACTIVE_PERIOD_MS", "fill_period_ms", whole(0, 10**9), "420000",
+            "how often it is looked which models to load before anybody asks for them; 0: none are", "ms"),
+    Setting("MM_PROACTIVE_GAP_MS", "fill_gap_ms", whole(0, 10**9), "15000",
+            "the same is done this soon after an instance or room has come", "ms"),
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from meshd.settings.kinds import FLAG, TEXT, matching
+from meshd.settings.kinds import FLAG, TEXT, matching, whole
 from meshd.settings.setting import Setting
 
 USERINFO = re.compile(r"(?:(?<=//)|(?<=[:,;\s])(?!//))(?:(?!://)\S)*(?=@)")
@@ -20,6 +20,8 @@ STORE = (
     Setting("KV_READ_ONLY", "is_read_only", FLAG, "false",
             "true: this instance registers and unregisters nothing, and takes out of the registry nothing that others "
             "lost"),
+    Setting("MM_LEASE_TTL_SECS", "lease_ttl_s", whole(2, 3600), "25",
+            "an instance that the store does not hear of for this long is gone to the others", "s"),
     Setting("LL_REGISTRY", "discovery_store", _STORE, "",
             "a store of its own for how instances find each other; unset: KV_STORE", secret=USERINFO,
             is_acted_on=False),

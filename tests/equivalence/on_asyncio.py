@@ -95,9 +95,9 @@ class Client:
     def __init__(self, world: World, instance: str, records: Records) -> None:
         self._delays, self._instance, self._records = world.delays, instance, records
 
-    async def write(self, model: str, expect: int, value: bytes | None) -> Wrote | Clashed:
+    async def write(self, model: str, expect: int, value: bytes | None, gone: tuple[str, ...] = ()) -> Wrote | Clashed:
         await sleep_ms(self._delays.commit_ms(self._instance, REGISTRY + model, expect))
-        return self._records.write(model, expect, value)
+        return self._records.write(model, expect, value, gone)
 
     async def read(self, model: str) -> Seen:
         await sleep_ms(self._delays.read_ms(self._instance, REGISTRY + model))

@@ -43,8 +43,8 @@ def on_asyncio() -> Story:
 def count_conflicts(records: Records, story: Story) -> None:
     write = records.write
 
-    def counted(model: str, expect: int, value: bytes | None) -> object:
-        outcome = write(model, expect, value)
+    def counted(model: str, expect: int, value: bytes | None, gone: tuple[str, ...] = ()) -> object:
+        outcome = write(model, expect, value, gone)
         story.conflicts += isinstance(outcome, Clashed)
         return outcome
 

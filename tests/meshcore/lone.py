@@ -81,6 +81,7 @@ class Lone:
         self.feed(Published(1))
         seen = tuple(Seen(name, record.encode(), 1) for name, record in (peers or {}).items())
         self.feed(InstancesSeen(1, seen, True))
+        self.feed(Ticked())  # what was due since the start
         self.commands.clear()
 
     def feed(self, event: Event) -> list[Command]:

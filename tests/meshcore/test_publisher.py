@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -19,6 +20,9 @@ GAP_MS, PERIOD_MS, RETRY_MS = 2_000, 40_000, 1_000
 
 ME = Me("a", NOW, "a:8080", "a:8033", "a:2112", "loc", "zone", ("x", "y"), 7, "1.2", "rs", "native")
 
+FIRST = InstanceRecord(start_ms=NOW, address="a:8080", capacity_units=100)
+SECOND = replace(FIRST, accepted=1)
+
 
 class Middle(Random):
     """Draws the middle: no jitter."""
@@ -27,11 +31,11 @@ class Middle(Random):
         return 0.5
 
 
-def publisher(rng: Random | None = None) -> Publisher:
+def publisher(first: InstanceRecord = FIRST, rng: Random | None = None) -> Publisher:
     """One whose first write, at NOW, stands."""
     made = Publisher(ME, lambda: Settings(), rng or Middle(0))
     assert made.next_wake() <= NOW
-    seq = made.take(b"first", NOW)
+    seq = made.take(first, NOW)
     assert seq == 1
     assert made.next_wake() == NEVER
     made.published(seq)
@@ -68,9 +72,18 @@ def test_record_is_written_at_least_once_a_period_if_it_says_something_new() -> 
     """Nothing asked for it: the next write is due a period later, and left out if it says the same."""
     made = publisher()
     assert made.next_wake() == NOW + PERIOD_MS
-    assert made.take(b"first", NOW + PERIOD_MS) is None
+    assert made.take(FIRST, NOW + PERIOD_MS) is None
     assert made.next_wake() == NOW + 2 * PERIOD_MS
-    assert made.take(b"second", NOW + 2 * PERIOD_MS) == 2
+    assert made.take(SECOND, NOW + 2 * PERIOD_MS) == 2
+
+
+def test_difference_that_does_not_matter_is_written_once_it_adds_up_or_is_old() -> None:
+    """D-17: it is compared with what was written, not with what was last looked at; after 160 s anything is news."""
+    for used, at, seq in ((10, NOW + 40_000, None), (19, NOW + 80_000, None), (20, NOW + 120_000, 2)):
+        made = publisher(replace(FIRST, used_units=100, capacity_units=1_000))
+        assert made.take(replace(FIRST, used_units=100 + used, capacity_units=1_000), at) == seq
+    made = publisher(replace(FIRST, used_units=100, capacity_units=1_000))
+    assert made.take(replace(FIRST, used_units=101, capacity_units=1_000), NOW + 160_000) == 2
 
 
 def test_write_that_is_asked_for_too_early_is_made_when_the_gap_is_over() -> None:
@@ -80,7 +93,7 @@ def test_write_that_is_asked_for_too_early_is_made_when_the_gap_is_over() -> Non
     assert made.next_wake() == NOW + GAP_MS
     made.ask(NOW + 2, instances=3)
     assert made.next_wake() == NOW + GAP_MS
-    assert made.take(b"second", NOW + GAP_MS) == 2
+    assert made.take(SECOND, NOW + GAP_MS) == 2
 
 
 def test_write_that_is_asked_for_after_the_gap_is_due_at_once() -> None:
@@ -94,7 +107,7 @@ def test_write_that_is_asked_for_during_a_write_follows_it() -> None:
     """D-17: one write at a time; what was asked for meanwhile is due when the answer is there."""
     made = publisher()
     made.ask_now(NOW + 5)
-    assert made.take(b"second", NOW + 5) == 2
+    assert made.take(SECOND, NOW + 5) == 2
     made.ask(NOW + 6, instances=3)
     assert made.next_wake() == NEVER
     made.published(2)
@@ -114,7 +127,7 @@ def test_gap_is_spread_so_that_instances_do_not_write_together() -> None:
     rng = Random(3)
     gaps = []
     for _ in range(200):
-        made = publisher(rng)
+        made = publisher(rng=rng)
         made.ask(NOW, 1)
         gaps.append(made.next_wake() - NOW)
     assert 1_600 <= min(gaps) < 1_700
@@ -126,25 +139,25 @@ def test_lost_record_is_written_at_once_even_if_it_says_the_same() -> None:
     made = publisher()
     made.ask_now(NOW + 3)
     assert made.next_wake() == NOW + 3
-    assert made.take(b"first", NOW + 3) == 2
+    assert made.take(FIRST, NOW + 3) == 2
 
 
 def test_record_lost_during_a_write_is_written_again() -> None:
     """The write under way may have been lost with the session."""
     made = publisher()
     made.ask_now(NOW + 3)
-    made.take(b"first", NOW + 3)
+    made.take(FIRST, NOW + 3)
     made.ask_now(NOW + 4)
     made.published(2)
     assert made.next_wake() == NOW + 4
-    assert made.take(b"first", NOW + 4) == 3
+    assert made.take(FIRST, NOW + 4) == 3
 
 
 def test_write_that_the_store_did_not_take_is_tried_again() -> None:
     """A failed write is due after the store's pause, also if nothing changes until then."""
     made = publisher()
     made.ask_now(NOW + 3)
-    assert made.take(b"first", NOW + 3) == 2
+    assert made.take(FIRST, NOW + 3) == 2
     made.failed(2, NOW + 10)
     assert made.next_wake() == NOW + 10 + RETRY_MS
-    assert made.take(b"first", NOW + 10 + RETRY_MS) == 3
+    assert made.take(FIRST, NOW + 10 + RETRY_MS) == 3

@@ -49,7 +49,7 @@ class Registry:
     def __init__(self, env: simpy.Environment) -> None:
         self._env, self._mod, self.back_at = env, 100, 0
 
-    def write(self, model: str, expect: int, value: bytes | None) -> Waits:
+    def write(self, model: str, expect: int, value: bytes | None, gone: tuple[str, ...] = ()) -> Waits:
         yield self._env.timeout(2)
         if self._env.now < self.back_at:
             return StoreSilent("no answer")

@@ -1,0 +1,134 @@
+"""Brings models up to the number of copies that they are to have at least: the leader's work."""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from meshcore.asks import Op, Request
+from meshcore.commands import Begin
+from meshcore.reasons import Reason, Rule
+from meshcore.records import ModelRecord
+from meshcore.units import NEVER, age_ms
+from meshcore.view import MINIMUM_MARK
+
+if TYPE_CHECKING:
+    from meshcore.node import Node
+
+
+class Minimum:
+    """One copy after the other: each that a record names is the cause to look whether another is needed."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._models: dict[str, None] = {}
+        """Those that are to have some."""
+        self._look_at: dict[str, int] = {}
+        """When which of them is looked at."""
+        self._due: list[tuple[int, str]] = []
+        """A heap of the same; what no longer holds is passed over."""
+        self._asked: dict[str, tuple[int, int]] = {}
+        """What was asked for: how many copies there were then, and when."""
+        self.unsatisfied: dict[str, int] = {}
+        """Models that cannot have as many for now, and how many they have."""
+
+    def end(self) -> None:
+        """Another leads."""
+        for kept in (self._models, self._look_at, self._asked, self.unsatisfied):
+            kept.clear()
+        self._due.clear()
+
+    def model_seen(self, model: str) -> None:
+        """A registration is another one, or was not looked at yet."""
+        record = self._node.record_or_none(model) if self._node.view.mentions(model, MINIMUM_MARK) else None
+        if record is not None and record.min_copies:
+            self._models[model] = None
+            self._look(model, self._node.now)
+        elif model in self._models:
+            del self._models[model]
+            self._look_at.pop(model, None)
+            self._asked.pop(model, None)
+            self.unsatisfied.pop(model, None)
+
+    def instance_seen(self, instance: str, is_there: bool) -> None:
+        """An instance came, or went: the models that lack one, or had one there, are looked at."""
+        models = list(self.unsatisfied) if is_there else self._node.routes.naming(instance)
+        for model in models:
+            if model in self._models:
+                self._look(model, self._node.now)
+
+    def _look(self, model: str, at: int) -> None:
+        if at < self._look_at.get(model, NEVER):
+            self._look_at[model] = at
+            heappush(self._due, (at, model))
+
+    # -- time --------------------------------------------------------------------------------------
+
+    def next_wake(self) -> int:
+        """The instant at which some model is looked at."""
+        while self._due and self._look_at.get(self._due[0][1]) != self._due[0][0]:
+            heappop(self._due)
+        return self._due[0][0] if self._due else NEVER
+
+    def tick(self) -> None:
+        """Look at what is due, some at a time."""
+        node = self._node
+        for _ in range(node.settings.slice_models):
+            if self.next_wake() > node.now:
+                return
+            _, model = heappop(self._due)
+            del self._look_at[model]
+            self._judge(model)
+        while self.next_wake() <= node.now:
+            _, model = heappop(self._due)
+            del self._look_at[model]
+            self._look(model, node.now + node.settings.slice_pause_ms)
+
+    def _judge(self, model: str) -> None:
+        node, now, retry_ms = self._node, self._node.now, self._node.settings.min_copies_retry_ms
+        record = node.record_or_none(model)
+        if record is None:
+            return
+        holders = tuple(holder.instance for holder in node.view.holders(record) if node.view.order.get(holder.instance))
+        live, wanted = len(holders), record.min_copies
+        if live >= wanted:
+            self.unsatisfied.pop(model, None)
+            self._asked.pop(model, None)
+            return
+        before, asked_at = self._asked.get(model, (-1, 0))
+        if live == before and age_ms(asked_at, now) < retry_ms:
+            self._look(model, asked_at + retry_ms)
+            return
+        places = len(node.view.order) - live - self._failing(record, holders)
+        if places <= 0 or live == before:
+            self._tell(model, live, wanted, places)
+        if places <= 0:
+            self._asked.pop(model, None)
+            if record.failures:  # which come to an end
+                self._look(model, now + node.settings.failure_expiry_ms)
+            return
+        self._asked[model] = live, now
+        self._look(model, now + retry_ms)
+        inputs: dict[str, int | str] = {"copies": live, "min": wanted}
+        why = node.explain(Reason(Rule.FILL, model, node.me, "fewer copies than it is to have", inputs=inputs))
+        node.emit(Begin(Request(model, Op.ENSURE, is_sync=False, exclude=holders), why))
+
+    def _failing(self, record: ModelRecord, holders: tuple[str, ...]) -> int:
+        """How many instances cannot have it for now, because they failed to load it."""
+        node = self._node
+        return sum(
+            node.view.order.get(instance) is not None
+            and instance not in holders
+            and age_ms(failure.at, node.now) < node.settings.failure_expiry_ms
+            for instance, failure in record.failures.items()
+        )
+
+    def _tell(self, model: str, live: int, wanted: int, places: int) -> None:
+        """Once for each number of copies that it is stuck at."""
+        node = self._node
+        if self.unsatisfied.get(model) == live:
+            return
+        self.unsatisfied[model] = live
+        inputs: dict[str, int | str] = {"copies": live, "min": wanted, "places": max(0, places)}
+        cause = "no other instance can have it" if places <= 0 else "no load of it came to anything"
+        node.explain(Reason(Rule.UNSATISFIED, model, node.me, cause, node.view.revision, inputs))

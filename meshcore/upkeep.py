@@ -1,0 +1,110 @@
+"""Keeps the registry and the caches what they should be when no request asks: each part of it, and who leads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meshcore.janitor import Janitor
+from meshcore.minimum import Minimum
+from meshcore.naming import Naming
+from meshcore.proactive import Proactive
+from meshcore.reaper import Reaper
+from meshcore.reasons import Reason, Rule
+from meshcore.view import FAILURES_MARK
+
+if TYPE_CHECKING:
+    from meshcore.node import Node
+
+
+class Upkeep:
+    """The janitor is every instance's; pruning, loading in advance and least numbers of copies are the leader's."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._leader = ""
+        self._was_leading = False
+        self._failing = Naming()
+        """Models by the instances that their records name as failed."""
+        self._known: dict[str, None] = {}
+        """Instances that have a record."""
+        self.janitor = Janitor(node, self._failing)
+        self.reaper = Reaper(node, self._failing)
+        self.proactive = Proactive(node)
+        self.minimum = Minimum(node)
+
+    @property
+    def leader(self) -> str:
+        """Who leads, of either kind; empty: nobody, as far as is known."""
+        return self._leader
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether what only one instance may do is this one's: one that goes begins nothing."""
+        return self._leader == self._node.me and not self._node.is_draining
+
+    # -- what happens ------------------------------------------------------------------------------
+
+    def led_by(self, instance: str) -> None:
+        """The store tells who leads."""
+        if instance == self._leader:
+            return
+        node, self._leader = self._node, instance
+        cause = "a candidate for the longest time" if instance else "nobody can be told to lead"
+        node.explain(Reason(Rule.LEAD, "", instance, cause, node.view.revision))
+        self.follow_lead()
+
+    def follow_lead(self) -> None:
+        """This instance may have come to lead, or have stopped."""
+        if self.is_leading != self._was_leading:
+            self._was_leading = self.is_leading
+            self.proactive.lead(self._was_leading)
+            self.minimum.end()
+
+    def store_lost(self) -> None:
+        """The store is away."""
+        self.reaper.hold.store_lost()
+
+    def store_found(self) -> None:
+        """The store is back, or this instance had lost its lease."""
+        self.reaper.hold.store_found(self._node.now)
+
+    def model_seen(self, model: str) -> None:
+        """A model's record is another one."""
+        node, record = self._node, None
+        if node.view.names_copies(model) or node.view.mentions(model, FAILURES_MARK):
+            record = node.record_or_none(model)
+        self._failing.update(model, tuple(record.failures) if record is not None else ())
+        if record is not None:
+            self.reaper.named((*record.copies, *record.failures))
+        if self._was_leading:
+            self.proactive.model_seen(model)
+            self.minimum.model_seen(model)
+
+    def instance_seen(self, instance: str) -> None:
+        """An instance's record is another one."""
+        is_there = bool(self._node.view.instance_mod(instance))
+        is_new = is_there and instance not in self._known
+        if is_there:
+            self._known[instance] = None
+        else:
+            self._known.pop(instance, None)
+        self.reaper.instance_seen(instance)
+        if self._was_leading:
+            self.proactive.instance_seen(is_new)
+            if is_new or not is_there:
+                self.minimum.instance_seen(instance, is_there)
+
+    # -- time --------------------------------------------------------------------------------------
+
+    def next_wake(self) -> int:
+        """The next instant at which there is something to do."""
+        parts = (self.janitor, self.reaper, self.proactive, self.minimum)
+        return min(part.next_wake() for part in parts)
+
+    def tick(self) -> None:
+        """Do what is due."""
+        self.janitor.tick()
+        self.reaper.tick()
+        for model in self.proactive.tick():
+            self.minimum.model_seen(model)
+        self.minimum.tick()
