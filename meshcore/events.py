@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from meshcore.capacity import CacheParams
+from meshcore.constraints import TypeConstraint
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,13 @@ class InstancesSeen:
     revision: int
     instances: tuple[Seen, ...]
     is_whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Constrained:
+    """Which labels models require or prefer of an instance from now on, by type; empty: none."""
+
+    constraints: Mapping[str, TypeConstraint]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +234,7 @@ class Idled:
 
 
 Event = (
-    RegistrySeen | InstancesSeen | Predicted | Loaded | LoadFailed | Measured | Drained | Unloaded | UnloadFailed
-    | RuntimeSuspected | RuntimeProbed | RuntimeBack | Committed | Conflicted | CommitFailed | Published | PublishFailed
-    | Used | Reached | SessionRenewed | Ticked | DrainAsked | Idled
+    RegistrySeen | InstancesSeen | Constrained | Predicted | Loaded | LoadFailed | Measured | Drained | Unloaded
+    | UnloadFailed | RuntimeSuspected | RuntimeProbed | RuntimeBack | Committed | Conflicted | CommitFailed | Published
+    | PublishFailed | Used | Reached | SessionRenewed | Ticked | DrainAsked | Idled
 )  # fmt: skip

@@ -20,6 +20,7 @@ from meshcore.events import (
     CommitFailed,
     Committed,
     Conflicted,
+    Constrained,
     DrainAsked,
     Drained,
     Event,
@@ -154,6 +155,8 @@ class Node:
                 see = self.view.reset_instances if is_whole else self.view.see_instances
                 for instance in see(revision, instances):
                     self._instance_seen(instance)
+            case Constrained(constraints):
+                self.view.constrain(constraints)
             case Predicted(model, gen, size_bytes):
                 self.copies.predicted(model, gen, size_bytes)
             case Loaded(model, gen, size_bytes, max_concurrency):
@@ -287,6 +290,7 @@ class Node:
     def _instance_seen(self, instance: str) -> None:
         """An instance's record is another one."""
         record = self.view.instance(instance)
+        self.view.came_or_went(instance, self.now)
         if text := self.view.bad.get(instance):
             self.explain(Reason(Rule.UNREADABLE, "", instance, text, self.view.revision))
         is_lost = not self.view.instance_mod(instance) or instance in self.view.bad
