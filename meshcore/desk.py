@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 PRUNE_AGE_MS = 2_000
 """A copy that is not where its record says is taken out of it once the record had this long to be true."""
 
+NO_LABELS = "There are no running instances that meet the label requirements of type {}: [{}]"
+"""What clients of ModelMesh look for at the beginning of an error, word for word."""
+
 
 class FrontDesk:
     """The counter between flows and the node: every call reads what is true now."""
@@ -155,8 +158,8 @@ class FrontDesk:
             for instance, failure in record.failures.items()
             if keeps_out(failure, self.now, self.settings, request.is_use)
         }
-        exclude |= {holder.instance: Rejected.HOLDS for holder in self.holders(request.model, record)}
         exclude |= dict.fromkeys(request.targets, Rejected.TRIED)
+        exclude |= {holder.instance: Rejected.HOLDS for holder in self.holders(request.model, record)}
         away = {self.me: Rejected.AWAY} if node.is_runtime_away else {}
         node.view.see_self(node.own_record())
         units = request.size_units or to_units(record.size_bytes)
@@ -180,8 +183,13 @@ class FrontDesk:
         return target
 
     def no_place(self, record: ModelRecord) -> MeshError:
-        """What explains best that there is nowhere to load: the last failure on record, or that this instance is
-        going and nobody else is there."""
+        """What explains best that there is nowhere to load: that nobody there has the labels, the last failure on
+        record, or that this instance is going and nobody else is there."""
+        view = self._node.view
+        required = view.partitions.constraints.required(record.type)
+        is_last = self._node.is_draining and self.may_load(record)
+        if required and not view.totals_for(record.type).instances and not is_last:
+            return NowhereToLoad(NO_LABELS.format(record.type, ", ".join(required)))
         if record.failures:
             return LoadFailure(max(record.failures.values(), key=lambda failure: failure.at).text)
         if self._node.is_draining:
@@ -203,16 +211,21 @@ class FrontDesk:
             request.copies,
         )  # fmt: skip
 
-    def has_better_place(self, request: Request) -> bool:
+    def may_load(self, record: ModelRecord) -> bool:
+        """Whether this instance has the labels that models of this type require."""
+        return self._node.view.partitions.constraints.allow(record.type, self._node.identity.labels)
+
+    def has_better_place(self, request: Request, record: ModelRecord) -> bool:
         """Whether to decline a load that another instance sent here, which it may do once: this instance has become
         full since, and somebody it knows of is not (D-04), or its runtime is not back yet and somebody's is."""
         node = self._node
         if request.targets or not (node.is_runtime_away or node.own_record().is_full):
             return False
         node.view.see_self(node.own_record())
+        order = node.view.order.walk(self.now, node.view.partitions.eligible(record.type).candidates)
         if node.is_runtime_away:
-            return any(entry.id != self.me for entry in islice(node.view.order.walk(self.now), 2))
-        best = next(node.view.order.walk(self.now), None)
+            return any(entry.id != self.me for entry in islice(order, 2))
+        best = next(order, None)
         return best is not None and best.id != self.me and not best.is_full
 
     # -- other instances ---------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from meshcore.capacity import CacheParams
+from meshcore.constraints import TypeConstraint
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,13 @@ class InstancesSeen:
     revision: int
     instances: tuple[Seen, ...]
     is_whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Constrained:
+    """Which labels models require or prefer of an instance from now on, by type; empty: none."""
+
+    constraints: Mapping[str, TypeConstraint]
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +265,8 @@ class Idled:
 
 
 Event = (
-    RegistrySeen | InstancesSeen | Predicted | Loaded | LoadFailed | Measured | Drained | Unloaded | UnloadFailed
-    | RuntimeSuspected | RuntimeProbed | RuntimeBack | Committed | Conflicted | CommitFailed | Published | PublishFailed
-    | Used | Reached | SessionRenewed | LeaderSeen | StoreLost | StoreFound | Tuned | Ticked | DrainAsked | Idled
+    RegistrySeen | InstancesSeen | Constrained | Predicted | Loaded | LoadFailed | Measured | Drained | Unloaded
+    | UnloadFailed | RuntimeSuspected | RuntimeProbed | RuntimeBack | Committed | Conflicted | CommitFailed | Published
+    | PublishFailed | Used | Reached | SessionRenewed | LeaderSeen | StoreLost | StoreFound | Tuned | Ticked
+    | DrainAsked | Idled
 )  # fmt: skip

@@ -8,6 +8,7 @@ from meshcore.events import (
     CommitFailed,
     Committed,
     Conflicted,
+    Constrained,
     DrainAsked,
     Drained,
     Event,
@@ -64,6 +65,8 @@ def take(node: Node, event: Event) -> None:
             for instance in see(revision, instances):
                 node.instance_seen(instance)
             node.readiness.instances_seen()
+        case Constrained(constraints):
+            node.view.constrain(constraints)
         case Predicted(model, gen, size_bytes):
             node.copies.admission.predicted(model, gen, size_bytes)
         case Loaded(model, gen, size_bytes, max_concurrency):

@@ -244,6 +244,7 @@ class Node:
     def instance_seen(self, instance: str) -> None:
         """An instance's record is another one."""
         record = self.view.instance(instance)
+        self.view.came_or_went(instance, self.now)
         if text := self.view.bad.get(instance):
             self.explain(Reason(Rule.UNREADABLE, "", instance, text, self.view.revision))
         is_lost = not self.view.instance_mod(instance) or instance in self.view.bad

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from heapq import merge
 from operator import attrgetter
 
+from meshcore.constraints import ANYWHERE, Partition
 from meshcore.records import InstanceRecord, Phase
 from meshcore.units import age_ms
 
@@ -31,6 +32,9 @@ class Ranked:
     is_full: bool
     key: Key
     """Smaller is offered first, within the same version and fullness."""
+    partition: Partition = ANYWHERE
+    is_replaced: bool = False
+    """Its replica set is about to go."""
 
     @property
     def load_permille(self) -> int:
@@ -50,7 +54,10 @@ def why_no_loads(record: InstanceRecord, is_me: bool) -> str:
     return record.phase if record.phase in _AWAY and not is_me else ""
 
 
-def ranked(instance: str, record: InstanceRecord, reserved_units: int = 0, reserved_loads: int = 0) -> Ranked:
+def ranked(
+    instance: str, record: InstanceRecord, reserved_units: int = 0, reserved_loads: int = 0,
+    partition: Partition = ANYWHERE, is_replaced: bool = False,
+) -> Ranked:  # fmt: skip
     """Rank ``instance`` by its own record, its fullness by its own threshold (D-08).
 
     A full one by: least recently used model oldest, fewest models, most free space. One that is not full by: fewest
@@ -63,22 +70,26 @@ def ranked(instance: str, record: InstanceRecord, reserved_units: int = 0, reser
     is_full = free < record.min_space_units
     head: Key = (record.lru_ms, count, -free) if is_full else (count, -free, record.lru_ms)
     tail: Key = (loads - record.load_threads, loads, -record.capacity_units, record.rpm, instance)
-    return Ranked(instance, record, free, count, loads, is_full, head + tail)
+    return Ranked(instance, record, free, count, loads, is_full, head + tail, partition, is_replaced)
 
 
 _key = attrgetter("key")
 
 
-class PlacementOrder:
-    """Instances that may take loads, in buckets of one version and fullness, each sorted by a key without time.
+_Name = tuple[Partition, bool, int, bool]
 
-    Time only decides the order of the buckets, so walking costs what is walked and changing costs one bucket.
+
+class PlacementOrder:
+    """Instances that may take loads, in buckets of one partition, version and fullness, being replaced or not.
+
+    Each is sorted by a key without time; time only decides the order of the buckets. So walking costs what is walked,
+    whoever may not be walked to, and changing costs one bucket.
     """
 
     def __init__(self, churn_age_ms: int) -> None:
         self.churn_age_ms = churn_age_ms
         self._by_id: dict[str, Ranked] = {}
-        self._buckets: dict[tuple[int, bool], list[Ranked]] = {}
+        self._buckets: dict[_Name, list[Ranked]] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -91,48 +102,61 @@ class PlacementOrder:
         """Rank an instance, instead of as before if it was ranked."""
         self.discard(entry.id)
         self._by_id[entry.id] = entry
-        insort(self._buckets.setdefault((entry.record.version, entry.is_full), []), entry, key=_key)
+        insort(self._buckets.setdefault(_name(entry), []), entry, key=_key)
 
     def discard(self, instance: str) -> None:
         """Take an instance out."""
         entry = self._by_id.pop(instance, None)
         if entry is None:
             return
-        name = entry.record.version, entry.is_full
-        bucket = self._buckets[name]
+        bucket = self._buckets[_name(entry)]
         del bucket[bisect_left(bucket, entry.key, key=_key)]
         if not bucket:
-            del self._buckets[name]
+            del self._buckets[_name(entry)]
 
-    def place(self, instance: str, now: int) -> tuple[bool, int, bool, Key] | None:
-        """Where ``instance`` stands in ``walk``: who comes before it has a smaller one; None: it takes no loads."""
+    def place(self, instance: str, now: int) -> tuple[bool, bool, int, bool, Key] | None:
+        """Where ``instance`` stands in ``walk`` over all: who comes before it has a smaller one; who is being replaced
+        comes last. None: it takes no loads."""
         entry = self._by_id.get(instance)
         if entry is None:
             return None
-        if entry.is_full and self._is_saturated(self._buckets[entry.record.version, True], now):
-            return True, 0, True, entry.key
-        return False, -entry.record.version, entry.is_full, entry.key
+        version, is_full = entry.record.version, entry.is_full
+        heads = [bucket[0].record.lru_ms for name, bucket in self._buckets.items() if name[2:] == (version, True)]
+        is_saturated = is_full and self._is_saturated(min(heads), now)
+        return entry.is_replaced, is_saturated, 0 if is_saturated else -version, is_full, entry.key
 
-    def _is_saturated(self, full: list[Ranked], now: int) -> bool:
-        return age_ms(full[0].record.lru_ms, now) < 2 * self.churn_age_ms
+    def _is_saturated(self, head_ms: int, now: int) -> bool:
+        return age_ms(head_ms, now) < 2 * self.churn_age_ms
 
-    def walk(self, now: int) -> Iterator[Ranked]:
-        """Most desirable first; nothing may change meanwhile.
+    def count(self, among: Container[Partition], is_replaced: bool) -> int:
+        """How many instances of these partitions are being replaced, or are not."""
+        return sum(
+            len(bucket)
+            for (partition, is_going, _, _), bucket in self._buckets.items()
+            if partition in among and is_going == is_replaced
+        )
+
+    def walk(self, now: int, among: Container[Partition] | None = None, with_replaced: bool = True) -> Iterator[Ranked]:
+        """Most desirable first, of all or of some partitions; nothing may change meanwhile.
 
         Newer versions come first, within a version those that are not full. The full ones of a version are saturated
         if their head's least recently used model was used within twice the churn age: these come last, all versions'
         together, as a newer version is no reason to evict what was just used (D-07).
         """
+        by_rank: dict[tuple[int, bool], list[list[Ranked]]] = {}
+        for (partition, is_replaced, version, is_full), bucket in self._buckets.items():
+            if (among is None or partition in among) and (with_replaced or not is_replaced):
+                by_rank.setdefault((-version, is_full), []).append(bucket)
         saturated = []
-        for version, is_full in sorted(self._buckets, key=_newest_first):
-            bucket = self._buckets[version, is_full]
-            if is_full and self._is_saturated(bucket, now):
-                saturated.append(bucket)
+        for rank in sorted(by_rank):
+            buckets = by_rank[rank]
+            head_ms = min(bucket[0].record.lru_ms for bucket in buckets)
+            if rank[1] and self._is_saturated(head_ms, now):
+                saturated += buckets
             else:
-                yield from bucket
+                yield from merge(*buckets, key=_key)
         yield from merge(*saturated, key=_key)
 
 
-def _newest_first(name: tuple[int, bool]) -> tuple[int, bool]:
-    version, is_full = name
-    return -version, is_full
+def _name(entry: Ranked) -> _Name:
+    return entry.partition, entry.is_replaced, entry.record.version, entry.is_full

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
+from meshcore.constraints import Partition
 from meshcore.order import Ranked, why_no_loads
 from meshcore.reasons import Candidate, Reason, Rejected, Rule, trimmed
+from meshcore.records import InstanceRecord
 from meshcore.units import age_ms
 from meshcore.view import ClusterView
 
@@ -15,6 +18,8 @@ SHORTLIST = 64
 """Candidates looked at, at most."""
 RANGE_MS = 45_000
 """Full instances this much behind the best in age of their least recently used model are as good."""
+PREFERRED_RANGE_MS = 120_000
+"""Full instances that are a better place for the type may be this much behind."""
 RANGE_COUNT = 10
 """Instances with fewer models than this are not told apart by their number of models."""
 QUIET_RPM = 100
@@ -27,6 +32,9 @@ BUSY_LIMITS = (
 )
 """For a model last used less than this many ms ago (negative: another copy for a busy one): how many times the least
 busy candidate's requests a minute, as a fraction, a candidate may have. For models not used in a day any number."""
+
+_Range = Callable[[Ranked, Ranked, int], bool]
+"""Whether the second is as good as the first of a shortlist, at an instant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,34 +57,36 @@ class Want:
 class _Met:
     """What was met on the way through the order, in that order, and why it was passed over."""
 
-    entries: list[Ranked] = field(default_factory=list)
+    entries: dict[str, Ranked] = field(default_factory=dict)
     rejected: dict[str, Rejected] = field(default_factory=dict)
 
 
 def choose(view: ClusterView, want: Want, now: int, rng: Random) -> tuple[str | None, Reason]:
     """The instance (this one included) that shall load ``want``, or None if none can; and why.
 
-    A candidate takes loads, is not excluded, large enough and, unless no other is left, not ejected. The first in the
-    placement order and those in its range make the shortlist; of these the much busier ones are dropped. A balanced
-    request stays here if this instance is still among them. Else two are drawn and the one with fewer loads in
-    progress per load thread is taken, those on their way counted; equal: the one drawn first, so that instances whose
-    views are equally stale do not all choose the same.
+    A candidate takes loads, has the labels that the type requires, is not excluded, large enough and, unless no other
+    is left, neither of a replica set that is being replaced (D-18) nor ejected. The first in the placement order and
+    those in its range make the shortlist; if there are better places for the type, and the first of them comes near
+    enough, the shortlist is made of these alone. The much busier ones are dropped, then those in a zone that has a
+    copy, then those on a node that has one, as long as that leaves anybody. A balanced request stays here if this
+    instance is still among them. Else two are drawn and the one with fewer loads in progress per load thread is taken,
+    those on their way counted; equal: the one drawn first, so that instances whose views are equally stale do not all
+    choose the same.
 
     All instances see much the same order, and see it late. If each took its head, or one of the shortlist at random
     whatever its queue, loads would pile up on a few; the better of two spreads them without fresher news
     (docs/design.md, placement; D-04, D-08, D-24).
 
-    Nothing beyond the shortlist's range is looked at; where nobody can be chosen, that is every instance.
+    Nothing beyond the shortlist's range is looked at; where nobody can be chosen, that is every candidate.
     """
     view.expire(now)
-    shortlist, met = _shortlist(view, want, now, lambda instance: view.health.is_ok(instance, now))
+    search = _Search(view, want, now)
+    shortlist = search.shortlist()
     if not shortlist:
-        shortlist, met = _shortlist(view, want, now, lambda instance: True)
-    if not shortlist:
-        return None, _nobody(view, want, met)
+        return None, _nobody(search)
     ago_ms = now - want.last_used if want.last_used else 0
-    left = _not_busy(shortlist, ago_ms, met)
-    chosen, cause = _pick(left, view.me if want.is_balanced else None, rng, met)
+    left = _elsewhere(view, want, _not_busy(shortlist, ago_ms, search.met), search.met)
+    chosen, cause = _pick(left, view.me if want.is_balanced else None, rng, search.met)
     inputs: dict[str, int | str] = {
         "type": want.type,
         "size_units": want.size_units,
@@ -85,39 +95,85 @@ def choose(view: ClusterView, want: Want, now: int, rng: Random) -> tuple[str | 
         "best_full": int(shortlist[0].is_full),
         "shortlist": len(shortlist),
         "instances": len(view.order),
+        **search.passed_over(),
     }
-    return chosen.id, _reason(view, want, met, chosen.id, cause, inputs)
+    return chosen.id, _reason(view, want, search.met, chosen.id, cause, inputs)
 
 
-def _shortlist(
-    view: ClusterView, want: Want, now: int, is_reachable: Callable[[str], bool]
-) -> tuple[list[Ranked], _Met]:
-    shortlist: list[Ranked] = []
-    met = _Met()
-    for entry in view.order.walk(now):
-        met.entries.append(entry)
-        rejected = want.exclude.get(entry.id)
+class _Search:
+    """Makes the shortlist for one load."""
+
+    def __init__(self, view: ClusterView, want: Want, now: int) -> None:
+        self.view, self.want, self.now = view, want, now
+        self.met = _Met()
+        self._eligible = view.partitions.eligible(want.type)
+        self._takes_replaced = self._takes_unreachable = False
+
+    def shortlist(self) -> list[Ranked]:
+        """Those that are left for the choice, best first; empty: nobody can load it."""
+        for self._takes_replaced, self._takes_unreachable in ((False, False), (True, False), (True, True)):
+            self.met = _Met()
+            if found := self._preferred() or self._in_range(self._eligible.candidates, _is_in_range):
+                return found
+        return []
+
+    def passed_over(self) -> dict[str, int]:
+        """How many instances were not looked at for their labels, or as their replica set is being replaced."""
+        order, candidates = self.view.order, self._eligible.candidates
+        replaced = order.count(candidates, is_replaced=True)
+        lacking = len(order) - replaced - order.count(candidates, is_replaced=False)
+        told = {"lacking_labels": lacking, "replaced": 0 if self._takes_replaced else replaced}
+        return {name: count for name, count in told.items() if count}
+
+    def _preferred(self) -> list[Ranked]:
+        """The shortlist among the better places for the type; empty: there are none, or they are no better now."""
+        if not self._eligible.preferred:
+            return []
+        best = next(self._fit(self._eligible.candidates), None)
+        first = next(self._fit(self._eligible.preferred), None)
+        if best is None or first is None:
+            return []
+        if best.partition in self._eligible.preferred or not first.is_full:
+            return self._in_range(self._eligible.preferred, _is_in_range)
+        self._meet(best, Rejected.NOT_PREFERRED)
+        if not best.is_full:
+            return []
+        return self._in_range(self._eligible.preferred, partial(_is_near, best))
+
+    def _in_range(self, among: Container[Partition], is_in_range: _Range) -> list[Ranked]:
+        shortlist: list[Ranked] = []
+        for entry in self._fit(among):
+            if not is_in_range(shortlist[0] if shortlist else entry, entry, self.now):
+                self._meet(entry, Rejected.OUT_OF_RANGE)
+                break
+            shortlist.append(entry)
+            if len(shortlist) == SHORTLIST:
+                break
+        return shortlist
+
+    def _fit(self, among: Container[Partition]) -> Iterator[Ranked]:
+        """Those that can load it, best first."""
+        for entry in self.view.order.walk(self.now, among, self._takes_replaced):
+            rejected = self.want.exclude.get(entry.id) or self._unfit(entry)
+            self._meet(entry, rejected)
+            if rejected is None:
+                yield entry
+
+    def _meet(self, entry: Ranked, rejected: Rejected | None) -> None:
+        self.met.entries.setdefault(entry.id, entry)
         if rejected is None:
-            rejected = _unfit(entry, want, is_reachable)
-        if rejected is None and shortlist and not _is_in_range(entry, shortlist[0], now):
-            met.rejected[entry.id] = Rejected.OUT_OF_RANGE
-            break
-        if rejected is not None:
-            met.rejected[entry.id] = rejected
-            continue
-        shortlist.append(entry)
-        if len(shortlist) == SHORTLIST:
-            break
-    return shortlist, met
+            self.met.rejected.pop(entry.id, None)
+        else:
+            self.met.rejected[entry.id] = rejected
+
+    def _unfit(self, entry: Ranked) -> Rejected | None:
+        if entry.record.capacity_units < max(1, self.want.size_units):
+            return Rejected.TOO_SMALL
+        is_reachable = self._takes_unreachable or self.view.health.is_ok(entry.id, self.now)
+        return None if is_reachable else Rejected.UNREACHABLE
 
 
-def _unfit(entry: Ranked, want: Want, is_reachable: Callable[[str], bool]) -> Rejected | None:
-    if entry.record.capacity_units < max(1, want.size_units):
-        return Rejected.TOO_SMALL
-    return None if is_reachable(entry.id) else Rejected.UNREACHABLE
-
-
-def _is_in_range(entry: Ranked, best: Ranked, now: int) -> bool:
+def _is_in_range(best: Ranked, entry: Ranked, now: int) -> bool:
     """Whether ``entry`` is about as good as ``best``, each judged by its own record (D-08).
 
     A full best: by how much more recently the least recently used model, which would go, was used. Else: not full,
@@ -129,6 +185,12 @@ def _is_in_range(entry: Ranked, best: Ranked, now: int) -> bool:
     if entry.is_full or entry.free_units < best.free_units // 4:
         return False
     return entry.count < RANGE_COUNT or entry.count <= best.count + best.count // 4
+
+
+def _is_near(best: Ranked, _: Ranked, entry: Ranked, now: int) -> bool:
+    """Whether a preferred ``entry`` is near enough to a ``best`` that is full and not preferred."""
+    behind_ms = age_ms(best.record.lru_ms, entry.record.lru_ms)
+    return behind_ms <= max(PREFERRED_RANGE_MS, age_ms(best.record.lru_ms, now) // 4)
 
 
 def _not_busy(shortlist: list[Ranked], ago_ms: int, met: _Met) -> list[Ranked]:
@@ -144,6 +206,26 @@ def _not_busy(shortlist: list[Ranked], ago_ms: int, met: _Met) -> list[Ranked]:
         else:
             left.append(entry)
     return left
+
+
+def _elsewhere(view: ClusterView, want: Want, left: list[Ranked], met: _Met) -> list[Ranked]:
+    """``left`` without those in a zone that has a copy, then without those on a node that has one, while any remain."""
+    holders = [view.instance(instance) for instance, why in want.exclude.items() if why is Rejected.HOLDS]
+    for where, rejected in ((_zone, Rejected.ZONE), (_node, Rejected.NODE)):
+        taken = {where(record) for record in holders if record is not None} - {""}
+        apart = [entry for entry in left if where(entry.record) not in taken]
+        if apart:
+            met.rejected |= {entry.id: rejected for entry in left if where(entry.record) in taken}
+            left = apart
+    return left
+
+
+def _zone(record: InstanceRecord) -> str:
+    return record.zone
+
+
+def _node(record: InstanceRecord) -> str:
+    return record.location
 
 
 def _pick(left: list[Ranked], me: str | None, rng: Random, met: _Met) -> tuple[Ranked, str]:
@@ -176,7 +258,7 @@ def _reason(
     """The scores are loads per load thread in thousandths, place in the order, and the key that gave this place."""
     candidates = [
         Candidate(entry.id, (entry.load_permille, place, *entry.key[:-1]), met.rejected.get(entry.id))
-        for place, entry in enumerate(met.entries)
+        for place, entry in enumerate(met.entries.values())
     ]
     candidates.sort(key=_telling)
     listed, more = trimmed(candidates)
@@ -191,10 +273,12 @@ def _telling(candidate: Candidate) -> int:
     return 1 if candidate.rejected is Rejected.OUTSTANDING else 2
 
 
-def _nobody(view: ClusterView, want: Want, met: _Met) -> Reason:
+def _nobody(search: _Search) -> Reason:
+    view, want = search.view, search.want
     counts: dict[str, int] = {}
-    for rejected in met.rejected.values():
+    for rejected in search.met.rejected.values():
         counts[rejected.value] = counts.get(rejected.value, 0) + 1
+    counts |= {name.replace("_", " "): count for name, count in search.passed_over().items()}
     for instance, record in view.instances():
         if why := why_no_loads(record, instance == view.me):
             counts[why] = counts.get(why, 0) + 1
@@ -202,4 +286,4 @@ def _nobody(view: ClusterView, want: Want, met: _Met) -> Reason:
         counts["unreadable"] = len(view.bad)
     told = ", ".join(f"{count} {why}" for why, count in counts.items()) or "there is none"
     inputs: dict[str, int | str] = {"type": want.type, "size_units": want.size_units, **counts}
-    return _reason(view, want, met, "", f"no instance can load it: {told}", inputs)
+    return _reason(view, want, search.met, "", f"no instance can load it: {told}", inputs)

@@ -21,6 +21,7 @@ from meshcore import (
     asks,
     capacity,
     commands,
+    constraints,
     copies,
     edits,
     entry,
@@ -35,7 +36,9 @@ from meshcore import (
     records,
     reservations,
     settings,
+    totals,
     unloads,
+    upgrades,
     writer,
 )
 from meshcore.errors import MeshError
@@ -46,8 +49,8 @@ Plain: TypeAlias = Any
 TAG, OF, NUMBER = "@", "of", "#"
 
 MODULES: tuple[ModuleType, ...] = (
-    asks, capacity, commands, copies, edits, entry, errors, events, failfast, me, meter, order, peers, reasons, records,
-    reservations, settings, unloads, writer,
+    asks, capacity, commands, constraints, copies, edits, entry, errors, events, failfast, me, meter, order, peers,
+    reasons, records, reservations, settings, totals, unloads, upgrades, writer,
 )  # fmt: skip
 """Where the kinds of values are that a node takes in, gives out and keeps."""
 

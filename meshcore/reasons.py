@@ -62,6 +62,9 @@ class Rejected(StrEnum):
     UNREACHABLE = "unreachable"
     OUT_OF_RANGE = "out-of-range"  # too far behind the best
     BUSY = "busy"  # too many requests a minute
+    NOT_PREFERRED = "not-preferred"  # models of this type had better be elsewhere
+    ZONE = "zone"  # a copy is in its zone, and there is a zone without one
+    NODE = "node"  # a copy is on its node, and there is a node without one
     NOT_READY = "not-ready"  # still loading while another copy is ready
     OUTSTANDING = "outstanding"  # has more calls under way
     NOT_DRAWN = "not-drawn"  # equal, the draw fell elsewhere

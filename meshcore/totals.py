@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from meshcore.records import InstanceRecord
 from meshcore.units import NEVER
@@ -22,38 +23,46 @@ class Totals:
     """The oldest of their least recently used instants; NEVER: all are empty, or there are none."""
 
 
+@dataclass(slots=True)
 class Tally:
     """Totals of a changing set of records: each is added once and removed as it was added."""
 
-    def __init__(self) -> None:
-        self._instances = self._copies = self._capacity_units = self._free_units = 0
-        self._lrus: list[int] = []
+    instances: int = 0
+    copies: int = 0
+    capacity_units: int = 0
+    free_units: int = 0
+    lrus: list[int] = field(default_factory=list)
+    """The least recently used instants, ascending; one that is not positive is none."""
 
     def add(self, record: InstanceRecord) -> None:
         """Count ``record``."""
         self._change(record, 1)
         if record.lru_ms > 0:
-            insort(self._lrus, record.lru_ms)
+            insort(self.lrus, record.lru_ms)
 
     def remove(self, record: InstanceRecord) -> None:
         """Count ``record`` no longer."""
         self._change(record, -1)
         if record.lru_ms > 0:
-            del self._lrus[bisect_left(self._lrus, record.lru_ms)]
-
-    def totals(self) -> Totals:
-        """The sums as they are now; an instant that is not positive is none."""
-        return Totals(
-            self._instances,
-            self._copies,
-            self._capacity_units,
-            self._free_units,
-            self._lrus[0] if self._lrus else NEVER,
-        )
+            del self.lrus[bisect_left(self.lrus, record.lru_ms)]
 
     def _change(self, record: InstanceRecord, sign: int) -> None:
-        self._instances += sign
-        self._copies += sign * record.count
-        self._capacity_units += sign * record.capacity_units
+        self.instances += sign
+        self.copies += sign * record.count
+        self.capacity_units += sign * record.capacity_units
         if not record.is_full:
-            self._free_units += sign * record.free_units
+            self.free_units += sign * record.free_units
+
+
+def summed(tallies: Iterable[Tally]) -> Totals:
+    """What ``tallies`` of different records add up to."""
+    instances = copies = capacity_units = free_units = 0
+    lru_ms = NEVER
+    for tally in tallies:
+        instances += tally.instances
+        copies += tally.copies
+        capacity_units += tally.capacity_units
+        free_units += tally.free_units
+        if tally.lrus:
+            lru_ms = min(lru_ms, tally.lrus[0])
+    return Totals(instances, copies, capacity_units, free_units, lru_ms)

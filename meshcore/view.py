@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from meshcore.commands import Holder
+from meshcore.constraints import TypeConstraint
 from meshcore.errors import BadRecord
 from meshcore.events import Seen
 from meshcore.mirror import Mirror
 from meshcore.order import PlacementOrder, ranked, why_no_loads
+from meshcore.partitions import Partitions
 from meshcore.peers import PeerHealth
 from meshcore.records import InstanceRecord, ModelRecord
 from meshcore.reservations import Reservations
 from meshcore.settings import Settings
-from meshcore.totals import Tally, Totals
+from meshcore.totals import Totals
+from meshcore.upgrades import Upgrades
 
 DECODED_KEPT = 4096
 
@@ -48,7 +51,8 @@ class ClusterView:
         self.order = PlacementOrder(churn_age_ms)
         self.reservations = Reservations(settings)
         self.health = PeerHealth(settings)
-        self._tally = Tally()
+        self.partitions = Partitions()
+        self.upgrades = Upgrades()
 
     @property
     def revision(self) -> int:
@@ -207,7 +211,24 @@ class ClusterView:
     @property
     def totals(self) -> Totals:
         """What the instances that may take loads add up to."""
-        return self._tally.totals()
+        return self.partitions.totals()
+
+    def totals_for(self, model_type: str) -> Totals:
+        """What those add up to that may load models of ``model_type`` (D-25)."""
+        return self.partitions.totals_for(model_type)
+
+    def constrain(self, constraints: Mapping[str, TypeConstraint]) -> None:
+        """Other constraints are in force: from now on they decide who may load what."""
+        self.partitions.constrain(constraints)
+        for instance, record in self.instances():
+            if self._takes_loads(instance, record):
+                self.partitions.add(record)
+                self._rank(instance)
+
+    def came_or_went(self, instance: str, now: int) -> None:
+        """The store told of ``instance``, or that it is gone: an upgrade may show by it."""
+        for other in self.upgrades.see(instance, self._instances.get(instance), now):
+            self._rank(other)
 
     def _read_instances(self, changed: list[str]) -> list[str]:
         for instance in changed:
@@ -240,7 +261,7 @@ class ClusterView:
                 self._forget_past(instance)
         self._instances[instance] = record
         if self._takes_loads(instance, record):
-            self._tally.add(record)
+            self.partitions.add(record)
         self.reservations.settle(instance, record.accepted)
         self._rank(instance)
 
@@ -254,7 +275,7 @@ class ClusterView:
     def _discount(self, instance: str, before: InstanceRecord) -> None:
         self.order.discard(instance)
         if self._takes_loads(instance, before):
-            self._tally.remove(before)
+            self.partitions.remove(before)
 
     def _takes_loads(self, instance: str, record: InstanceRecord) -> bool:
         return not why_no_loads(record, instance == self.me)
@@ -277,13 +298,13 @@ class ClusterView:
             self._rank(instance)
 
     def expire(self, now: int) -> None:
-        """End the reservations whose time is over."""
-        for instance in self.reservations.expire(now):
+        """End the reservations, and the upgrades, whose time is over."""
+        for instance in (*self.reservations.expire(now), *self.upgrades.expire(now)):
             self._rank(instance)
 
     def _rank(self, instance: str) -> None:
         record = self._instances.get(instance)
         if record is not None and self._takes_loads(instance, record):
-            self.order.put(
-                ranked(instance, record, self.reservations.units(instance), self.reservations.loads(instance))
-            )
+            units, loads = self.reservations.units(instance), self.reservations.loads(instance)
+            partition, is_replaced = self.partitions.of(record.labels), self.upgrades.is_replaced(instance)
+            self.order.put(ranked(instance, record, units, loads, partition, is_replaced))

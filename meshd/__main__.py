@@ -76,7 +76,7 @@ async def _serve(config: Config) -> int:
     try:
         await app.run()
     except (
-        StartError, ListenError, TlsError, RuntimeUnusable, StoreError, StoreConfigError, BadRecord,
+        ConfigError, StartError, ListenError, TlsError, RuntimeUnusable, StoreError, StoreConfigError, BadRecord,
     ) as error:  # fmt: skip
         _log.error("%s", error)
         _say_why(config.termination_path, str(error))

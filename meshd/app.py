@@ -15,11 +15,12 @@ from typing import Any
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from meshcore.errors import BadRecord
-from meshcore.events import DrainAsked, Event, Idled, InstancesSeen, RegistrySeen
+from meshcore.events import Constrained, DrainAsked, Event, Idled, InstancesSeen, RegistrySeen
 from meshcore.me import Me
 from meshcore.records import InstanceRecord
 from meshcore.rules import with_eviction
-from meshd import servers, tls_watch, web
+from meshcore.upgrades import replica_set_of
+from meshd import constraints_watch, servers, tls_watch, web
 from meshd.api import Management, ModelMeshApi
 from meshd.clock import Clock
 from meshd.config import Config
@@ -143,7 +144,8 @@ class App:
         )  # fmt: skip
         plane.serve_for(driver)
         ending.push_async_callback(driver.close)
-        held: list[Event] = []
+        constraints = constraints_watch.File(config.type_constraints_path)
+        held: list[Event] = [Constrained(constraints.first(config.type_constraints))]
         tell: Callable[[Event], None] = held.append
         tuning = Tuning(config, node, plane, lambda event: tell(event))
         latch = Latch(store, keys.leader_latch, session, me.instance, lambda event: tell(event), rng)
@@ -154,6 +156,7 @@ class App:
         self._watch(_account(driver))
         self._watch(give_back(lambda: plane.large_calls))
         self._watch(tls_watch.watch(tls, plane.redial))
+        self._watch(constraints.watch(lambda found: driver.feed(Constrained(found))))
 
         management = Management(driver, plane)
         meshd_internal_pb2_grpc.add_MeshServicer_to_server(MeshApi(node, management, key), mesh_server)
@@ -196,7 +199,7 @@ class App:
             http=f"{host}:{config.metrics.port}" if config.metrics.is_on else "",
             location=config.location or config.address, zone=config.zone, labels=config.labels,
             version=config.version, build=config.service_version or version("meshd"),
-            replica_set=config.instance_id[:6], is_read_only=config.is_read_only,
+            replica_set=replica_set_of(config.instance_id), is_read_only=config.is_read_only,
         )  # fmt: skip
 
     def _check_ports(self) -> None:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from meshcore.constraints import TypeConstraint
 from meshcore.settings import Settings
 from meshd.build import FILE as BUILD_FILE
 from meshd.build import installed_build, version_number
 from meshd.config_checks import conflicts, faults, ineffective, stray
 from meshd.config_file import NO_FILE, FileSettings, read_file
-from meshd.settings.forms import DataPlaneConfig, RetryBuffer, StaticModel, TypeConstraint
+from meshd.settings.forms import DataPlaneConfig, RetryBuffer, StaticModel
 from meshd.settings.kinds import Unfit
 from meshd.settings.metrics import InfoMetric, MetricsConfig
 from meshd.settings.setting import Setting

@@ -8,15 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from meshcore.constraints import TypeConstraint
 from meshd.settings.kinds import Kind, Unfit, contents, match, whole_number
-
-
-@dataclass(frozen=True, slots=True)
-class TypeConstraint:
-    """Labels that an instance needs for models of a type, and those that make it a better place. Both sorted."""
-
-    required: tuple[str, ...]
-    preferred: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

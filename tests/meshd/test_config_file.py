@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from meshcore.constraints import TypeConstraint
 from meshd.config import Config, ConfigError, Host, load, read
 from meshd.config_file import read_file
-from meshd.settings.forms import TypeConstraint
 from meshd.settings.kinds import Unfit
 from meshd.settings.metrics import InfoMetric
 

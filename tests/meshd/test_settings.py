@@ -6,12 +6,12 @@ import json
 
 import pytest
 
+from meshcore.constraints import TypeConstraint
 from meshd.settings.forms import (
     DataPlaneConfig,
     RetryBuffer,
     RpcConfig,
     StaticModel,
-    TypeConstraint,
     data_plane_config,
     log_headers,
     retry_buffer,
