@@ -43,7 +43,7 @@ class Admission:
         self._gen += 1
         stale = record.copies.get(around.me, 0)
         size_units = size_units or to_units(record.size_bytes)
-        average_units = 0 if size_units else copies.sizing.average(copies.queue.in_progress, params)
+        average_units = 0 if size_units else copies.sizing.average(record.type, copies.queue.in_progress, params)
         entry = Entry(
             model, self._gen, max(now, min(stale, NEVER - 1) + 1), record.type, record.path, record.key,
             priority=record.priority, is_pinned=record.is_pinned, is_prioritised=is_inference, known=known,

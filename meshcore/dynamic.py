@@ -64,7 +64,7 @@ LOG_EACH_INVOCATION = Dynamic(
 SCALEUP_RPM_THRESHOLD = Dynamic(
     "scaleup_rpm_threshold", "MM_SCALEUP_RPM_THRESHOLD", _rpm, f"a whole number from {SCALEUP_LEAST_RPM} to {MOST}",
     "a copy that is asked more often than this calls for another one; without effect where the runtime limits "
-    "concurrency", "requests a minute", "scaleup_rpm",
+    "concurrency", "requests a minute", "scale_up_rpm",
 )  # fmt: skip
 DISABLE = Dynamic(
     "disable", "", lambda text: text != "false", "any text; false is as good as none", "instances refuse to start"

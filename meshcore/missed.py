@@ -19,8 +19,7 @@ class Surroundings(Protocol):
     @property
     def settings(self) -> Settings: ...
 
-    @property
-    def totals(self) -> Totals: ...
+    def totals_for(self, model_type: str) -> Totals: ...
 
 
 def is_missed(entry: Entry, params: CacheParams, around: Surroundings) -> bool:
@@ -28,7 +27,7 @@ def is_missed(entry: Entry, params: CacheParams, around: Surroundings) -> bool:
 
     A copy that was loaded just now would begin a chain: it pushes out another there, which is loaded here.
     """
-    settings, totals = around.settings, around.totals
+    settings, totals = around.settings, around.totals_for(entry.type)
     if not entry.is_serving or entry.is_redundant or totals.instances < 2:
         return False
     is_settled = age_ms(entry.load_ts, around.now) > settings.reload_load_timeouts * params.load_timeout_ms

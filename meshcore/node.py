@@ -125,9 +125,9 @@ class Node:
     def me(self) -> str:
         return self.identity.instance
 
-    @property
-    def totals(self) -> Totals:
-        return self.view.totals
+    def totals_for(self, model_type: str) -> Totals:
+        """What the instances add up to that may load models of a type."""
+        return self.view.totals_for(model_type)
 
     @property
     def settings(self) -> Settings:

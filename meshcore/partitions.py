@@ -89,6 +89,19 @@ class Partitions:
         candidates = self.eligible(model_type).candidates
         return summed(tally for partition, tally in self._tallies.items() if partition in candidates)
 
+    def by_room(self) -> list[Partition]:
+        """All that have instances, those with most free space first, then those with the oldest models."""
+
+        def place(partition: Partition) -> tuple[int, int, int]:
+            totals = summed([self._tallies[partition]])
+            return -totals.free_units, totals.lru_ms, -totals.capacity_units
+
+        return sorted(self._tallies, key=place)
+
+    def is_allowed(self, model_type: str, partition: Partition) -> bool:
+        """Whether instances of ``partition`` may load models of ``model_type``."""
+        return self.constraints.name(model_type) not in partition.prohibits
+
     def _forget(self) -> None:
         self._eligible.clear()
         self._placed.clear()

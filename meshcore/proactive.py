@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from meshcore.asks import Op, Request
 from meshcore.commands import Begin
+from meshcore.constraints import Partition
 from meshcore.filling import filling
 from meshcore.idle import IdleModels
 from meshcore.janitor import DAY_MS, rewind
@@ -90,14 +92,24 @@ class Proactive:
             self._due = node.now + settings.fill_period_ms
             self._planned_at = node.now
             self._free_units = node.view.totals.free_units
-            records = [ranked.record for ranked in node.view.order.walk(node.now)]
-            self._wanted += self.plan(records, lambda _: True)
+            self._wanted += self._plan()
         pause_ms = settings.slice_pause_ms if not self.idle.is_whole else settings.fill_pause_ms
         self._slice_at = node.now + pause_ms if self._is_busy else NEVER
         return looked
 
+    def _plan(self) -> Iterable[tuple[str, int]]:
+        """What to load, on the instances of one partition after the other; none is wanted on two."""
+        view, chosen = self._node.view, dict[str, int]()
+        for partition in view.partitions.by_room():
+            records = [ranked.record for ranked in view.order.walk(self._node.now, (partition,))]
+            chosen |= self.plan(records, partial(self._is_for, partition, chosen))
+        return chosen.items()
+
+    def _is_for(self, partition: Partition, chosen: Mapping[str, int], model: str, record: ModelRecord) -> bool:
+        return model not in chosen and self._node.view.partitions.is_allowed(record.type, partition)
+
     def plan(
-        self, records: Iterable[InstanceRecord], is_allowed: Callable[[ModelRecord], bool]
+        self, records: Iterable[InstanceRecord], is_allowed: Callable[[str, ModelRecord], bool]
     ) -> list[tuple[str, int]]:
         """What to load on the instances with these records, which may be some of all, the latest used first.
 
@@ -110,7 +122,7 @@ class Proactive:
             if not want.takes(len(chosen), min(last_used, now)):
                 break
             record = node.record_or_none(model)
-            if record is None or len(record.failures) > MOST_FAILURES or not is_allowed(record):
+            if record is None or len(record.failures) > MOST_FAILURES or not is_allowed(model, record):
                 continue
             if record.last_used > now + DAY_MS:
                 rewind(node, model)

@@ -282,7 +282,7 @@ class Scaling:
         self, model: str, record: ModelRecord, holders: tuple[Holder, ...], is_regular: bool, busy: dict[str, None]
     ) -> Standing:
         node, meter, lived = self._node, self._meters[model], self._pace.lived_ms
-        view, settings, totals = node.view, node.settings, node.view.totals
+        view, settings, totals = node.view, node.settings, node.view.totals_for(record.type)
         others = [holder for holder in holders if holder.instance != node.me]
         expiry_ms = settings.failure_expiry_ms
         out = {other: None for other, fail in record.failures.items() if age_ms(fail.at, node.now) < expiry_ms}
@@ -295,8 +295,8 @@ class Scaling:
             min_copies=record.min_copies,
             max_copies=record.max_copies,
             instances=totals.instances,
-            candidates=totals.instances - sum(view.order.get(instance) is not None for instance in out),
-            busy=sum(view.order.get(instance) is not None and instance not in out for instance in busy),
+            candidates=totals.instances - sum(view.may_load(instance, record.type) for instance in out),
+            busy=sum(view.may_load(instance, record.type) and instance not in out for instance in busy),
             rpm=meter.rpm if meter.rated_in == self._passes else 0,
             threshold=meter.threshold or settings.scale_up_rpm,
             is_regular=is_regular,

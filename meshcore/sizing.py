@@ -18,14 +18,13 @@ class Surroundings(Protocol):
     @property
     def settings(self) -> Settings: ...
 
-    @property
-    def totals(self) -> Totals: ...
+    def totals_for(self, model_type: str) -> Totals: ...
     def emit(self, command: Command) -> None: ...
 
 
 def average_units(totals: Totals, least_copies: int) -> int:
-    """A bit more than what a copy takes on average in the whole cluster; 0: there are fewer copies than that says
-    anything."""
+    """A bit more than what a copy takes on average where models of a type may be; 0: there are fewer copies than that
+    says anything."""
     if totals.copies < least_copies:
         return 0
     return 1 + (totals.capacity_units - totals.free_units) // totals.copies
@@ -48,7 +47,7 @@ class Sizing:
         """Whether this load is one of them."""
         return entry.gen in self._asking
 
-    def average(self, loads: int, params: CacheParams) -> int:
+    def average(self, model_type: str, loads: int, params: CacheParams) -> int:
         """What to go by with so many ``loads`` accepted and not over; 0: the runtime can be asked at once.
 
         Its guesses cost it time that it lacks when many loads wait.
@@ -56,7 +55,7 @@ class Sizing:
         settings = self._around.settings
         if loads <= params.load_threads + params.load_threads // 3:
             return 0
-        return average_units(self._around.totals, settings.average_copies)
+        return average_units(self._around.totals_for(model_type), settings.average_copies)
 
     def ask(self, entry: Entry) -> None:
         """Ask the runtime how large a model will be."""

@@ -217,6 +217,11 @@ class ClusterView:
         """What those add up to that may load models of ``model_type`` (D-25)."""
         return self.partitions.totals_for(model_type)
 
+    def may_load(self, instance: str, model_type: str) -> bool:
+        """Whether ``instance`` takes loads, and of models of ``model_type``."""
+        entry = self.order.get(instance)
+        return entry is not None and entry.partition in self.partitions.eligible(model_type).candidates
+
     def constrain(self, constraints: Mapping[str, TypeConstraint]) -> None:
         """Other constraints are in force: from now on they decide who may load what."""
         self.partitions.constrain(constraints)

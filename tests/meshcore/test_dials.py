@@ -35,9 +35,9 @@ KNOBS = {dynamic.knob for dynamic in ALL if dynamic.knob}
 def test_what_is_set_holds_and_what_is_no_longer_set_is_as_it_was_given() -> None:
     """All that is set is told each time."""
     dials = Dials(Settings(max_hops=4, scale_up_rpm=100))
-    assert dials.turn({"scaleup_rpm": 50})
+    assert dials.turn({"scale_up_rpm": 50})
     assert (dials.settings.scale_up_rpm, dials.settings.max_hops) == (50, 4)
-    assert not dials.turn({"scaleup_rpm": 50})
+    assert not dials.turn({"scale_up_rpm": 50})
     assert dials.turn({"max_hops": 1})
     assert (dials.settings.scale_up_rpm, dials.settings.max_hops) == (100, 1)
     assert dials.turn({})
@@ -56,7 +56,7 @@ def test_the_last_that_was_set_is_all_that_counts(turns: list[dict[str, int]]) -
 def test_every_part_sees_a_setting_that_changed() -> None:
     """The desk, where flows look, and the publisher, which is asked by time."""
     lone = Lone(settings=Settings(scale_up_rpm=100))
-    lone.feed(Tuned({"scaleup_rpm": 50, "publish_period_ms": 7}))
+    lone.feed(Tuned({"scale_up_rpm": 50, "publish_period_ms": 7}))
     assert (lone.node.settings.scale_up_rpm, lone.node.desk.settings.scale_up_rpm) == (50, 50)
     lone.tick(lone.node.publisher.next_wake() - lone.now)
     assert lone.node.publisher.next_wake() == lone.now + 7
@@ -83,10 +83,10 @@ def test_no_part_keeps_a_setting_that_can_change() -> None:
 def test_a_change_is_explained_once() -> None:
     """The same again is no change."""
     lone = Lone()
-    for values in ({"scaleup_rpm": 50}, {"scaleup_rpm": 50}, {}):
+    for values in ({"scale_up_rpm": 50}, {"scaleup_rpm": 50}, {}):
         lone.feed(Tuned(values))
     told = [(why.cause, dict(why.inputs)) for why in lone.node.log.since(0) if why.rule is Rule.SETTINGS]
-    assert told == [("set for all instances", {"scaleup_rpm": 50}), ("as given to this instance", {})]
+    assert told == [("set for all instances", {"scale_up_rpm": 50}), ("as given to this instance", {})]
 
 
 def made(settings: Settings | None = None) -> Node:
@@ -96,7 +96,7 @@ def made(settings: Settings | None = None) -> Node:
 def test_an_image_carries_what_is_set() -> None:
     """A journal's next file begins with a state, and may begin after a change."""
     node, other = made(), made()
-    node.step(Tuned({"scaleup_rpm": 50}), NOW)
+    node.step(Tuned({"scale_up_rpm": 50}), NOW)
     image.put(other, image.take(node).encode())
     assert other.settings == node.settings == Settings(scale_up_rpm=50)
 
@@ -106,8 +106,8 @@ def test_a_journal_replays_over_a_change_of_settings(most: int) -> None:
     """From its first file, and from one that began after the change."""
     journals = Journals(most)
     node = journals.make(ME, Settings(), params(), 1)
-    node.step(Tuned({"scaleup_rpm": 50}), START)
-    node.step(Tuned({"scaleup_rpm": 51}), START + 1)
+    node.step(Tuned({"scale_up_rpm": 50}), START)
+    node.step(Tuned({"scale_up_rpm": 51}), START + 1)
     node.step(Tuned({}), START + 2)
     assert len(journals.files) == (4 if most else 1)
     for file in journals.files:

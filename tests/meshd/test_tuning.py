@@ -66,10 +66,10 @@ def test_what_is_set_is_told_and_what_is_gone_too(caplog: pytest.LogCaptureFixtu
     assert made.plane.logs_each_request
     with caplog.at_level(logging.INFO):
         made.tuning.reset({RPM: b"50", "log_each_invocation": b"false"})
-        assert (made.numbers, made.plane.logs_each_request) == ([{"scaleup_rpm": 50}], False)
+        assert (made.numbers, made.plane.logs_each_request) == ([{"scale_up_rpm": 50}], False)
         made.tuning.change({RPM: b"60"})
         made.tuning.change({RPM: None, "log_each_invocation": None})
-    assert (made.numbers[1:], made.plane.logs_each_request) == ([{"scaleup_rpm": 60}, {}], True)
+    assert (made.numbers[1:], made.plane.logs_each_request) == ([{"scale_up_rpm": 60}, {}], True)
     assert made.tuning.in_force == {}
     gone = "is gone from the store: this instance goes by what it was given"
     assert [line for line in caplog.messages if line.startswith("config/")] == [
@@ -86,14 +86,14 @@ def test_a_wrong_value_leaves_the_last_good_one_and_is_told_once(caplog: pytest.
     made.tuning.reset({RPM: b"50"})
     for _ in range(3):  # the watch began anew
         made.tuning.reset({RPM: b"nine"})
-    assert (made.numbers, dict(made.tuning.in_force)) == ([{"scaleup_rpm": 50}], {RPM: "50"})
+    assert (made.numbers, dict(made.tuning.in_force)) == ([{"scale_up_rpm": 50}], {RPM: "50"})
     told = [line for line in caplog.messages if "nine" in line]
     allowed = "a whole number from 10 to 2147483647"
     assert told == [f"config/{RPM}=nine is not allowed; allowed: {allowed}; what was in force before stays"]
     made.tuning.change({RPM: b"9"})
     assert [line for line in caplog.messages if f"{RPM}=9 is" in line]
     made.tuning.change({RPM: None})
-    assert made.numbers == [{"scaleup_rpm": 50}, {}]
+    assert made.numbers == [{"scale_up_rpm": 50}, {}]
 
 
 def test_a_wrong_value_at_the_start_leaves_what_the_instance_was_given() -> None:
@@ -155,7 +155,7 @@ def test_whatever_happens_the_last_good_value_since_a_key_was_made_is_in_force(
                 continue
             expected[name] = value.decode()
     assert made.tuning.in_force == expected
-    number = {"scaleup_rpm": int(expected[RPM])} if RPM in expected else {}
+    number = {"scale_up_rpm": int(expected[RPM])} if RPM in expected else {}
     assert (made.numbers or [{}])[-1] == number
     assert made.plane.logs_each_request == (expected.get("log_each_invocation") == "true")
 
