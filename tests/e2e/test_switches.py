@@ -111,6 +111,53 @@ def test_no_instance_starts_while_that_is_disabled(mesh: Mesh, tmp_path: Path) -
     put(mesh, "disable", None)
 
 
+def test_what_is_kept_of_models_is_set_from_the_command_line(mesh: Mesh) -> None:
+    at = ("--endpoint", mesh["a"].address)
+    lines = "\n".join(
+        json.dumps({"name": name, "type": "fake", **more})
+        for name, more in (("gold", {"min": 2, "max": 4, "priority": 9}), ("plain", {}), ("few", {"max": 2}))
+    )
+    assert mmctl("register", "-f", "-", *at, stdin=lines).code == 0
+    done = mmctl("set", "gold", "plain", "--max", "3", "--pin", *at, "-o", "json")
+    assert (done.code, [row["result"] for row in done.json]) == (0, ["changed", "changed"])
+    told = {row["id"]: row for row in mmctl("list", *at, "-o", "json").json}
+    kept = [
+        [told[name][field] for field in ("min_copies", "max_copies", "pinned", "priority")]
+        for name in ("gold", "plain")
+    ]
+    assert kept == [[2, 3, True, 9], [0, 3, True, 5]]
+    mixed = mmctl("set", "gold", "few", "nobody", "--min", "3", *at, "-o", "json")
+    assert (mixed.code, [(row["id"], row["result"], row["code"]) for row in mixed.json]) == (
+        1, [("gold", "changed", "OK"), ("few", "failed", "INVALID_ARGUMENT"), ("nobody", "failed", "NOT_FOUND")],
+    )  # fmt: skip
+    assert mmctl("set", "nobody", "--min", "3", *at).code == 3
+    refused_line = json.dumps({"name": "gold", "type": "other"}) + json.dumps({"name": "new", "type": "fake"})
+    some = mmctl("register", "-f", "-", *at, "-o", "json", stdin=refused_line)
+    assert (some.code, [(row["id"], row["code"]) for row in some.json]) == (
+        1,
+        [("gold", "ALREADY_EXISTS"), ("new", "OK")],
+    )
+
+
+def test_settings_of_the_mesh_are_set_from_the_command_line(mesh: Mesh) -> None:
+    at = ("--endpoint", mesh["a"].address)
+    assert mmctl("config", "set", RPM, "60", "--dry-run", *at).code == 0
+    assert setting(mesh["a"].client, RPM)[1] == "default"
+    done = mmctl("config", "set", RPM, "60", *at, "-o", "json")
+    assert (done.code, done.json["value"], done.json["origin"]) == (0, "60", "store")
+    until(lambda: setting(mesh["b"].client, RPM) == ("60", "store"), "it is in force on the other, too")
+    shown = mmctl("config", "get", RPM, "--endpoint", mesh["b"].address)
+    assert [word in shown.out for word in (RPM, "60", "requests a minute", "store")] == [True] * 4
+    listed = mmctl("config", "list", *at, "-o", "name").out.split()
+    assert listed == ["disable", "log_each_invocation", "logger_level", RPM, "send_destination_id"]
+    assert len(mmctl("config", "list", "--all", *at, "-o", "name").out.split()) > 60
+    etcd = ("--kv-store", f"etcd:http://{mesh.etcd.address}", "--service", "mm", "--prefix", "mm")
+    assert mmctl("config", "get", RPM, *etcd, "-o", "json").json["value"] == "60"
+    assert mmctl("config", "unset", RPM, *etcd).code == 0
+    until(lambda: setting(mesh["b"].client, RPM) == ("2000", "default"), "it is as it was")
+    assert mmctl("config", "get", "loger_level", *at).code == 3
+
+
 def test_an_instance_that_only_reads_serves_what_others_register(mesh: Mesh) -> None:
     reader = mesh.fake("reader", "--capacity=64MiB", KV_READ_ONLY="true").start()
     mesh.settle()
