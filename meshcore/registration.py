@@ -39,7 +39,7 @@ from meshcore.errors import (
 )
 from meshcore.events import Seen
 from meshcore.reasons import Reason, Rule
-from meshcore.records import ModelRecord
+from meshcore.records import HIGHEST_PRIORITY, MOST_COUNTED, ModelRecord
 from meshcore.routing import Desk, Flow, route
 from meshcore.settings import Settings
 
@@ -110,24 +110,39 @@ def wanted_record(record: ModelRecord | None, asked: Register, last_used: int, s
     """The record as it should stand where ``record`` does; raises ModelExists, InvalidRequest."""
     if record is None:
         fresh = ModelRecord(type=asked.type, path=asked.path, key=asked.key, last_used=last_used)
-        return _with(fresh, asked.kept or Kept())
+        return with_kept(fresh, asked.kept or Kept())
     if (record.type, record.path, record.key) != (asked.type, asked.path, asked.key):
         raise ModelExists("Model already exists with different attribute values")
     if asked.kept is not None:
-        record = _with(record, asked.kept)
+        record = with_kept(record, asked.kept)
     if not asked.should_load and last_used > record.last_used + settings.touch_stored_ms:
         record = record.used_at(last_used)
     return record
 
 
-def _with(record: ModelRecord, kept: Kept) -> ModelRecord:
-    """``record`` with what the mesh keeps about the model; raises InvalidRequest."""
+def check_kept(kept: Kept) -> None:
+    """Raises InvalidRequest, whose text says what is wrong and what is allowed."""
     if not 0 <= kept.size_bytes < INT64:
         raise InvalidRequest(f"the size is {kept.size_bytes} bytes; allowed: 0 to {INT64 - 1}")
-    if not 0 <= kept.priority <= 9:
-        raise InvalidRequest(f"priority is {kept.priority}; allowed: 0 to 9")
+    for name, copies in (("min", kept.min_copies), ("max", kept.max_copies)):
+        if not 0 <= copies <= MOST_COUNTED:
+            raise InvalidRequest(f"{name} copies are {copies}; allowed: 0 to {MOST_COUNTED}")
+    if not 0 <= kept.priority <= HIGHEST_PRIORITY:
+        raise InvalidRequest(f"priority is {kept.priority}; allowed: 0 to {HIGHEST_PRIORITY}")
     if kept.max_copies and kept.min_copies > kept.max_copies:
         raise InvalidRequest(f"min copies are {kept.min_copies}, more than max copies, {kept.max_copies}")
+
+
+def kept_of(record: ModelRecord) -> Kept:
+    """What the mesh keeps about a model, as it is registered."""
+    return Kept(
+        record.size_bytes, dict(record.labels), record.min_copies, record.max_copies, record.is_pinned, record.priority
+    )
+
+
+def with_kept(record: ModelRecord, kept: Kept) -> ModelRecord:
+    """``record`` with what the mesh keeps about the model; raises InvalidRequest."""
+    check_kept(kept)
     return replace(
         record, size_bytes=kept.size_bytes, labels=dict(kept.labels), min_copies=kept.min_copies,
         max_copies=kept.max_copies, is_pinned=kept.is_pinned, priority=kept.priority,

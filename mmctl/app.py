@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mmctl.commands import local, mesh, models
+from mmctl.commands import config, local, mesh, models
 from mmctl.commands.replay import replay_
 from mmctl.commands.simulate import simulate
 from mmctl.options import Debug
@@ -31,6 +31,7 @@ app.command("up", rich_help_panel=_HERE)(local.up)
 app.command("down", rich_help_panel=_HERE)(local.down)
 app.command("restart", rich_help_panel=_HERE)(local.restart)
 app.command("register", rich_help_panel=_MODELS)(models.register)
+app.command("set", rich_help_panel=_MODELS)(models.set_)
 app.command("unregister", rich_help_panel=_MODELS)(models.unregister)
 app.command("list", rich_help_panel=_MODELS)(models.list_)
 app.command("get", rich_help_panel=_MODELS)(models.get)
@@ -39,5 +40,6 @@ app.command("infer", rich_help_panel=_MODELS)(models.infer)
 app.command("status", rich_help_panel=_CLUSTER)(mesh.status)
 app.command("instances", rich_help_panel=_CLUSTER)(mesh.instances)
 app.command("version", rich_help_panel=_CLUSTER)(mesh.version)
+app.add_typer(config.app, rich_help_panel=_CLUSTER)
 app.command("simulate", rich_help_panel=_SIMULATOR)(simulate)
 app.command("replay", rich_help_panel=_SIMULATOR)(replay_)

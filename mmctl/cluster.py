@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from mmctl.values import Info, Instance, Loaded, Model, ModelFilter, Registered, Registration, Unregistered
+from mmctl.values import (
+    Change,
+    Info,
+    Instance,
+    Loaded,
+    Model,
+    ModelFilter,
+    Registered,
+    Registration,
+    Setting,
+    Unregistered,
+)
 from protos import grpc_predict_v2_pb2 as v2
 
 
@@ -27,6 +38,10 @@ class Cluster(Protocol):
         ``dry_run`` answers the same and changes nothing. A load that was asked for is begun, not waited for.
         """
 
+    def change(self, names: Sequence[str], wanted: Change, dry_run: bool) -> AsyncIterator[Registered]:
+        """One result for each, in any order: ``wanted`` is so, all else about the model as it was. A name that is not
+        registered has the code NOT_FOUND."""
+
     def unregister(self, names: Sequence[str], dry_run: bool) -> AsyncIterator[Unregistered]:
         """One result for each, in any order."""
 
@@ -41,6 +56,12 @@ class Cluster(Protocol):
 
     async def instances(self) -> list[Instance]:
         """All of them, by id."""
+
+    async def settings(self, names: Sequence[str]) -> list[Setting]:
+        """The settings that are named (none: all that can be told); NotFound."""
+
+    async def set_setting(self, name: str, value: str | None) -> Setting:
+        """Set one for all instances while they run, or (None) no more; NotFound, Failed for one that cannot be set."""
 
     async def load(self, name: str, wait: bool, timeout_s: float) -> Loaded:
         """See that a copy is loaded or, unless ``wait``, on its way; NotFound. A load that fails is a status."""

@@ -10,6 +10,9 @@ from typing import Any
 
 import yaml
 
+from meshcore.asks import Kept
+from meshcore.errors import InvalidRequest
+from meshcore.registration import check_kept
 from mmctl.errors import Usage, nearest
 from mmctl.sizes import parse_size
 from mmctl.values import Registration
@@ -24,6 +27,10 @@ _OTHERS = {
     "model_id": "name",
     "modelpath": "path",
     "size_bytes": "size",
+    "min_copies": "min",
+    "max_copies": "max",
+    "pinned": "pin",
+    "prio": "priority",
 }
 """What people call a field elsewhere, and its name here."""
 
@@ -161,7 +168,7 @@ def _registration(document: Any) -> Registration:
     if not isinstance(document, dict):
         raise _Invalid(f"a model is an object with name and type, not {_kind(document)}")
     mistakes = []
-    values = {}
+    values: dict[str, Any] = {}
     for field, value in document.items():
         if field not in _FIELDS:
             name = str(field)
@@ -178,7 +185,21 @@ def _registration(document: Any) -> Registration:
             mistakes.append(f"field {field!r} is missing or empty")
     if mistakes:
         raise _Invalid(*mistakes)
-    return Registration(**{("size_bytes" if field == "size" else field): value for field, value in values.items()})
+    registration = Registration(**{_ATTRIBUTES.get(field, field): value for field, value in values.items()})
+    try:
+        check(registration)
+    except Usage as error:
+        raise _Invalid(str(error)) from None
+    return registration
+
+
+def check(asked: Registration) -> None:
+    """Usage where a mesh would refuse it whatever is registered already."""
+    kept = Kept(asked.size_bytes, {}, asked.min_copies, asked.max_copies, asked.pinned, asked.priority)
+    try:
+        check_kept(kept)
+    except InvalidRequest as error:
+        raise Usage(error.text) from None
 
 
 def _text(field: str, value: Any) -> str:
@@ -211,6 +232,12 @@ def _labels(field: str, value: Any) -> Mapping[str, str]:
     return {_text(f"{field} key", name): _text(f"{field}.{name}", text) for name, text in value.items()}
 
 
+def _whole(field: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _Invalid(f"field {field!r} is a whole number, not {_kind(value)}")
+    return value
+
+
 def _flag(field: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise _Invalid(f"field {field!r} is true or false, not {_kind(value)}")
@@ -225,7 +252,14 @@ _FIELDS: dict[str, Callable[[str, Any], Any]] = {
     "size": _size,
     "labels": _labels,
     "load": _flag,
+    "min": _whole,
+    "max": _whole,
+    "pin": _flag,
+    "priority": _whole,
 }
+
+_ATTRIBUTES = {"size": "size_bytes", "min": "min_copies", "max": "max_copies", "pin": "pinned"}
+"""Fields that a Registration calls otherwise."""
 
 
 def _kind(value: Any) -> str:

@@ -11,6 +11,7 @@ from mmctl.endpoints import CALL_S, Endpoints, has_gone, translated
 from mmctl.errors import Failed, NotFound, Unavailable
 from mmctl.tls import NO_TLS, Tls
 from mmctl.values import (
+    Change,
     Copy,
     Failure,
     Info,
@@ -20,6 +21,7 @@ from mmctl.values import (
     ModelFilter,
     Registered,
     Registration,
+    Setting,
     Status,
     Unregistered,
 )
@@ -30,6 +32,8 @@ from protos import meshd_pb2_grpc as pb_grpc
 T = TypeVar("T")
 
 _PAGE = 1_000
+_CHANGE_TURNS = 8
+"""So often a change is tried on a model that others change at the same time."""
 
 
 class MeshCluster:
@@ -63,18 +67,44 @@ class MeshCluster:
                 key=one.key,
                 size_bytes=one.size_bytes,
                 labels=dict(one.labels),
+                min_copies=one.min_copies,
+                max_copies=one.max_copies,
+                pinned=one.pinned,
+                priority=one.priority,
             )
             return pb.RegisterRequest(model=spec, load=one.load, dry_run=dry_run)
 
         async for at, result in self._stream(len(registrations), request, lambda stub, sent: stub.Register(sent)):
-            yield Registered(
-                registrations[at].name,
-                created=result.created,
-                changed=result.changed,
-                status=_status(result.status),
-                code=_code(result.code),
-                error=_text(result),
-            )
+            yield _registered(registrations[at].name, result)
+
+    async def change(self, names: Sequence[str], wanted: Change, dry_run: bool) -> AsyncIterator[Registered]:
+        left = list(names)
+        for turn in range(1, _CHANGE_TURNS + 1):
+            requests = []
+            for name in left:
+                try:
+                    model = await self._message(name)
+                except NotFound as error:
+                    yield Registered(name, code="NOT_FOUND", error=str(error))
+                    continue
+                if not model.spec.type:
+                    text = model.failures[0].text if model.failures else "its record cannot be read"
+                    yield Registered(name, code="FAILED_PRECONDITION", error=text)
+                    continue
+                for field, value in wanted.given.items():
+                    setattr(model.spec, field, value)
+                requests.append(pb.RegisterRequest(model=model.spec, expected_revision=model.revision, dry_run=dry_run))
+            left = []
+            async for at, result in self._stream(
+                len(requests), requests.__getitem__, lambda stub, sent: stub.Register(sent)
+            ):
+                name = requests[at].model.name
+                if _code(result.code) == "ABORTED" and turn < _CHANGE_TURNS:  # somebody else changed it meanwhile
+                    left.append(name)
+                else:
+                    yield _registered(name, result)
+            if not left:
+                return
 
     async def unregister(self, names: Sequence[str], dry_run: bool) -> AsyncIterator[Unregistered]:
         def request(at: int) -> Any:
@@ -84,10 +114,7 @@ class MeshCluster:
             yield Unregistered(names[at], existed=result.existed, code=_code(result.code), error=_text(result))
 
     async def get(self, name: str) -> Model:
-        try:
-            return _model(await self._call(lambda stub: stub.GetModel(pb.GetModelRequest(name=name), timeout=CALL_S)))
-        except NotFound:
-            raise NotFound(f"model {name!r} is not registered") from None
+        return _model(await self._message(name))
 
     async def models(self, wanted: ModelFilter, limit: int) -> AsyncIterator[Model]:
         given = 0
@@ -121,6 +148,15 @@ class MeshCluster:
         answer = await self._call(lambda stub: stub.ListInstances(pb.ListInstancesRequest(), timeout=CALL_S))
         return sorted((_instance(instance) for instance in answer.instances), key=lambda instance: instance.id)
 
+    async def settings(self, names: Sequence[str]) -> list[Setting]:
+        request = pb.GetSettingsRequest(names=names)
+        answer = await self._call(lambda stub: stub.GetSettings(request, timeout=CALL_S))
+        return [_setting(setting) for setting in answer.settings]
+
+    async def set_setting(self, name: str, value: str | None) -> Setting:
+        request = pb.SetSettingRequest(name=name, value=value)
+        return _setting(await self._call(lambda stub: stub.SetSetting(request, timeout=CALL_S)))
+
     async def load(self, name: str, wait: bool, timeout_s: float) -> Loaded:
         return await self._endpoints.load(name, wait, timeout_s)
 
@@ -135,6 +171,12 @@ class MeshCluster:
             return await self._endpoints.call(lambda channel: call(pb_grpc.MeshStub(channel)))
         except grpc.aio.AioRpcError as error:
             raise self._translated(error) from None
+
+    async def _message(self, name: str) -> Any:
+        try:
+            return await self._call(lambda stub: stub.GetModel(pb.GetModelRequest(name=name), timeout=CALL_S))
+        except NotFound:
+            raise NotFound(f"model {name!r} is not registered") from None
 
     async def _page(self, wanted: ModelFilter, token: str, size: int) -> Any:
         """One page; None when its token is of a revision that is gone."""
@@ -194,6 +236,29 @@ def _status(number: int) -> Status:
     return Status.NOT_LOADED if name == "not_found" else Status(name)
 
 
+def _registered(name: str, result: Any) -> Registered:
+    return Registered(
+        name,
+        created=result.created,
+        changed=result.changed,
+        status=_status(result.status),
+        code=_code(result.code),
+        error=_text(result),
+    )
+
+
+def _setting(setting: Any) -> Setting:
+    return Setting(
+        setting.name,
+        setting.value,
+        setting.default_value,
+        setting.origin,
+        setting.unit,
+        setting.meaning,
+        setting.dynamic,
+    )
+
+
 def _code(number: int) -> str:
     return next((code.name for code in grpc.StatusCode if code.value[0] == number), str(number))
 
@@ -211,6 +276,10 @@ def _model(model: Any) -> Model:
         key=model.spec.key,
         size_bytes=model.spec.size_bytes,
         labels=dict(sorted(model.spec.labels.items())),
+        min_copies=model.spec.min_copies,
+        max_copies=model.spec.max_copies,
+        pinned=model.spec.pinned,
+        priority=model.spec.priority if model.spec.HasField("priority") else 5,
         status=_status(model.status),
         copies=tuple(
             Copy(copy.instance, copy.load_ts_ms, states.get(copy.state, Status.UNKNOWN)) for copy in model.copies

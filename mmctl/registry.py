@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from meshcore import dynamic
 from meshcore.asks import Kept, Register
-from meshcore.errors import BadRecord, MeshError
-from meshcore.kv import ABSENT, DELETE, MOST_WRITES, Conflict, Pair, Write
+from meshcore.dynamic import Dynamic
+from meshcore.errors import BadRecord, MeshError, UnknownModel
+from meshcore.kv import ABSENT, ANY, DELETE, MOST_WRITES, Conflict, Pair, Write
 from meshcore.records import InstanceRecord, ModelRecord
-from meshcore.registration import registered_use, wanted_record
+from meshcore.registration import kept_of, registered_use, wanted_record, with_kept
 from meshcore.settings import Settings
 from meshcore.units import NEVER, UNIT_BYTES, age_ms
 from meshd.store.base import Store, StoreError, StoreUnavailable
 from meshd.store.connect import StoreConfigError, open_store, parse_kv_store
 from mmctl.endpoints import Endpoints
-from mmctl.errors import CommandError, Failed, NotFound, Unavailable, Usage
+from mmctl.errors import CommandError, Failed, NotFound, Unavailable, Usage, nearest
 from mmctl.tls import NO_TLS, Tls
 from mmctl.values import (
+    Change,
     Copy,
     Failure,
     Info,
@@ -32,6 +35,7 @@ from mmctl.values import (
     ModelFilter,
     Registered,
     Registration,
+    Setting,
     Status,
     Unregistered,
 )
@@ -42,6 +46,8 @@ T = TypeVar("T")
 DEFAULT_PREFIX = "tas-runtime"
 _CHECK_S = 4.0
 _SETTINGS = Settings()
+_KEPT = {"min_copies": "min_copies", "max_copies": "max_copies", "pinned": "is_pinned", "priority": "priority"}
+"""The fields of a Change, and what Kept calls them."""
 
 
 class RegistryCluster:
@@ -82,6 +88,16 @@ class RegistryCluster:
             for done in asyncio.as_completed(tasks):
                 yield await done
 
+    async def change(self, names: Sequence[str], wanted: Change, dry_run: bool) -> AsyncIterator[Registered]:
+        kept = {_KEPT[name]: value for name, value in wanted.given.items()}
+        instances = await self._instance_records()
+        for at in range(0, len(names), MOST_WRITES):
+            batch = names[at : at + MOST_WRITES]
+            pairs = await self._read(batch)
+            tasks = [self._change(name, pairs.get(name), kept, instances, dry_run) for name in batch]
+            for done in asyncio.as_completed(tasks):
+                yield await done
+
     async def unregister(self, names: Sequence[str], dry_run: bool) -> AsyncIterator[Unregistered]:
         for at in range(0, len(names), MOST_WRITES):
             batch = list(dict.fromkeys(names[at : at + MOST_WRITES]))
@@ -115,6 +131,19 @@ class RegistryCluster:
     async def instances(self) -> list[Instance]:
         return [_instance(name, record) for name, record in sorted((await self._instance_records()).items())]
 
+    async def settings(self, names: Sequence[str]) -> list[Setting]:
+        known = [_dynamic(name) for name in names] or dynamic.ALL
+        keys = {f"{self._root}/config/{each.name}": each.name for each in known}
+        found = await self._told((await self._store()).read(*keys))
+        texts = {keys[pair.key]: pair.value.decode("utf-8", "backslashreplace").strip() for pair in found.pairs}
+        return [_setting(each, texts.get(each.name)) for each in known]
+
+    async def set_setting(self, name: str, value: str | None) -> Setting:
+        known, text = _dynamic(name), None if value is None else value.strip()
+        written = DELETE if text is None else text.encode()
+        await self._told((await self._store()).commit(Write(f"{self._root}/config/{name}", ANY, written)))
+        return _setting(known, text)
+
     async def load(self, name: str, wait: bool, timeout_s: float) -> Loaded:
         return await (await self._asked()).load(name, wait, timeout_s)
 
@@ -130,33 +159,60 @@ class RegistryCluster:
     async def _register(
         self, asked: Registration, pair: Pair | None, instances: dict[str, InstanceRecord], dry_run: bool
     ) -> Registered:
-        kept = Kept(asked.size_bytes, dict(asked.labels))
+        kept = Kept(
+            asked.size_bytes, dict(asked.labels), asked.min_copies, asked.max_copies, asked.pinned, asked.priority
+        )
         register = Register(asked.name, asked.type, asked.path, asked.key, kept, should_load=asked.load)
-        now = int(time.time() * 1000)
-        last_used = registered_use(register, now, _SETTINGS)
+        last_used = registered_use(register, int(time.time() * 1000), _SETTINGS)
+
+        def edit(record: ModelRecord | None) -> ModelRecord:
+            return wanted_record(record, register, last_used, _SETTINGS)
+
+        result = await self._edited(asked.name, pair, edit, instances, dry_run)
+        return await self._with_load(result) if asked.load and not dry_run and not result.error else result
+
+    async def _change(
+        self,
+        name: str,
+        pair: Pair | None,
+        kept: dict[str, Any],
+        instances: dict[str, InstanceRecord],
+        dry_run: bool,
+    ) -> Registered:
+        def edit(record: ModelRecord | None) -> ModelRecord:
+            if record is None:
+                raise UnknownModel(f"model {name!r} is not registered")
+            return with_kept(record, replace(kept_of(record), **kept))
+
+        return await self._edited(name, pair, edit, instances, dry_run)
+
+    async def _edited(
+        self,
+        name: str,
+        pair: Pair | None,
+        edit: Callable[[ModelRecord | None], ModelRecord],
+        instances: dict[str, InstanceRecord],
+        dry_run: bool,
+    ) -> Registered:
+        """Write what ``edit`` makes of the record that stands there, whoever else writes it; it raises MeshError."""
         while True:
             try:
-                record = ModelRecord.decode(pair.value, asked.name) if pair else None
-                wanted = wanted_record(record, register, last_used, _SETTINGS)
+                record = ModelRecord.decode(pair.value, name) if pair else None
+                wanted = edit(record)
             except MeshError as error:
-                return Registered(asked.name, code=error.code.value, error=error.text)
+                return Registered(name, code=error.code.value, error=error.text)
             if wanted == record or dry_run:
                 break
-            write = Write(self._key(asked.name), pair.mod if pair else ABSENT, wanted.encode())
+            write = Write(self._key(name), pair.mod if pair else ABSENT, wanted.encode())
             try:
                 done = await (await self._store()).commit(write)
             except StoreError as error:
-                return Registered(asked.name, code=_store_code(error), error=str(error))
+                return Registered(name, code=_store_code(error), error=str(error))
             if not isinstance(done, Conflict):
                 break
             pair = done.pairs[0]
-        result = Registered(
-            asked.name,
-            created=record is None,
-            changed=wanted != record,
-            status=_status(wanted, _live(wanted, instances), now),
-        )
-        return await self._with_load(result) if asked.load and not dry_run else result
+        status = _status(wanted, _live(wanted, instances), int(time.time() * 1000))
+        return Registered(name, created=record is None, changed=wanted != record, status=status)
 
     async def _with_load(self, result: Registered) -> Registered:
         try:
@@ -224,6 +280,18 @@ class RegistryCluster:
             raise Failed(str(error)) from None
 
 
+def _dynamic(name: str) -> Dynamic:
+    known = dynamic.BY_NAME.get(name)
+    if known is None:
+        raise NotFound(f"the registry has no setting {name!r}; {nearest(name, dynamic.BY_NAME)}")
+    return known
+
+
+def _setting(known: Dynamic, text: str | None) -> Setting:
+    origin = "" if text is None else "store"
+    return Setting(known.name, text or "", "", origin, known.unit, known.meaning, dynamic=True)
+
+
 def _store_code(error: StoreError) -> str:
     return "UNAVAILABLE" if isinstance(error, StoreUnavailable) else "FAILED_PRECONDITION"
 
@@ -264,6 +332,10 @@ def _model(name: str, pair: Pair, instances: dict[str, InstanceRecord]) -> Model
         key=record.key,
         size_bytes=record.size_bytes,
         labels=dict(sorted(record.labels.items())),
+        min_copies=record.min_copies,
+        max_copies=record.max_copies,
+        pinned=record.is_pinned,
+        priority=record.priority,
         status=_status(record, copies, now),
         copies=tuple(copies),
         failures=tuple(_failures(record)),

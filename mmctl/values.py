@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 class Status(StrEnum):
@@ -28,6 +29,25 @@ class Registration:
     size_bytes: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     load: bool = False
+    min_copies: int = 0
+    max_copies: int = 0
+    pinned: bool = False
+    priority: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be another about a registered model; None: as it is."""
+
+    min_copies: int | None = None
+    max_copies: int | None = None
+    pinned: bool | None = None
+    priority: int | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What is not None, by name."""
+        return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +101,10 @@ class Model:
     key: str = ""
     size_bytes: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
+    min_copies: int = 0
+    max_copies: int = 0
+    pinned: bool = False
+    priority: int = 5
     copies: tuple[Copy, ...] = ()
     failures: tuple[Failure, ...] = ()
     last_used_ms: int = 0
@@ -147,6 +171,20 @@ class Info:
     revision: int = 0
     store_available: bool = True
     read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of an instance, or (``dynamic``) of all; ``origin`` is default, environment, file or store."""
+
+    name: str
+    value: str = ""
+    default: str = ""
+    origin: str = ""
+    """Empty: the store says nothing, so each instance goes by its own."""
+    unit: str = ""
+    meaning: str = ""
+    dynamic: bool = False
 
 
 @dataclass(frozen=True, slots=True)

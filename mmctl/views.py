@@ -8,7 +8,7 @@ from typing import Any
 
 from mmctl.output import Cell, Column, Form, View, show_fields, show_heading, show_list
 from mmctl.sizes import count, human_age, human_size, shortened
-from mmctl.values import Copy, Failure, Instance, Loaded, Model, Registered, Status, Unregistered
+from mmctl.values import Copy, Failure, Instance, Loaded, Model, Registered, Setting, Status, Unregistered
 
 _STYLES = {
     Status.LOADED: "green",
@@ -44,6 +44,13 @@ def _copies(model: Model) -> str:
     return f"{loaded}+{loading}" if loading else str(loaded)
 
 
+def _wanted(model: Model) -> str:
+    """How many copies it is to have: at least, at most; without either: as it is used."""
+    if not model.min_copies and not model.max_copies:
+        return "-"
+    return f"{model.min_copies}-{model.max_copies}" if model.max_copies else f"{model.min_copies}+"
+
+
 # -- models ------------------------------------------------------------------------------------------
 
 
@@ -56,6 +63,10 @@ def plain_model(model: Model) -> dict[str, Any]:
         "key": model.key,
         "size_bytes": model.size_bytes,
         "labels": dict(model.labels),
+        "min_copies": model.min_copies,
+        "max_copies": model.max_copies,
+        "pinned": model.pinned,
+        "priority": model.priority,
         "status": model.status.value,
         "copies": [
             {"instance": copy.instance, "state": copy.state.value, "load_ts_ms": copy.load_ts_ms}
@@ -83,6 +94,9 @@ MODELS: View[Model] = View(
         Column("PATH", lambda model: model.path or "-", wide=True, flexible=True),
         Column("INSTANCES", lambda model: ",".join(copy.instance for copy in model.copies) or "-", wide=True),
         Column("LABELS", lambda model: _pairs(model.labels), wide=True, flexible=True),
+        Column("WANTED", _wanted, wide=True, right=True),
+        Column("PIN", lambda model: "yes" if model.pinned else "-", wide=True),
+        Column("PRIO", lambda model: str(model.priority), wide=True, right=True),
         Column("REVISION", lambda model: str(model.revision), wide=True, right=True),
         Column("ERROR", lambda model: model.failures[0].text if model.failures else "-", wide=True, flexible=True),
     ),
@@ -123,6 +137,8 @@ def describe_model(model: Model) -> None:
         ("path", model.path or "-"),
         ("size", _size(model.size_bytes)),
         ("labels", _pairs(model.labels)),
+        ("copies wanted", _wanted(model)),
+        ("priority", f"{model.priority}{', pinned' if model.pinned else ''}"),
         ("last used", _ago(model.last_used_ms)),
         ("revision", str(model.revision)),
     ]
@@ -260,6 +276,29 @@ UNREGISTERED: View[Unregistered] = View(
     },
     name=lambda result: result.name,
     nothing="nothing to unregister",
+)
+
+SETTINGS: View[Setting] = View(
+    columns=(
+        Column("NAME", lambda setting: setting.name),
+        Column("VALUE", lambda setting: setting.value or "-", flexible=True),
+        Column("UNIT", lambda setting: setting.unit or "-"),
+        Column("ORIGIN", lambda setting: setting.origin or "each instance"),
+        Column("DEFAULT", lambda setting: setting.default or "-", wide=True, flexible=True),
+        Column("DYNAMIC", lambda setting: "yes" if setting.dynamic else "-", wide=True),
+        Column("MEANING", lambda setting: setting.meaning, wide=True, flexible=True),
+    ),
+    plain=lambda setting: {
+        "name": setting.name,
+        "value": setting.value,
+        "default": setting.default,
+        "origin": setting.origin,
+        "unit": setting.unit,
+        "meaning": setting.meaning,
+        "dynamic": setting.dynamic,
+    },
+    name=lambda setting: setting.name,
+    nothing="no settings",
 )
 
 LOADED: View[Loaded] = View(

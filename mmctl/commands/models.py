@@ -12,13 +12,13 @@ import typer
 from mmctl import views
 from mmctl.cluster import Cluster
 from mmctl.connect import Target, run
-from mmctl.documents import read_registrations
+from mmctl.documents import check, read_registrations
 from mmctl.errors import Failed, NotFound, Usage, nearest
 from mmctl.options import Debug, DryRun, Output, connected
 from mmctl.output import Form, say, show_list, show_one, show_value
 from mmctl.progress import Progress
 from mmctl.sizes import count, parse_size
-from mmctl.values import Loaded, ModelFilter, Registered, Registration, Status, Unregistered
+from mmctl.values import Change, Loaded, ModelFilter, Registered, Registration, Status, Unregistered
 
 T = TypeVar("T")
 
@@ -29,6 +29,16 @@ _INFER_S = 60.0
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The id of a model.")]
 Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="The ids of models.")]
 Labels = Annotated[list[str], typer.Option("--label", "-l", metavar="NAME=VALUE", help="Repeat it for more.")]
+Min = Annotated[
+    int | None, typer.Option("--min", metavar="N", help="Have at least so many copies; 0: any.", show_default=False)
+]
+Max = Annotated[
+    int | None, typer.Option("--max", metavar="N", help="Have at most so many copies; 0: any.", show_default=False)
+]
+Priority = Annotated[
+    int | None,
+    typer.Option("--priority", metavar="0-9", help="Lower ones make room first; 5 if not given.", show_default=False),
+]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="How long to wait at most.")]
 
 
@@ -41,6 +51,10 @@ def register(
     key: Annotated[str, typer.Option("--key", help="What else its runtime needs to find it.")] = "",
     size: Annotated[str, typer.Option("--size", help="As 50MiB, when known before the first load.")] = "",
     label: Labels = [],  # noqa: B006  (typer copies it)
+    min_: Min = None,
+    max_: Max = None,
+    pin: Annotated[bool, typer.Option("--pin", help="Never give its copies up for others.")] = False,
+    priority: Priority = None,
     file: Annotated[
         list[str], typer.Option("--file", "-f", metavar="FILE", help="YAML or JSON with many; - for stdin.")
     ] = [],  # noqa: B006
@@ -55,14 +69,17 @@ def register(
     if bool(name) == bool(file):
         raise Usage("give either the NAME of one model or -f FILE" if name else "give the NAME of a model, or -f FILE")
     if file:
-        if type_ or path or key or size or label:
-            raise Usage("with -f, type, path, key, size and labels stand in the file")
+        if type_ or path or key or size or label or pin or (min_, max_, priority) != (None, None, None):
+            raise Usage("with -f, all that is said about models stands in the file")
         registrations = _from_files(file)
     else:
         if not type_:
             raise Usage("--type is missing")
         size_bytes = parse_size(size) if size else 0
-        registrations = [Registration(name, type_, path, key, size_bytes, parse_labels(label))]
+        one = Registration(name, type_, path, key, size_bytes, parse_labels(label), pinned=pin)
+        one = replace(one, **Change(min_, max_, None, priority).given)
+        check(one)
+        registrations = [one]
     if load:
         registrations = [replace(one, load=True) for one in registrations]
     if wait and not any(one.load for one in registrations):
@@ -106,6 +123,40 @@ def _with_outcome(result: Registered, outcome: Loaded) -> Registered:
         return replace(result, status=outcome.status)
     text = outcome.errors[0] if outcome.errors else outcome.status.value
     return replace(result, status=outcome.status, code="INTERNAL", error=f"registered, but not loaded: {text}")
+
+
+@connected
+def set_(
+    target: Target,
+    name: Names,
+    min_: Min = None,
+    max_: Max = None,
+    pin: Annotated[
+        bool | None, typer.Option("--pin/--no-pin", help="Never give its copies up for others.", show_default=False)
+    ] = None,
+    priority: Priority = None,
+    output: Output = Form.TABLE,
+    dry_run: DryRun = False,
+    debug: Debug = False,
+) -> None:
+    """Change how many copies models have, whether they are pinned, their priority; all else stays as it is."""
+    wanted = Change(min_, max_, pin, priority)
+    if not wanted.given:
+        raise Usage("say what is to be changed: --min, --max, --pin, --no-pin, --priority")
+    check(replace(Registration("", ""), **wanted.given))
+
+    async def command(cluster: Cluster) -> list[Registered]:
+        with Progress() as progress:
+            names = list(dict.fromkeys(name))
+            results = await _collected(cluster.change(names, wanted, dry_run), len(names), "changing", progress)
+            return sorted(results, key=lambda result: names.index(result.name))
+
+    results = run(target, command)
+    show_list(views.REGISTERED, results, output)
+    _summarise([views.registered_word(result) for result in results], "model", dry_run)
+    codes = {result.code for result in results if result.error}
+    if codes:
+        raise typer.Exit(NotFound.exit_code if codes == {"NOT_FOUND"} else 1)
 
 
 @connected

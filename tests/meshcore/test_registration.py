@@ -33,6 +33,7 @@ from meshcore.errors import (
 )
 from meshcore.events import RegistrySeen, Seen
 from meshcore.reasons import Rule
+from meshcore.registration import kept_of, with_kept
 from tests.builders import NOW, instance, model
 from tests.meshcore.lone import Lone
 from tests.meshcore.registering import HOUR_MS, TS, put, told
@@ -100,6 +101,8 @@ def test_another_registration_under_the_same_id_is_refused(other: tuple[str, str
             Register("m", "onnx", kept=Kept(min_copies=3, max_copies=2)),
             "min copies are 3, more than max copies, 2",
         ),
+        (Register("m", "onnx", kept=Kept(min_copies=-1)), "min copies are -1; allowed: 0 to 2147483647"),
+        (Register("m", "onnx", kept=Kept(max_copies=2**31)), "max copies are 2147483648; allowed: 0 to 2147483647"),
         (Unregister(""), "must provide non-empty modelId"),
         (Request("", Op.ENSURE), "must provide non-empty modelId"),
         (Request("", Op.STATUS), "must provide non-empty modelId"),
@@ -138,6 +141,13 @@ def test_what_the_mesh_keeps_about_a_model_can_be_changed() -> None:
     asking.answer(Wrote(5))
     info = told(asking)
     assert (info.is_new, info.is_changed, info.mod) == (False, True, 5)
+
+
+def test_what_is_kept_of_a_model_can_be_read_off_its_record() -> None:
+    """So that one thing can be changed and the others left."""
+    kept = Kept(7, {"z": "w"}, 3, 4, True, 9)
+    assert kept_of(with_kept(model(), kept)) == kept
+    assert kept_of(model()) == Kept()
 
 
 @pytest.mark.parametrize("kept", [Kept(priority=0), Kept(priority=9), Kept(min_copies=2)])

@@ -36,7 +36,20 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["register", "a", "--type", "t", "--size", "big", NOBODY], "'big' is not a size"),
         (["register", "a", "--type", "t", "--wait", NOBODY], "--wait is about loads"),
         (["register", "-f", "gone.yaml", NOBODY], "gone.yaml: No such file or directory"),
-        (["register", "-f", "gone.yaml", "--type", "t", NOBODY], "with -f, type, path, key, size and labels stand"),
+        (["register", "-f", "gone.yaml", "--type", "t", NOBODY], "with -f, all that is said about models stands"),
+        (["register", "-f", "gone.yaml", "--min", "0", NOBODY], "with -f, all that is said about models stands"),
+        (["register", "a", "--type", "t", "--priority", "11", NOBODY], "error: priority is 11; allowed: 0 to 9"),
+        (["register", "a", "--type", "t", "--priority", "-1", NOBODY], "error: priority is -1; allowed: 0 to 9"),
+        (
+            ["register", "a", "--type", "t", "--min", "3", "--max", "2", NOBODY],
+            "error: min copies are 3, more than max copies, 2",
+        ),
+        (["set", "a", NOBODY], "say what is to be changed: --min, --max, --pin, --no-pin, --priority"),
+        (["set", "a", "--min", "3", "--max", "2", NOBODY], "error: min copies are 3, more than max copies, 2"),
+        (["set", "a", "b", "--max", "-1", NOBODY], "error: max copies are -1; allowed: 0 to 2147483647"),
+        (["set", "a", "--priority", "high", NOBODY], "--priority"),
+        (["config", "set", "scaleup_rpm_threshold", "9", NOBODY], "scaleup_rpm_threshold=9 is not allowed; allowed: a"),
+        (["config", "set", "logger_level", "loud", NOBODY], "logger_level=loud is not allowed; allowed: trace, debug"),
         (["infer", "a", "--json", "{", NOBODY], "--json: not JSON at line 1"),
         (["infer", "a", NOBODY], "--json"),
         (["up", "--instances", "0"], "--instances 0: 1 to 100"),
@@ -64,11 +77,37 @@ def test_mistake_in_the_arguments_is_usage(
         ["infer", "a", "--json", '{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[1]}]}'],
         ["status"],
         ["instances"],
+        ["set", "a", "--pin"],
+        ["config", "list"],
+        ["config", "get", "logger_level"],
+        ["config", "set", "logger_level", "debug"],
+        ["config", "unset", "logger_level"],
     ],
 )
 def test_nobody_there_is_unavailable(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*arguments, NOBODY]) == 4
     assert capsys.readouterr() == ("", "error: 127.0.0.1:1: no connection\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "error"),
+    [
+        ("loger_level", 3, "no setting 'loger_level' can be set while a mesh runs; did you mean 'logger_level'?"),
+        (
+            "MM_LOG_LEVEL",
+            1,
+            "MM_LOG_LEVEL is set in the environment or the file of each instance, for as long as it runs; "
+            "logger_level can be set for all",
+        ),
+        ("MM_ZONE", 1, "MM_ZONE is set in the environment or the file of each instance, for as long as it runs"),
+    ],
+)
+def test_what_cannot_be_set_is_told_before_anybody_is_asked(
+    name: str, code: int, error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (["set", name, "x"], ["unset", name]):
+        assert run(["config", *arguments, NOBODY]) == code
+        assert capsys.readouterr() == ("", f"error: {error}\n")
 
 
 def test_etcd_that_is_not_there_is_unavailable(capsys: pytest.CaptureFixture[str]) -> None:

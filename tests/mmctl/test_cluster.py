@@ -15,7 +15,7 @@ from mmctl.errors import Failed, NotFound, Unavailable
 from mmctl.mesh import MeshCluster
 from mmctl.registry import RegistryCluster
 from mmctl.tensors import from_response, to_request
-from mmctl.values import Model, ModelFilter, Registered, Registration, Status, Unregistered
+from mmctl.values import Change, Model, ModelFilter, Registered, Registration, Setting, Status, Unregistered
 from tests.mmctl.meshes import mesh
 from tests.processes import until
 
@@ -138,6 +138,93 @@ def test_size_and_labels_are_as_the_last_registration_says(via: Callable[[], Clu
     result = register(via, Registration(name, "t", labels={"c": "d"}))[name]
     assert (result.created, result.changed, result.error) == (False, True, "")
     assert (get(via, name).size_bytes, get(via, name).labels) == (0, {"c": "d"})
+
+
+def change(
+    via: Callable[[], Cluster], wanted: Change, *names: str, dry_run: bool = False
+) -> dict[str, tuple[bool, str, str]]:
+    async def question(cluster: Cluster) -> dict[str, tuple[bool, str, str]]:
+        results = [result async for result in cluster.change(names, wanted, dry_run)]
+        assert not any(result.created for result in results)
+        return {result.name: (result.changed, result.code, result.error) for result in results}
+
+    found: dict[str, tuple[bool, str, str]] = asking(via, question)
+    assert found.keys() == set(names)
+    return found
+
+
+def kept(model: Model) -> tuple[int, int, bool, int, int, dict[str, str]]:
+    return model.min_copies, model.max_copies, model.pinned, model.priority, model.size_bytes, dict(model.labels)
+
+
+def test_what_the_mesh_keeps_of_a_model_is_registered_and_changed_in_place(
+    via: Callable[[], Cluster], other: Callable[[], Cluster]
+) -> None:
+    """What is not named stays, whichever way it came there."""
+    name = mine(via, "kept")
+    register(other, Registration(name, "t", "p", "k", 7, {"a": "b"}, min_copies=1, max_copies=3, priority=9))
+    until(lambda: kept(get(via, name)) == (1, 3, False, 9, 7, {"a": "b"}), "it is known this way too")
+    assert change(via, Change(max_copies=2, pinned=True), name, dry_run=True) == {name: (True, "OK", "")}
+    assert change(via, Change(max_copies=2, pinned=True), name) == {name: (True, "OK", "")}
+    assert change(via, Change(max_copies=2, pinned=True), name) == {name: (False, "OK", "")}
+    assert change(other, Change(min_copies=0, priority=0), name) == {name: (True, "OK", "")}
+    model = get(other, name)
+    assert kept(model) == (0, 2, True, 0, 7, {"a": "b"})
+    assert (model.type, model.path, model.key) == ("t", "p", "k")
+    assert change(via, Change(pinned=False), name) == {name: (True, "OK", "")}
+    assert kept(get(via, name)) == (0, 2, False, 0, 7, {"a": "b"})
+
+
+def test_a_change_that_makes_no_sense_for_one_model_is_made_for_the_others(via: Callable[[], Cluster]) -> None:
+    few, any_number, none = mine(via, "few"), mine(via, "any"), mine(via, "none")
+    register(via, Registration(few, "t", max_copies=2), Registration(any_number, "t"))
+    assert change(via, Change(min_copies=3), few, none, any_number) == {
+        few: (False, "INVALID_ARGUMENT", "min copies are 3, more than max copies, 2"),
+        none: (False, "NOT_FOUND", f"model {none!r} is not registered"),
+        any_number: (True, "OK", ""),
+    }
+    assert (get(via, few).min_copies, get(via, any_number).min_copies) == (0, 3)
+
+
+def test_changes_at_the_same_time_are_all_made(via: Callable[[], Cluster], other: Callable[[], Cluster]) -> None:
+    """Each is of another thing, by compare-and-set: none undoes another."""
+    name = mine(via, "race")
+    register(via, Registration(name, "t"))
+    until(lambda: get(other, name).revision == get(via, name).revision, "both know of it")
+
+    async def one(way: Callable[[], Cluster], wanted: Change) -> list[Registered]:
+        async with opened(way) as cluster:
+            return [result async for result in cluster.change([name], wanted, False)]
+
+    async def all_at_once() -> list[list[Registered]]:
+        wanted = (Change(min_copies=2), Change(max_copies=4), Change(pinned=True), Change(priority=8))
+        return await asyncio.gather(*(one(way, each) for each, way in zip(wanted, (via, other) * 2, strict=True)))
+
+    assert [result.error for results in asyncio.run(all_at_once()) for result in results] == [""] * 4
+    until(lambda: kept(get(via, name))[:4] == (2, 4, True, 8), "all four are made")
+
+
+def settings(via: Callable[[], Cluster], *names: str) -> dict[str, Setting]:
+    found = asking(via, lambda cluster: cluster.settings(names))
+    return {setting.name: setting for setting in found}
+
+
+def test_a_setting_for_all_instances_is_set_told_and_unset(
+    via: Callable[[], Cluster], other: Callable[[], Cluster]
+) -> None:
+    name = "scaleup_rpm_threshold"
+    before = settings(via, name)[name]
+    assert (before.unit, before.dynamic, before.origin == "store") == ("requests a minute", True, False)
+    told = asking(via, lambda cluster: cluster.set_setting(name, " 70 "))
+    assert (told.value, told.origin) == ("70", "store")
+    for way in (via, other):
+        until(lambda way=way: settings(way, name)[name].value == "70", "it is in force")  # type: ignore[misc]
+    asking(via, lambda cluster: cluster.set_setting(name, None))
+    for way in (via, other):
+        until(lambda way=way: settings(way, name)[name].origin != "store", "it is not any more")  # type: ignore[misc]
+    assert name in settings(via)
+    with pytest.raises(NotFound, match=r"no setting 'loger_level'.*did you mean"):
+        settings(via, "loger_level")
 
 
 def test_registration_that_is_refused_does_not_stop_the_others(via: Callable[[], Cluster]) -> None:

@@ -42,10 +42,11 @@ def test_documents_lists_and_lines_say_the_same(source: str, text: str) -> None:
 
 
 def test_every_field_is_taken() -> None:
-    text = json.dumps(
-        {"name": "n", "type": "t", "path": "p", "key": "k", "size": 5, "labels": {"team": "x"}, "load": True}
-    )
-    assert parse_registrations(text, "x.json") == [Registration("n", "t", "p", "k", 5, {"team": "x"}, True)]
+    given = {"name": "n", "type": "t", "path": "p", "key": "k", "size": 5, "labels": {"team": "x"}, "load": True}
+    kept = {"min": 2, "max": 4, "pin": True, "priority": 0}
+    assert parse_registrations(json.dumps(given | kept), "x.json") == [
+        Registration("n", "t", "p", "k", 5, {"team": "x"}, True, 2, 4, True, 0)
+    ]
 
 
 def test_names_may_hold_anything_that_is_text() -> None:
@@ -59,6 +60,13 @@ def test_names_may_hold_anything_that_is_text() -> None:
         ("name: a\ntype: t\npth: x\n", "document 1: unknown field 'pth'; did you mean 'path'?"),
         ("id: a\ntype: t\n", "document 1: unknown field 'id'; did you mean 'name'?"),
         ("name: a\ntype: t\nflavour: x\n", "unknown field 'flavour'; known: name, type, path, key, size, labels, load"),
+        ("name: a\ntype: t\nmin: 3\nmax: 2\n", "document 1: min copies are 3, more than max copies, 2"),
+        ("name: a\ntype: t\npriority: 11\n", "document 1: priority is 11; allowed: 0 to 9"),
+        ("name: a\ntype: t\npriority: -1\n", "document 1: priority is -1; allowed: 0 to 9"),
+        ("name: a\ntype: t\nmax: -1\n", "document 1: max copies are -1; allowed: 0 to 2147483647"),
+        ("name: a\ntype: t\nmin: '2'\n", "field 'min' is a whole number, not the text '2'"),
+        ("name: a\ntype: t\npin: 1\n", "field 'pin' is true or false, not the number 1"),
+        ("name: a\ntype: t\nmin_copies: 1\n", "unknown field 'min_copies'; did you mean 'min'?"),
         ("name: a\n", "document 1: field 'type' is missing or empty"),
         ("type: t\nname: ''\n", "document 1: field 'name' is missing or empty"),
         ("name: 007\ntype: t\n", "field 'name' is text, not the number 7; put quotes around it"),
