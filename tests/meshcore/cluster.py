@@ -69,6 +69,7 @@ from meshcore.events import (
     Finding,
     Idled,
     InstancesSeen,
+    LeaderSeen,
     Loaded,
     LoadFailed,
     Measured,
@@ -87,7 +88,8 @@ from meshcore.events import (
     Usage,
     Used,
 )
-from meshcore.kv import ANY, DELETE, Compacted, Conflict, Kv, Pair, Write
+from meshcore.kv import ABSENT, ANY, DELETE, KEEP, Compacted, Conflict, Kv, Pair, Write
+from meshcore.leadership import candidate, leader
 from meshcore.me import Me
 from meshcore.node import Node
 from meshcore.records import ModelRecord
@@ -98,7 +100,9 @@ from meshcore.units import UNIT_BYTES
 from tests.builders import NOW, params
 from tests.invariants import check_cache
 
-MODELS, INSTANCES = "registry/", "instances/"
+MODELS, INSTANCES, LATCH = "registry/", "instances/", "leaderLatch/"
+
+WATCHED = MODELS, INSTANCES, LATCH
 
 LASTING_FAILURES = (
     RuntimeFailed(Code.NOT_FOUND, "/S/M: NOT_FOUND: no such model"),
@@ -208,8 +212,13 @@ class Cluster:
         node = self._make(me, self.settings, self.params, len(self.hosts))
         host = Host(id, node, self.kv.grant(20_000, self.now))
         self.hosts.append(host)
+        self._stand(host)
         self.look(host)
         return host
+
+    def _stand(self, host: Host) -> None:
+        """It is a candidate for leading, for as long as its lease lasts."""
+        self.kv.commit([Write(LATCH + candidate(host.id), ANY, b"", leased=True)], host.lease)
 
     def kill(self, host: Host) -> None:
         """It is gone from one moment to the next; its lease lasts until ``expire``."""
@@ -224,6 +233,7 @@ class Cluster:
         self.kv.revoke(host.lease)
         if host.is_alive:
             host.lease = self.kv.grant(20_000, self.now)
+            self._stand(host)
             self.feed(host, SessionRenewed())
         else:
             host.lease = 0
@@ -312,12 +322,12 @@ class Cluster:
         host, what = pending.host, pending.what
         if not host.is_alive:
             if isinstance(what, Commit) and pending.done is None and how % 2:
-                self._write(what.model, what.expect, what.value)  # it was on its way
+                self._write(what)  # it was on its way
             return
         match what:
             case Commit() | Put() if pending.done is None:
                 if is_well or how % 2:
-                    pending.done = self._write(what.model, what.expect, what.value)
+                    pending.done = self._write(what)
                 else:
                     pending.done = StoreSilent("no leader")
                 if not is_well and isinstance(pending.done, Wrote):
@@ -436,8 +446,12 @@ class Cluster:
                 limits = ({}, {"capacity_units": 60, "reserve_units": 6}, {"load_threads": 1})[host.lives % 3]
                 self.feed(host, RuntimeBack(replace(self.params, **limits)))
 
-    def _write(self, model: str, expect: int, value: bytes | None) -> Wrote | Clashed:
-        outcome = self.kv.commit([Write(MODELS + model, expect, DELETE if value is None else value)])
+    def _write(self, what: Commit | Put) -> Wrote | Clashed:
+        model, value = what.model, what.value
+        writes = [Write(MODELS + model, what.expect, DELETE if value is None else value)]
+        if isinstance(what, Commit):
+            writes += [Write(INSTANCES + instance, ABSENT, KEEP) for instance in what.gone]
+        outcome = self.kv.commit(writes)
         if isinstance(outcome, Conflict):
             pair = outcome.pairs[0]
             return Clashed(pair.value, pair.mod) if pair else Clashed(None, self.kv.revision)
@@ -455,6 +469,13 @@ class Cluster:
             host.watched[prefix] = snapshot.revision
             seen = tuple(Seen(pair.key.removeprefix(prefix), pair.value, pair.mod) for pair in snapshot.pairs)
             self.feed(host, kind(snapshot.revision, seen, True))
+        self._tell_leader(host)
+
+    def _tell_leader(self, host: Host) -> None:
+        snapshot = self.kv.snapshot(LATCH)
+        host.watched[LATCH] = snapshot.revision
+        candidates = {pair.key.removeprefix(LATCH): pair.create for pair in snapshot.pairs}
+        self.feed(host, LeaderSeen(leader(candidates)))
 
     def watch(self, host: Host, prefix: str, most: int = 1_000) -> int:
         """The next changes, ``most`` of them in one piece; how many there were."""
@@ -463,7 +484,9 @@ class Cluster:
         except Compacted:
             self.look(host)
             return 1
-        if changes:
+        if changes and prefix == LATCH:
+            self._tell_leader(host)
+        elif changes:
             revision = host.watched[prefix] = changes[-1].revision
             pairs = [pair for change in changes for pair in change.pairs]
             seen = tuple(
@@ -571,7 +594,7 @@ class Cluster:
                     self.feed(host, RuntimeSuspected("the connection is lost again"))
             if self.pending:
                 self.deliver(self.pending[0])
-            elif not sum(self.watch(host, prefix) for host in self.live for prefix in (MODELS, INSTANCES)):
+            elif not sum(self.watch(host, prefix) for host in self.live for prefix in WATCHED):
                 wake = min((host.node.next_wake(self.now) for host in self.live), default=until)
                 if wake > until:
                     break
