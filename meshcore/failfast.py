@@ -20,7 +20,7 @@ class Blame(StrEnum):
 
 
 @dataclass(slots=True)
-class Tally:
+class Trials:
     """Loads since the start that count, by how they ended; fatal ones are among the failed ones."""
 
     loaded: int = 0
@@ -42,11 +42,11 @@ def blame(
     return Blame.GENERAL
 
 
-def verdict(tally: Tally, in_progress: int, settings: Settings) -> str:
+def verdict(trials: Trials, in_progress: int, settings: Settings) -> str:
     """Why the instance had better not take over; empty: it may."""
-    if tally.fatal > settings.failfast_fatal:
-        return f"{tally.fatal} models that other instances hold could not be loaded here"
-    tried = tally.loaded + tally.failed + in_progress
-    if tried > settings.failfast_loads and tally.failed * 100 > tried * settings.failfast_percent:
-        return f"{tally.failed} of {tried} loads failed here"
+    if trials.fatal > settings.failfast_fatal:
+        return f"{trials.fatal} models that other instances hold could not be loaded here"
+    tried = trials.loaded + trials.failed + in_progress
+    if tried > settings.failfast_loads and trials.failed * 100 > tried * settings.failfast_percent:
+        return f"{trials.failed} of {tried} loads failed here"
     return ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meshcore.failfast import Blame, Tally, blame, verdict
+from meshcore.failfast import Blame, Trials, blame, verdict
 from meshcore.reasons import Reason, Rule
 from meshcore.units import NEVER
 
@@ -28,7 +28,7 @@ class Readiness:
         """Others that are going, as long as that is waited for."""
         self._is_let_in = False
         self._broken = ""
-        self._tally = Tally()
+        self._trials = Trials()
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -69,23 +69,23 @@ class Readiness:
 
     def tried(self, model: str, is_loaded: bool) -> None:
         """The runtime ended a load; a failure is not in the model's record yet."""
-        node, settings, tally = self._node, self._node.settings, self._tally
+        node, settings, trials = self._node, self._node.settings, self._trials
         since_ms = node.now - node.identity.start_ms
         if self._broken or since_ms >= settings.failfast_ms:
             return
         if is_loaded:
-            tally.loaded += 1
+            trials.loaded += 1
             return
         record = node.record_or_none(model)
         if record is None:
             return
         how = blame(record, node.me, self._is_there, node.cache.params.load_timeout_ms, node.now, settings)
-        tally.failed += how is not Blame.NONE
-        tally.fatal += how is Blame.FATAL
-        self._broken = verdict(tally, node.copies.queue.in_progress, settings)
+        trials.failed += how is not Blame.NONE
+        trials.fatal += how is Blame.FATAL
+        self._broken = verdict(trials, node.copies.queue.in_progress, settings)
         if self._broken:
             inputs: dict[str, int | str] = {
-                "loaded": tally.loaded, "failed": tally.failed, "fatal": tally.fatal, "since_ms": since_ms
+                "loaded": trials.loaded, "failed": trials.failed, "fatal": trials.fatal, "since_ms": since_ms
             }  # fmt: skip
             cause = f"{self._broken}: not ready any more, for good"
             node.explain(Reason(Rule.FAILFAST, "", node.me, cause, node.view.revision, inputs))

@@ -52,6 +52,7 @@ from meshcore.events import (
     Event,
     Idled,
     InstancesSeen,
+    LeaderSeen,
     RegistrySeen,
     RuntimeSuspected,
     Seen,
@@ -60,7 +61,8 @@ from meshcore.events import (
     Usage,
     Used,
 )
-from meshcore.kv import ANY, DELETE, Compacted, Conflict, Kv, Pair, Write
+from meshcore.kv import ABSENT, ANY, DELETE, KEEP, Compacted, Conflict, Kv, Pair, Write
+from meshcore.leadership import candidate, leader
 from meshcore.me import Me
 from meshcore.node import Node
 from meshcore.records import ModelRecord
@@ -71,7 +73,9 @@ from tests.meshcore.agreement import check, check_rest
 from tests.meshcore.answers import Answers, come_back, inferred, met_badly
 from tests.meshcore.hosts import Host, Pending, Running
 
-MODELS, INSTANCES = "registry/", "instances/"
+MODELS, INSTANCES, LATCH = "registry/", "instances/", "leaderLatch/"
+
+WATCHED = MODELS, INSTANCES, LATCH
 
 
 def small_settings() -> Settings:
@@ -123,8 +127,13 @@ class Cluster:
         node = self._make(me, self.settings, self.params, len(self.hosts))
         host = Host(id, node, self.kv.grant(20_000, self.now))
         self.hosts.append(host)
+        self._stand(host)
         self.look(host)
         return host
+
+    def _stand(self, host: Host) -> None:
+        """It is a candidate for leading, for as long as its lease lasts."""
+        self.kv.commit([Write(LATCH + candidate(host.id), ANY, b"", leased=True)], host.lease)
 
     def kill(self, host: Host) -> None:
         """It is gone from one moment to the next; its lease lasts until ``expire``."""
@@ -139,6 +148,7 @@ class Cluster:
         self.kv.revoke(host.lease)
         if host.is_alive:
             host.lease = self.kv.grant(20_000, self.now)
+            self._stand(host)
             self.feed(host, SessionRenewed())
         else:
             host.lease = 0
@@ -212,12 +222,12 @@ class Cluster:
         host, what = pending.host, pending.what
         if not host.is_alive:
             if isinstance(what, Commit) and pending.done is None and how % 2:
-                self._write(what.model, what.expect, what.value)  # it was on its way
+                self._write(what)  # it was on its way
             return
         match what:
             case Commit() | Put() if pending.done is None:
                 if is_well or how % 2:
-                    pending.done = self._write(what.model, what.expect, what.value)
+                    pending.done = self._write(what)
                 else:
                     pending.done = StoreSilent("no leader")
                 if not is_well and isinstance(pending.done, Wrote):
@@ -274,8 +284,12 @@ class Cluster:
             case _:
                 self._resume(running, done)  # type: ignore[arg-type]
 
-    def _write(self, model: str, expect: int, value: bytes | None) -> Wrote | Clashed:
-        outcome = self.kv.commit([Write(MODELS + model, expect, DELETE if value is None else value)])
+    def _write(self, what: Commit | Put) -> Wrote | Clashed:
+        model, value = what.model, what.value
+        writes = [Write(MODELS + model, what.expect, DELETE if value is None else value)]
+        if isinstance(what, Commit):
+            writes += [Write(INSTANCES + instance, ABSENT, KEEP) for instance in what.gone]
+        outcome = self.kv.commit(writes)
         if isinstance(outcome, Conflict):
             pair = outcome.pairs[0]
             return Clashed(pair.value, pair.mod) if pair else Clashed(None, self.kv.revision)
@@ -293,6 +307,13 @@ class Cluster:
             host.watched[prefix] = snapshot.revision
             seen = tuple(Seen(pair.key.removeprefix(prefix), pair.value, pair.mod) for pair in snapshot.pairs)
             self.feed(host, kind(snapshot.revision, seen, True))
+        self._tell_leader(host)
+
+    def _tell_leader(self, host: Host) -> None:
+        snapshot = self.kv.snapshot(LATCH)
+        host.watched[LATCH] = snapshot.revision
+        candidates = {pair.key.removeprefix(LATCH): pair.create for pair in snapshot.pairs}
+        self.feed(host, LeaderSeen(leader(candidates)))
 
     def watch(self, host: Host, prefix: str, most: int = 1_000) -> int:
         """The next changes, ``most`` of them in one piece; how many there were."""
@@ -301,7 +322,9 @@ class Cluster:
         except Compacted:
             self.look(host)
             return 1
-        if changes:
+        if changes and prefix == LATCH:
+            self._tell_leader(host)
+        elif changes:
             revision = host.watched[prefix] = changes[-1].revision
             pairs = [pair for change in changes for pair in change.pairs]
             seen = tuple(
@@ -371,7 +394,7 @@ class Cluster:
                     self.feed(host, RuntimeSuspected("the connection is lost again"))
             if self.pending:
                 self.deliver(self.pending[0])
-            elif not sum(self.watch(host, prefix) for host in self.live for prefix in (MODELS, INSTANCES)):
+            elif not sum(self.watch(host, prefix) for host in self.live for prefix in WATCHED):
                 wake = min((host.node.next_wake(self.now) for host in self.live), default=until)
                 if wake > until:
                     break

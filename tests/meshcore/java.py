@@ -10,20 +10,22 @@ from collections.abc import Callable
 from typing import Any
 
 from meshcore.kv import ABSENT, ANY, DELETE, Committed, Kv, Pair, Write
+from meshcore.leadership import candidate
 from tests.builders import dumped
 
-MODELS, INSTANCES = "registry/", "instances/"
+MODELS, INSTANCES, LATCH = "registry/", "instances/", "leaderLatch/"
 
 Json = dict[str, Any]
 
 
 class JavaPods:
-    """Pods by name; ``kept`` is what they have written about themselves into each registration that still stands."""
+    """Pods by name; ``kept`` is what those with a lease have written about themselves into each registration that
+    still stands, and which those were."""
 
     def __init__(self, kv: Kv) -> None:
         self._kv = kv
         self.leases: dict[str, int] = {}
-        self._kept: dict[tuple[str, int], Json] = {}
+        self._kept: dict[tuple[str, int], tuple[Json, set[str]]] = {}
 
     # -- pods -------------------------------------------------------------------------------------------
 
@@ -33,6 +35,10 @@ class JavaPods:
         record = json.loads(dict(dumped("instances"))["inst0"])
         self._publish(pod, {**record, "startTime": now, "cap": 10**9, "used": 0, "vers": 2**50, "lThreads": 64})
 
+    def stand(self, pod: str) -> None:
+        """It is a candidate for leading."""
+        self._kv.commit([Write(LATCH + candidate(pod), ANY, b"", leased=True)], self.leases[pod])
+
     def say(self, pod: str, **news: object) -> None:
         """It publishes its record with these attributes changed."""
         pair = self._kv.get(INSTANCES + pod)
@@ -40,8 +46,9 @@ class JavaPods:
         self._publish(pod, {**json.loads(pair.value), **news})
 
     def leave(self, pod: str) -> None:
-        """Its lease ends; what records say of it stays until other Java pods miss it for long."""
+        """Its lease ends; what records say of it stays until whoever leads has missed it for long."""
         self._kv.revoke(self.leases.pop(pod))
+        self._kept = {key: (_without(kept, pod), pods - {pod}) for key, (kept, pods) in self._kept.items()}
 
     def _publish(self, pod: str, record: Json) -> None:
         self._kv.commit([Write(INSTANCES + pod, ANY, json.dumps(record).encode(), leased=True)], self.leases[pod])
@@ -103,19 +110,27 @@ class JavaPods:
         edit(record)
         done = self._kv.commit([Write(MODELS + model, pair.mod, json.dumps(record).encode())])
         assert isinstance(done, Committed)
-        self._kept[model, pair.create] = self._of_pods(record)
+        self._kept[model, pair.create] = _of(set(self.leases), record), set(self.leases)
 
     # -- what must hold ---------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Whatever instances of ours write, what Java pods wrote about themselves stays as it was."""
-        for (model, create), kept in self._kept.items():
+        """Whatever instances of ours write, what Java pods that are there wrote about themselves stays as it was."""
+        for (model, create), (kept, pods) in self._kept.items():
             pair = self._kv.get(MODELS + model)
             if isinstance(pair, Pair) and pair.create == create:
-                assert self._of_pods(json.loads(pair.value)) == kept, model
+                assert _of(pods, json.loads(pair.value)) == kept, model
 
-    def _of_pods(self, record: Json) -> Json:
-        def pods(name: str) -> Json:
-            return {pod: value for pod, value in record.get(name, {}).items() if pod.startswith("java")}
 
-        return {"later": record.get("later"), **{name: pods(name) for name in ("instanceIds", "failedIn", "fails")}}
+def _of(pods: set[str], record: Json) -> Json:
+    def named(name: str) -> Json:
+        return {pod: value for pod, value in record.get(name, {}).items() if pod in pods}
+
+    return {"later": record.get("later"), **{name: named(name) for name in ("instanceIds", "failedIn", "fails")}}
+
+
+def _without(kept: Json, pod: str) -> Json:
+    return {
+        name: {other: value for other, value in each.items() if other != pod} if name != "later" else each
+        for name, each in kept.items()
+    }

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from meshcore.asks import Kept, Op, Register, Request, Unregister
 from meshcore.events import RuntimeSuspected
 from meshcore.units import UNIT_BYTES
-from tests.meshcore.cluster import INSTANCES, MODELS, Cluster, MakeNode
+from tests.meshcore.cluster import WATCHED, Cluster, MakeNode
 from tests.meshcore.hosts import Host
 from tests.steps import steps
 
@@ -112,7 +112,7 @@ class ClusterMachine(RuleBasedStateMachine):
     def answer_badly(self, number: int, how: int) -> None:
         self.cluster.deliver(pick(self.cluster.pending, number), is_well=False, how=how)
 
-    @rule(host=any_number, prefix=st.sampled_from([MODELS, INSTANCES]), most=st.sampled_from([1, 3, 1_000]))
+    @rule(host=any_number, prefix=st.sampled_from(WATCHED), most=st.sampled_from([1, 3, 1_000]))
     def watch(self, host: int, prefix: str, most: int) -> None:
         self.cluster.watch(self.host(host), prefix, most)
 
@@ -210,7 +210,7 @@ def live_a_busy_day(machine: ClusterMachine, seed: int) -> None:
         lambda: machine.serve_badly_without_the_core(number(), number(), number()): 3,
         lambda: machine.answer_well([number() if rng.random() < 0.5 else 0 for _ in range(rng.choice([1, 5, 20]))]): 50,
         lambda: machine.cluster.pending and machine.answer_badly(number(), number()): seed % 4,
-        lambda: machine.watch(number(), rng.choice([MODELS, INSTANCES]), rng.choice([1, 3, 1_000])): 13,
+        lambda: machine.watch(number(), rng.choice(WATCHED), rng.choice([1, 3, 1_000])): 13,
         lambda: machine.look_at_the_whole_store(number()): 1,
         lambda: machine.let_time_go_by(rng.choice([1, 50, 2_000, 11_000, 60_000, 200_000])): 6,
         lambda: machine.use(number(), number(), rng.choice([0, 0, 3])): 2,

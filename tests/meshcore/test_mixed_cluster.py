@@ -7,6 +7,7 @@ import pytest
 from meshcore.asks import Answered, Asked, Done, Failed, Op, Register, Request, Status, StatusInfo, Unregister
 from meshcore.errors import LoadFailure
 from meshcore.records import ModelRecord
+from meshcore.settings import Settings
 from tests.meshcore.cluster import MODELS, Cluster
 from tests.meshcore.hosts import Host
 from tests.meshcore.java import JavaPods
@@ -19,7 +20,7 @@ class Mixed:
     """Two instances of ours, a and b, beside a Java pod; model m was registered in Java times."""
 
     def __init__(self) -> None:
-        self.cluster = Cluster({"m": 10, "n": 10})
+        self.cluster = Cluster({"m": 10, "n": 10}, Settings(fill_period_ms=0))
         self.java = JavaPods(self.cluster.kv)
         self.java.join(JAVA, self.cluster.now)
         self.java.register("m", type="t", mPath="p", lu=self.cluster.now - 5)
@@ -118,8 +119,8 @@ def test_java_that_loads_at_the_same_moment_is_no_reason_to_give_a_load_up(mixed
 
 
 @pytest.mark.parametrize("end", ["shutdown", "gone"])
-def test_copies_of_java_stay_on_record_for_java_to_take_off(mixed: Mixed, end: str) -> None:
-    """Who is in the table without an address of ours, or is not there any more, may come back."""
+def test_copies_of_java_stay_on_record_for_as_long_as_its_lease_lives(mixed: Mixed, end: str) -> None:
+    """Who is in the table without an address of ours is there; once it is not, an instance of ours may lead."""
     mixed.java.load(JAVA, "m", mixed.cluster.now)
     if end == "gone":
         mixed.java.leave(JAVA)
@@ -130,7 +131,25 @@ def test_copies_of_java_stay_on_record_for_java_to_take_off(mixed: Mixed, end: s
     mixed.cluster.kill(mixed.b)
     mixed.settle()
     assert mixed.infers(mixed.a)
-    assert JAVA in mixed.record().copies
+    assert (JAVA in mixed.record().copies) == (end == "shutdown")
+
+
+def test_java_that_leads_takes_off_what_is_gone_and_ours_do_not(mixed: Mixed) -> None:
+    """Whoever has been a candidate the longest leads, of either kind."""
+    cluster = mixed.cluster
+    mixed.java.stand(JAVA)
+    for host in cluster.live:
+        cluster.expire(host)
+    mixed.java.join("java-2", cluster.now)
+    mixed.java.load("java-2", "m", cluster.now)
+    mixed.java.leave("java-2")
+    cluster.settle(ms=PRUNED_MS)
+    assert mixed.a.node.upkeep.leader == JAVA
+    assert "java-2" in mixed.record().copies
+    mixed.java.leave(JAVA)
+    cluster.settle(ms=PRUNED_MS)
+    assert mixed.a.node.upkeep.leader in {"a", "b"}
+    assert not mixed.record().copies
 
 
 def test_copy_from_before_a_java_pods_start_is_its_own_business(mixed: Mixed) -> None:

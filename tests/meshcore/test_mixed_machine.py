@@ -36,6 +36,11 @@ class MixedMachine(ClusterMachine):
         else:
             self.java.join(pod, self.cluster.now)
 
+    @rule(pod=any_pod)
+    def java_stands(self, pod: str) -> None:
+        if pod in self.java.leases:
+            self.java.stand(pod)
+
     @rule(pod=any_pod, is_going=st.booleans(), used=st.integers(0, 10**6))
     def java_publishes(self, pod: str, is_going: bool, used: int) -> None:
         if pod in self.java.leases:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshcore.events import InstancesSeen, Loaded, LoadFailed, Measured, Seen
-from meshcore.failfast import Blame, Tally, blame, verdict
+from meshcore.failfast import Blame, Trials, blame, verdict
 from meshcore.reasons import Reason, Rule
 from meshcore.records import Failure, InstanceRecord
 from meshcore.settings import Settings
@@ -134,24 +134,24 @@ def test_a_failure_is_the_instances_where_others_hold_the_model_and_the_models_w
 
 
 @pytest.mark.parametrize(
-    ("tally", "in_progress", "text"),
+    ("trials", "in_progress", "text"),
     [
-        (Tally(), 0, ""),
-        (Tally(failed=2, fatal=2), 0, ""),
-        (Tally(failed=3, fatal=3), 0, "3 models that other instances hold could not be loaded here"),
-        (Tally(failed=20), 0, ""),
-        (Tally(failed=21), 0, "21 of 21 loads failed here"),
-        (Tally(failed=11, loaded=5), 5, "11 of 21 loads failed here"),
-        (Tally(failed=10, loaded=11), 0, ""),
-        (Tally(failed=11, loaded=11), 0, ""),
-        (Tally(failed=11, loaded=1), 9, "11 of 21 loads failed here"),
+        (Trials(), 0, ""),
+        (Trials(failed=2, fatal=2), 0, ""),
+        (Trials(failed=3, fatal=3), 0, "3 models that other instances hold could not be loaded here"),
+        (Trials(failed=20), 0, ""),
+        (Trials(failed=21), 0, "21 of 21 loads failed here"),
+        (Trials(failed=11, loaded=5), 5, "11 of 21 loads failed here"),
+        (Trials(failed=10, loaded=11), 0, ""),
+        (Trials(failed=11, loaded=11), 0, ""),
+        (Trials(failed=11, loaded=1), 9, "11 of 21 loads failed here"),
     ],
 )
 def test_more_than_two_fatal_failures_or_more_than_half_of_more_than_twenty_loads_settle_it(
-    tally: Tally, in_progress: int, text: str
+    trials: Trials, in_progress: int, text: str
 ) -> None:
     """Loads under way count among those that were tried."""
-    assert verdict(tally, in_progress, Settings()) == text
+    assert verdict(trials, in_progress, Settings()) == text
 
 
 # -- an instance that fails -----------------------------------------------------------------------------------
@@ -280,6 +280,6 @@ def test_a_load_counts_once_it_is_measured() -> None:
     lone = Lone(me=JUST_STARTED)
     gen = lone.begin_load("m")
     lone.loaded("m")
-    assert lone.node.readiness._tally == Tally()
+    assert lone.node.readiness._trials == Trials()
     lone.feed(Measured("m", gen, 8192))
-    assert lone.node.readiness._tally == Tally(loaded=1)
+    assert lone.node.readiness._trials == Trials(loaded=1)
