@@ -329,13 +329,12 @@ def copies_without(scaled: Scaled) -> ModelRecord:
 
 
 def test_more_is_given_up_only_as_far_as_a_twentieth_of_the_capacity() -> None:
-    """The first always; then what is left of that for others, small ones before a large one if need be."""
+    """D-15: the first always, then what is left of that for the others, though all were used at the same instant."""
     scaled = Scaled(others=2, like=full(), min_space_units=1000)
     for name, units in (("first", 100), ("large", 50), ("small", 40), ("tiny", 10)):
         scaled.load(name, units=units)
         there = {"a": scaled.node.cache.entries[name].load_ts, "b": NOW - HOUR, "c": NOW - HOUR}
         scaled.know(name, model(copies=there, ready=there))
-        scaled.now += 1
     scaled.load("old", last_used=NOW - 2 * HOUR)
     scaled.go(31 * MINUTE)
     assert [reason.model for reason in scaled.decided()] == ["first"]
