@@ -28,6 +28,7 @@ class Routes:
         self._view, self._entry, self._emit, self._mark = view, entry, emit, mark
         self._routes: dict[str, Route] = {}
         self._copies = Naming()
+        self._starts: dict[str, int] = {}
 
     def __contains__(self, model: str) -> bool:
         return model in self._copies
@@ -35,6 +36,17 @@ class Routes:
     def naming(self, instance: str) -> list[str]:
         """The models whose record names ``instance``, alive or not."""
         return self._copies.naming(instance)
+
+    def of_changed(self, instance: str, start_ms: int | None) -> list[str]:
+        """The same, if it started at another instant than known (None: it is not there): an instance writes its record
+        often, and which copies there can be alive changes seldom."""
+        if self._starts.get(instance) == start_ms:
+            return []
+        if start_ms is None:
+            del self._starts[instance]
+        else:
+            self._starts[instance] = start_ms
+        return self.naming(instance)
 
     def holders(self, model: str, record: ModelRecord | None) -> tuple[Holder, ...]:
         """Live copies by ascending instance id; the one here as the cache has it, whatever the record says of it."""

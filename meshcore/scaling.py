@@ -178,7 +178,7 @@ class Scaling:
             meter.threshold = meter.full_rpm(most, settings.scale_up_percent, settings.scale_up_rpm)
         if meter.rpm * 4 > meter.threshold * HEAVY_OF_4:
             meter.heavy_at = lived
-        is_regular = second_copy.use(meter, lived, settings)
+        is_regular = second_copy.use(meter, lived, settings) and not meter.others
         return [is_regular] if is_regular or meter.rpm >= meter.threshold else []
 
     def _busy(self, used: list[str]) -> dict[str, None]:

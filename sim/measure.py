@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 
 from meshcore.asks import Answered, Done, Failed, RuntimeFailed
-from meshcore.commands import Command, Load, Unload
+from meshcore.commands import Begin, Command, Commit, Load, Route, Unload
 from meshcore.reasons import Rule
 
 LEFT = "CLIENT_LEFT"
@@ -88,6 +88,10 @@ class Measure:
         self.latency = {cause: Histogram() for cause in Cause}
         self.tallies = {instance: Tally() for instance in instances}
         self.failed: dict[str, int] = {}
+        self.scaling = dict.fromkeys((Rule.SECOND_COPY, Rule.SCALE_UP, Rule.SCALE_DOWN), 0)
+        """How often instances decided that a model should have more copies, or fewer."""
+        self.most_copies = 0
+        """That a model had at a time and that answered."""
         self.warm = 0
         """Requests that cost no simpy event, the warm-up's too."""
 
@@ -129,6 +133,10 @@ class Measure:
                 tally.evictions += 1
             case Unload(why=why) if why.rule is Rule.FAIL:
                 tally.load_failures += 1
+            case Begin(why=why) | Commit(why=why) if why.rule in self.scaling:
+                self.scaling[why.rule] += 1
+            case Route(holders=holders) if len(holders) > self.most_copies:
+                self.most_copies = max(self.most_copies, sum(holder.is_ready for holder in holders))
 
     def _answer(self, instance: str, cause: Cause, took_ms: float) -> None:
         self.latency[cause].add(took_ms)

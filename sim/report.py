@@ -28,6 +28,10 @@ def as_table(result: Result) -> str:
         ("loads", f"{data['loads']:,}"),
         ("load failures", f"{data['load_failures']:,}"),
         ("evictions", f"{data['evictions']:,}"),
+        ("second copies", f"{data['second_copies']:,}"),
+        ("scale-ups", f"{data['scale_ups']:,}"),
+        ("scale-downs", f"{data['scale_downs']:,}"),
+        ("most copies", f"{data['most_copies']:,}"),
     ]
     latency = [("latency (ms)", *next(iter(data["latency_ms"].values())))]
     latency += [(cause, *map(_number, found.values())) for cause, found in data["latency_ms"].items()]

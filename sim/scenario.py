@@ -12,6 +12,7 @@ from meshcore.settings import Settings
 from sim.amounts import Bytes
 from sim.workloads import Workload
 from sim.workloads.recorded import Recorded
+from sim.workloads.zipf import Peak
 
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -172,6 +173,8 @@ class Scenario(BaseModel):
         if isinstance(self.traffic, Recorded):
             _check_numbers("models", self.traffic.models, len(models))
             _check_numbers("instances", self.traffic.instances or [], len(instances))
+        else:
+            _check_peaks(self.traffic.peaks, len(models))
         for number, failure in enumerate(self.failures):
             where = f"failures.{number}"
             if failure.model not in models:
@@ -212,6 +215,15 @@ class Scenario(BaseModel):
     def core_settings(self) -> Settings:
         """The numbers that the rules go by."""
         return Settings(**self.settings.model_dump())
+
+
+def _check_peaks(peaks: list[Peak], models: int) -> None:
+    for number, peak in enumerate(peaks):
+        where = f"traffic.peaks.{number}"
+        if peak.model >= models:
+            raise ValueError(f"{where}.model: {peak.model} must be less than models.count, {models}")
+        if peak.until_s <= peak.from_s:
+            raise ValueError(f"{where}.until_s: {peak.until_s:g} must be more than from_s, {peak.from_s:g}")
 
 
 def _check_numbers(name: str, numbers: list[int], count: int) -> None:

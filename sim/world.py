@@ -13,6 +13,7 @@ import numpy as np
 import simpy
 
 from meshcore.capacity import CacheParams
+from meshcore.reasons import Rule
 from meshcore.records import ModelRecord
 from meshcore.rules import with_eviction
 from meshcore.units import UNIT_BYTES
@@ -154,6 +155,10 @@ def summary(scenario: Scenario, mesh: Mesh, measure: Measure) -> dict[str, Any]:
         "loads": sum(tally.loads for tally in tallies),
         "load_failures": sum(tally.load_failures for tally in tallies),
         "evictions": sum(tally.evictions for tally in tallies),
+        "second_copies": measure.scaling[Rule.SECOND_COPY],
+        "scale_ups": measure.scaling[Rule.SCALE_UP],
+        "scale_downs": measure.scaling[Rule.SCALE_DOWN],
+        "most_copies": measure.most_copies,
         "latency_ms": latency,
         "instances": instances,
     }

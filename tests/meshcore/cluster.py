@@ -199,7 +199,7 @@ class Cluster:
 
     def _resume(self, running: Running, outcome: Outcome | None) -> None:
         host = running.host
-        step, commands = host.node.resume(running.flow, outcome, self.now)
+        step, commands = host.node.resume(running.flow, outcome, self.clock(host))
         running.steps += 1
         assert running.steps <= 5 * self.settings.max_rounds, "a request ends"
         self._execute(host, commands)
@@ -337,20 +337,28 @@ class Cluster:
     def advance(self, ms: int) -> None:
         """Time goes by; who wanted to be woken is, at that instant."""
         until = self.now + ms
-        while due := [host for host in self.live if host.node.next_wake(self.now) <= until]:
-            self.now = max(self.now, min(host.node.next_wake(self.now) for host in due))
+        while due := [host for host in self.live if self.wake(host) <= until]:
+            self.now = max(self.now, min(self.wake(host) for host in due))
             for host in due:
-                if host.node.next_wake(self.now) <= self.now:
+                if self.wake(host) <= self.now:
                     self.feed(host, Ticked())
-                    assert host.node.next_wake(self.now) > self.now, "a tick leaves nothing due"
+                    assert self.wake(host) > self.now, "a tick leaves nothing due"
         self.now = until
 
-    def use(self, host: Host, model: str, in_flight: int) -> None:
-        """The plane served a request by itself."""
-        self.feed(host, Used((Usage(model, 1, self.now, in_flight),)))
+    def clock(self, host: Host) -> int:
+        """The time as an instance has it."""
+        return self.now + host.ahead_ms
+
+    def wake(self, host: Host) -> int:
+        """When an instance wants to be woken, by the world's time."""
+        return host.node.next_wake(self.clock(host)) - host.ahead_ms
+
+    def use(self, host: Host, model: str, in_flight: int, count: int = 1) -> None:
+        """The plane served so many requests by itself."""
+        self.feed(host, Used((Usage(model, count, self.clock(host), in_flight),)))
 
     def feed(self, host: Host, event: Event) -> None:
-        self._execute(host, host.node.step(event, self.now))
+        self._execute(host, host.node.step(event, self.clock(host)))
 
     def _execute(self, host: Host, commands: list[Command]) -> None:
         for command in commands:
@@ -395,7 +403,7 @@ class Cluster:
             if self.pending:
                 self.deliver(self.pending[0])
             elif not sum(self.watch(host, prefix) for host in self.live for prefix in WATCHED):
-                wake = min((host.node.next_wake(self.now) for host in self.live), default=until)
+                wake = min((self.wake(host) for host in self.live), default=until)
                 if wake > until:
                     break
                 self.advance(max(0, wake - self.now))

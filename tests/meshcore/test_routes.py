@@ -76,6 +76,14 @@ def test_plane_is_told_only_what_changed() -> None:
     assert table.update(None) is None
 
 
+def test_an_instance_that_only_writes_its_record_again_changes_no_route() -> None:
+    """Another start, or its end, may bring copies back or take them."""
+    table = Table()
+    table.update(model(copies={"b": NOW}))
+    told = [table.routes.of_changed("b", start_ms) for start_ms in (None, 5, 5, 6, None, None)]
+    assert told == [[], ["m"], [], ["m"], ["m"], []]
+
+
 def test_models_of_an_instance_are_found_without_a_search() -> None:
     """An instance that comes or goes changes the routes of the models whose record names it, alive or not."""
     table = Table()

@@ -165,3 +165,15 @@ def test_a_request_that_leaves_while_it_waits_gives_its_turn_to_the_next(had_tur
         assert last.admit(), "no turn was lost"
 
     run(test())
+
+
+def test_usage_says_how_long_the_runtime_worked_on_what_has_ended() -> None:
+    """Without the time that requests waited for their turn; those that never had one do not count as ended."""
+    made = copies(limit=1)
+    first, second = begun(made), begun(made)
+    assert first.admit()
+    made.end(first, True, 0.25)
+    made.end(second, False)
+    assert made.drain_usage() == (Usage("m", 2, 5, 0, ended=1, service_us=250_000),)
+    made.end(begun(made), True, 0.5)
+    assert made.drain_usage() == (Usage("m", 1, 5, 0, ended=1, service_us=500_000),)

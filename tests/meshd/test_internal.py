@@ -89,9 +89,15 @@ def test_a_management_request_arrives_as_it_was_sent() -> None:
     for op in (Op.ENSURE, Op.STATUS):
         request = Request(
             "naïve", op, Kind.HIT, is_sync=False, last_used=3, tried=(("i1", 7),), targets=("i2",), exclude=("i3",),
-            origin="i0", hops=1, size_units=4,
+            origin="i0", hops=1, size_units=4, copies=3,
         )  # fmt: skip
         assert from_wire(wire.EnsureLoadedRequest.FromString(to_wire(request).SerializeToString())) == request
+
+
+def test_a_management_request_that_says_nothing_of_copies_means_one() -> None:
+    asked = to_wire(Request("m", Op.ENSURE, Kind.LOAD))
+    asked.ClearField("copies")
+    assert from_wire(asked).copies == 1
 
 
 def test_a_management_request_of_another_protocol_is_refused() -> None:

@@ -85,6 +85,18 @@ def test_names_sort_as_they_are_numbered() -> None:
             SMALL.replace("zipf, requests_per_s: 10", "recorded, at_ms: [1.0], models: [1], instances: [3]"),
             "a.yaml: traffic.instances.0: 3 must be less than instances.count, 3",
         ),
+        (
+            SMALL.replace("10}", "10, peaks: [{model: 12, from_s: 1, until_s: 2, requests_per_s: 5}]}"),
+            "a.yaml: traffic.peaks.0.model: 12 must be less than models.count, 12",
+        ),
+        (
+            SMALL.replace("10}", "10, peaks: [{model: 1, from_s: 2, until_s: 2, requests_per_s: 5}]}"),
+            "a.yaml: traffic.peaks.0.until_s: 2 must be more than from_s, 2",
+        ),
+        (
+            SMALL + "settings: {second_copy_min_ms: 2400000}",
+            "a.yaml: second_copy_min_ms is 2400000; it has to be below second_copy_max_ms, 2400000",
+        ),
         (SMALL.replace("mean_ms: 2", "mean_ms: .nan"), "a.yaml: runtime.service.mean_ms: nan must be a finite number"),
         (SMALL + "warmup_s: 10", "a.yaml: warmup_s: 10 must be less than duration_s, 10"),
         (

@@ -141,7 +141,7 @@ def test_the_table_shows_what_the_json_says() -> None:
     assert f"answered           {result.data['answered']:,}" in table
     assert "instance-0       1  100" in table
     lines = table.splitlines()
-    blocks = [lines[:7], lines[8:12], lines[13:15]]
+    blocks = [lines[:11], lines[12:16], lines[17:19]]
     assert all(len({len(line) for line in block}) == 1 for block in blocks), "columns are aligned"
 
 

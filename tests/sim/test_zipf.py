@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from sim.workloads import REGISTRY
-from sim.workloads.zipf import BLOCK, Zipf
+from sim.workloads.zipf import BLOCK, Peak, Zipf
 
 
 def drawn(zipf: Zipf, seed: int = 3, models: int = 50, duration_ms: float = 1e9) -> tuple[list[float], list[int]]:
@@ -45,6 +45,22 @@ def test_popularity_falls_with_the_rank_to_the_power_of_alpha() -> None:
 def test_alpha_zero_asks_for_all_models_alike() -> None:
     _, models = drawn(Zipf(requests_per_s=1000, requests=100_000, alpha=0.0), models=4)
     assert all(count == pytest.approx(25_000, rel=0.05) for count in Counter(models).values())
+
+
+def test_peaks_come_beside_the_steady_requests() -> None:
+    """In order, for their model, between their instants, and not beyond the end of the traffic."""
+    peaks = [
+        Peak(model=7, from_s=2, until_s=3, requests_per_s=400),
+        Peak(model=8, from_s=9, until_s=11, requests_per_s=100),
+        Peak(model=9, from_s=20, until_s=30, requests_per_s=100),
+    ]
+    zipf = Zipf(requests_per_s=1, requests=5, peaks=peaks)
+    instants, models = drawn(zipf, models=5, duration_ms=10_000)
+    assert instants == sorted(instants)
+    assert {model: count for model, count in Counter(models).items() if model >= 5} == {7: 400, 8: 100}
+    assert all(2000 <= at <= 3000 for at, model in zip(instants, models, strict=True) if model == 7)
+    assert len(models) == 505
+    assert drawn(zipf, models=5, duration_ms=10_000) == (instants, models)
 
 
 def test_what_the_seed_means_does_not_change() -> None:

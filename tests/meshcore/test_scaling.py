@@ -1,0 +1,411 @@
+"""What one instance decides about the number of copies, from what it counts and what it knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshcore.asks import Op, Request
+from meshcore.commands import Begin, Commit, Unload, Withdraw
+from meshcore.events import (
+    CommitFailed,
+    Conflicted,
+    DrainAsked,
+    Drained,
+    RegistrySeen,
+    Seen,
+    Usage,
+    Used,
+)
+from meshcore.reasons import Rule
+from meshcore.records import Failure, InstanceRecord, ModelRecord
+from meshcore.settings import Settings
+from meshcore.units import NEVER
+from tests.builders import NOW, instance, model
+from tests.meshcore.scale import HOUR, MINUTE, Scaled, full
+
+SECOND = 1000
+BUSY = 4 * 2000 + 1
+
+
+def rules(scaled: Scaled) -> list[Rule]:
+    return [reason.rule for reason in scaled.decided()]
+
+
+# -- more copies
+
+
+def test_a_copy_with_more_requests_than_it_should_have_gets_others() -> None:
+    """Three times the threshold on four instances: two more at once, which leave three."""
+    scaled = Scaled(others=3)
+    scaled.load("m", units=10)
+    scaled.go(10 * SECOND, rpm=6000)
+    (asked,) = scaled.asked()
+    assert asked == Request(
+        "m", Op.ENSURE, is_sync=False, last_used=scaled.now + 20_000, size_units=10, copies=3,
+    )  # fmt: skip
+    (reason,) = scaled.decided()
+    assert reason is scaled.last(Begin).why
+    assert (reason.rule, reason.chosen, reason.inputs["rpm"], reason.inputs["copies"]) == (Rule.SCALE_UP, "a", 6000, 3)
+
+
+@pytest.mark.parametrize("rpm", [60, 1980])
+def test_a_copy_with_fewer_requests_gets_none(rpm: int) -> None:
+    scaled = Scaled()
+    scaled.load("m")
+    scaled.go(MINUTE, rpm=rpm)
+    assert scaled.decided() == []
+
+
+def test_a_burst_between_two_passes_counts_once() -> None:
+    """What is counted is counted for one pass."""
+    scaled = Scaled()
+    scaled.load("m")
+    scaled.go(5 * SECOND)
+    scaled.serve(330)
+    scaled.go(5 * SECOND)
+    assert scaled.decided() == []
+    scaled.serve(330)
+    scaled.go(10 * SECOND)
+    assert scaled.decided() == []
+
+
+def test_further_copies_are_waited_for() -> None:
+    """Asked for, then loading, then new: no more are asked for until their share of the load shows."""
+    scaled = Scaled(others=8)
+    scaled.load("m")
+    scaled.go(20 * SECOND, rpm=2100)
+    assert len(scaled.asked()) == 1
+    scaled.know("m", model(copies={"a": scaled.node.cache.entries["m"].load_ts, "b": scaled.now}))
+    scaled.go(MINUTE, rpm=2100)
+    assert len(scaled.asked()) == 1
+    ready = model(copies=scaled.record("m").copies, ready=scaled.record("m").copies)
+    scaled.know("m", ready)
+    scaled.go(10 * SECOND, rpm=2100)
+    assert len(scaled.asked()) == 1
+    scaled.go(10 * SECOND, rpm=2100)
+    assert [request.copies for request in scaled.asked()] == [2, 3]
+    scaled.know("m", model(copies=ready.copies, ready=ready.copies, last_used=5))  # no copy came with that
+    scaled.go(20 * SECOND, rpm=2100)
+    assert [request.copies for request in scaled.asked()] == [2, 3, 3]
+
+
+def test_what_came_to_nothing_is_asked_for_again() -> None:
+    scaled = Scaled()
+    scaled.load("m")
+    scaled.go(MINUTE, rpm=2100)
+    assert [request.copies for request in scaled.asked()] == [2, 2, 2]
+
+
+def test_busy_instances_are_left_out() -> None:
+    """Those with more than four times the threshold; they are named to whoever is asked."""
+    scaled = Scaled(others=2)
+    scaled.meet("b", instance(address="b:1", rpm=BUSY))
+    scaled.meet("c", instance(address="c:1", rpm=BUSY - 1))
+    scaled.load("m")
+    scaled.go(10 * SECOND, rpm=6000)
+    (asked,) = scaled.asked()
+    assert (asked.copies, asked.exclude) == (2, ("b",))
+    assert scaled.decided()[0].inputs["busy"] == 1
+
+
+def test_an_instance_that_is_busier_itself_minds_less() -> None:
+    """Who has more than four times the threshold minds those that have hardly less."""
+    scaled = Scaled(others=1, like=instance(rpm=13_001))
+    scaled.load("m")
+    scaled.go(10 * SECOND, rpm=18_000)
+    assert len(scaled.asked()) == 1
+    assert scaled.node.own_record().rpm == 18_000 - 18_000 % 60 * 60
+
+
+def test_failures_and_copies_elsewhere_leave_fewer_candidates() -> None:
+    """A failure counts until it expires."""
+    scaled = Scaled(others=2)
+    scaled.load("m")
+    load_ts = scaled.node.cache.entries["m"].load_ts
+    failures = {name: Failure(scaled.now, "bad") for name in "bc"}
+    scaled.know("m", model(copies={"a": load_ts}, ready={"a": load_ts}, failures=failures))
+    scaled.go(20 * SECOND, rpm=2100)
+    assert scaled.decided() == []
+    old = {name: Failure(NOW - 15 * MINUTE, "bad") for name in "bc"}
+    scaled.know("m", model(copies={"a": load_ts}, ready={"a": load_ts}, failures=old))
+    scaled.go(20 * SECOND, rpm=2100)
+    assert len(scaled.asked()) == 1
+
+
+def test_scaling_up_stops_at_the_most_copies() -> None:
+    scaled = Scaled(others=5)
+    scaled.load("m", max_copies=2)
+    scaled.go(MINUTE, rpm=6000)
+    assert {request.copies for request in scaled.asked()} == {2}
+
+
+def test_used_in_two_windows_gets_a_second_copy() -> None:
+    """D-10: and only then; if nothing comes of it, it has to be used so again."""
+    scaled = Scaled(others=1)
+    scaled.load("m")
+    scaled.go(7 * MINUTE, rpm=60)
+    assert scaled.decided() == []
+    scaled.go(10 * SECOND, rpm=60)
+    (asked,) = scaled.asked()
+    assert asked == Request("m", Op.ENSURE, is_sync=False, last_used=scaled.now - 10_000, size_units=10, copies=2)
+    assert rules(scaled) == [Rule.SECOND_COPY]
+    scaled.go(6 * MINUTE, rpm=60)
+    assert len(scaled.asked()) == 1
+    scaled.go(MINUTE, rpm=60)
+    assert len(scaled.asked()) == 2
+
+
+def test_second_copies_are_asked_for_few_at_a_time() -> None:
+    """What there is room for at one look may not be there for all; the rest have their turn in the next pass."""
+    scaled = Scaled(others=1, settings=Settings(scale_up_most=2))
+    for name in "nop":
+        scaled.load(name)
+    for _ in range(43):
+        scaled.feed(Used(tuple(Usage(name, 1, scaled.now) for name in "nop")))
+        scaled.go(10 * SECOND)
+    assert [request.model for request in scaled.asked()] == ["n", "o"]
+    scaled.feed(Used(tuple(Usage(name, 1, scaled.now) for name in "nop")))
+    scaled.go(10 * SECOND)
+    assert [request.model for request in scaled.asked()] == ["n", "o", "p"]
+
+
+def test_limited_concurrency_goes_by_how_long_requests_take() -> None:
+    """Ten requests a second of 100 ms on one at a time: the runtime is as good as full. Busyness is in thousandths."""
+    scaled = Scaled(others=1, limits_concurrency=True)
+    scaled.load("m")
+    scaled.go(10 * SECOND, rpm=600, ended=10, service_us=1_000_000)
+    assert rules(scaled) == [Rule.SCALE_UP]
+    assert scaled.decided()[0].inputs["threshold"] == 540
+    assert scaled.node.own_record().rpm == 1000
+    scaled = Scaled(others=1, limits_concurrency=True)
+    scaled.load("m")
+    scaled.go(20 * SECOND, rpm=600, ended=10, service_us=500_000)
+    assert scaled.decided() == []
+
+
+def test_nothing_is_decided_by_an_instance_that_goes_or_has_no_runtime() -> None:
+    scaled = Scaled()
+    scaled.load("m")
+    scaled.feed(DrainAsked())
+    scaled.go(8 * MINUTE, rpm=6000)
+    assert scaled.decided() == []
+
+
+def test_a_model_whose_record_is_spoilt_is_left_alone() -> None:
+    scaled = Scaled()
+    scaled.load("m")
+    scaled.revision += 1
+    scaled.feed(RegistrySeen(scaled.revision, (Seen("m", b"{", scaled.revision),)))
+    scaled.go(20 * SECOND, rpm=6000)
+    assert scaled.decided() == []
+
+
+# -- fewer copies
+
+
+def copies(scaled: Scaled, *others: str, is_ready: bool = True, **fields: Any) -> ModelRecord:
+    """The record of m with copies on these others, too."""
+    there = {"a": scaled.node.cache.entries["m"].load_ts} | dict.fromkeys(others, NOW - HOUR)
+    return model(copies=there, ready=there if is_ready else {"a": there["a"]}, **fields)
+
+
+def crowded(others: int = 2, like: InstanceRecord | None = None, **fields: Any) -> Scaled:
+    """Everything is full, m is here and on all others, and was used when it came and not since."""
+    scaled = Scaled(others=others, like=like or full(), min_space_units=1000)
+    scaled.load("old", last_used=NOW - 2 * HOUR)
+    scaled.load("m", units=800)
+    scaled.know("m", copies(scaled, *"bcdefg"[:others], **fields))
+    scaled.commands.clear()
+    return scaled
+
+
+def test_one_of_many_copies_goes_from_the_record_first_and_then_from_the_runtime() -> None:
+    """As long as the record names it, others may send requests; the time of the unload is left there."""
+    scaled = crowded()
+    scaled.go(35 * MINUTE)
+    (reason,) = scaled.decided()
+    assert (reason.rule, reason.cause) == (Rule.SCALE_DOWN, "one of many copies, and little used")
+    assert set(scaled.written().copies) == {"b", "c"}
+    assert scaled.all(Withdraw) == []
+    assert scaled.node.cache.entries["m"].is_serving
+    scaled.commit()
+    assert "m" not in scaled.node.cache.entries
+    scaled.feed(Drained("m", scaled.last(Withdraw).gen))
+    assert scaled.last(Unload).why.cause == reason.cause
+    assert scaled.record("m").last_unload == 0  # two are few
+
+
+def test_last_unload_is_marked_where_many_are_left() -> None:
+    scaled = crowded(others=4)
+    scaled.go(35 * MINUTE)
+    scaled.commit()
+    assert (len(scaled.record("m").copies), scaled.record("m").last_unload) == (4, NOW + 30 * MINUTE)
+
+
+def test_an_evicted_copy_of_many_marks_the_unload_too() -> None:
+    """Whatever took it: another one is not given up right after it."""
+    scaled = crowded(others=3)
+    scaled.node.copies.remove("m", "test")
+    scaled.feed(Used(()))
+    assert scaled.written().last_unload == scaled.now
+    assert model(copies=dict.fromkeys("abc", 5)).unloaded_at(7).last_unload == 7
+    assert model(copies=dict.fromkeys("ab", 5), last_unload=7).unloaded_at(9).last_unload == 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        full(phase="draining"),
+        full(phase="starting"),
+        full(is_shutting_down=True),
+        full(address=""),
+        full(start_ms=NOW - HOUR + 1),
+    ],
+    ids=["draining", "starting", "going", "a Java pod", "a ghost"],
+)
+def test_last_copy_that_can_be_reached_stays(other: InstanceRecord) -> None:
+    scaled = crowded(others=2, like=other)
+    scaled.go(35 * MINUTE)
+    assert scaled.decided() == []
+    assert scaled.node.cache.entries["m"].is_serving
+
+
+def test_copy_stays_while_the_others_load_or_do_not_answer() -> None:
+    scaled = crowded()
+    scaled.know("m", copies(scaled, "b", "c", is_ready=False))
+    scaled.go(35 * MINUTE)
+    assert scaled.decided() == []
+    scaled.know("m", copies(scaled, "b", "c"))
+    for name in "bc":
+        scaled.node.view.health.failed(name, scaled.now)
+    scaled.go(35 * MINUTE)
+    assert scaled.decided() != []  # they recovered meanwhile
+    assert scaled.node.scaling.can_answer("b", NOW - HOUR)
+    scaled.node.view.health.failed("b", scaled.now)
+    assert not scaled.node.scaling.can_answer("b", NOW - HOUR)
+    assert not scaled.node.scaling.can_answer("z", NOW - HOUR)
+
+
+def test_two_instances_that_give_up_at_once_do_not_both() -> None:
+    """The record says that another one was first: the copy stays, and answers all the while."""
+    scaled = crowded()
+    scaled.go(35 * MINUTE)
+    ticket = scaled.last(Commit).ticket
+    scaled.commands.clear()
+    scaled.feed(Conflicted(ticket, copies(scaled, "b").encode(), 99))
+    assert scaled.all(Commit) == []
+    assert not scaled.node.cache.entries["m"].is_leaving
+    assert scaled.node.cache.entries["m"].is_serving
+
+
+def test_copy_stays_where_the_store_does_not_answer() -> None:
+    """To part with it is given up, not repeated: later it may be needed. If it was written all the same, the record
+    names it anew."""
+    scaled = crowded()
+    scaled.go(35 * MINUTE)
+    commit = scaled.last(Commit)
+    scaled.commands.clear()
+    scaled.feed(CommitFailed(commit.ticket, "no leader"))
+    assert not scaled.node.cache.entries["m"].is_leaving
+    assert len(scaled.node.writer) == 0
+    assert commit.value is not None
+    scaled.know("m", ModelRecord.decode(commit.value))
+    assert scaled.written().is_ready("a")
+
+
+def test_copy_that_left_meanwhile_is_not_missed() -> None:
+    scaled = crowded()
+    scaled.go(35 * MINUTE)
+    ticket = scaled.last(Commit).ticket
+    scaled.node.copies.remove("m", "test")
+    scaled.feed(Conflicted(ticket, copies_without(scaled).encode(), 99))
+    assert "m" not in scaled.node.cache.entries
+
+
+def copies_without(scaled: Scaled) -> ModelRecord:
+    return model(copies={"b": NOW - HOUR}, ready={"b": NOW - HOUR})
+
+
+def test_more_is_given_up_only_as_far_as_a_twentieth_of_the_capacity() -> None:
+    """D-15: the first always, then what is left of that for the others, though all were used at the same instant."""
+    scaled = Scaled(others=2, like=full(), min_space_units=1000)
+    for name, units in (("first", 100), ("large", 50), ("small", 40), ("tiny", 10)):
+        scaled.load(name, units=units)
+        there = {"a": scaled.node.cache.entries[name].load_ts, "b": NOW - HOUR, "c": NOW - HOUR}
+        scaled.know(name, model(copies=there, ready=there))
+    scaled.load("old", last_used=NOW - 2 * HOUR)
+    scaled.go(31 * MINUTE)
+    assert [reason.model for reason in scaled.decided()] == ["first"]
+    scaled.commit()
+    scaled.go(6 * MINUTE)
+    assert [reason.model for reason in scaled.decided()] == ["first", "large"]
+
+
+def test_second_copy_goes_where_the_other_is_better_placed() -> None:
+    """D-12, D-15: of two that were used at the same instant both are looked at."""
+    for other, goes in ((full(lru_ms=NOW - 30 * HOUR), True), (full(lru_ms=NOW - MINUTE), False)):
+        scaled = crowded(others=1, like=other)
+        scaled.meet("c", full(address="c:1", lru_ms=NOW - 20 * HOUR))
+        scaled.go(13 * HOUR)
+        assert bool(scaled.decided()) is goes
+        if goes:
+            assert scaled.decided()[0].cause == "one of two copies, and unused for long"
+
+
+def test_heavy_use_is_told_with_the_decision() -> None:
+    scaled = crowded()
+    scaled.go(10 * SECOND, rpm=6000)
+    scaled.go(40 * MINUTE)
+    assert "calm_ms" in scaled.decided()[-1].inputs
+    assert scaled.decided()[-1].rule is Rule.SCALE_DOWN
+
+
+# -- clocks
+
+
+def test_clock_that_jumps_an_hour_changes_no_copy() -> None:
+    """Neither do uses before and after it look far apart, nor does a copy look unused."""
+    scaled = crowded()
+    scaled.go(MINUTE, rpm=60)
+    scaled.tick(HOUR)
+    scaled.go(MINUTE, rpm=60)
+    scaled.go(24 * MINUTE)
+    assert scaled.decided() == []
+    lone = Scaled(others=1)
+    lone.load("m")
+    lone.go(MINUTE, rpm=60)
+    lone.now += HOUR
+    lone.go(5 * MINUTE, rpm=60)
+    assert lone.decided() == []
+    lone.go(2 * MINUTE + 10 * SECOND, rpm=60)
+    assert rules(lone) == [Rule.SECOND_COPY]
+
+
+@pytest.mark.parametrize("offset", [-HOUR, HOUR])
+def test_clock_of_another_instance_changes_no_copy(offset: int) -> None:
+    """Its load times, its least recent use and its unloads are instants of its own clock (D-25)."""
+    load_ts = NOW + offset
+    other = full(start_ms=NOW - 3 * HOUR, lru_ms=NOW - HOUR + offset)
+    scaled = Scaled(others=2, like=other, min_space_units=1000)
+    scaled.load("old", last_used=NOW - 2 * HOUR)
+    scaled.load("m", units=800)
+    there = {"a": scaled.node.cache.entries["m"].load_ts, "b": load_ts, "c": load_ts}
+    scaled.know("m", model(copies=there, ready=there, last_used=load_ts))
+    scaled.go(29 * MINUTE)
+    assert scaled.decided() == []
+
+
+def test_nobody_is_woken_where_there_is_nothing_to_scale() -> None:
+    scaled = Scaled()
+    assert scaled.node.scaling.next_wake() == NEVER
+    scaled.load("m")
+    assert scaled.node.scaling.next_wake() == scaled.now + 10_000
+    scaled.go(20 * SECOND, rpm=60)
+    assert scaled.node.own_record().rpm > 0
+    scaled.node.copies.remove("m", "test")
+    scaled.serve(1)  # the plane's last news of it
+    scaled.go(20 * MINUTE)
+    assert scaled.node.own_record().rpm == 0
+    assert scaled.node.scaling.next_wake() == NEVER
