@@ -139,7 +139,7 @@ class Node:
         match event:
             case Used(usages):
                 for usage in usages:
-                    self.cache.used(usage.model, usage.last_used, usage.in_flight)
+                    self.cache.used(usage.model, usage.last_used, usage.in_flight, usage.count)
             case Committed(ticket, mod):
                 self.writer.committed(ticket, mod)
             case Conflicted(ticket, value, mod):
