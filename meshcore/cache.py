@@ -95,16 +95,16 @@ class Cache:
 
     def touch(self, model: str, at: int) -> None:
         """The copy was used at ``at``; it may be gone by the time that is known."""
-        entry = self.entries.get(model)
-        if entry is not None and at > self.lru.last_used(model):
+        if entry := self.entries.get(model):
             self.lru.touch(model, at)
-            self._planner.put(entry, at)
+            self._rank(entry)
 
-    def used(self, model: str, at: int, in_flight: int) -> None:
-        """The copy was used at ``at`` and is answering ``in_flight`` requests; it may be gone by now."""
-        self.touch(model, at)
+    def used(self, model: str, at: int, in_flight: int, count: int = 1) -> None:
+        """The copy got ``count`` requests, the last at ``at``, and is answering ``in_flight``; it may be gone."""
         if entry := self.entries.get(model):
             entry.in_flight = in_flight
+            entry.uses += count
+            self.touch(model, at)
 
     def churn_refuses(self, now: int, last_used: int, pending_units: int = 0) -> bool:
         """Whether a load of a model last used at ``last_used`` is refused because it would begin to thrash.

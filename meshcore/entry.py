@@ -72,12 +72,14 @@ class Entry:
     """Whether the runtime may use ``weight`` already; until then it is only a place in the cache."""
     state: State = State.NEW
     priority: int = DEFAULT_PRIORITY
-    """Changed, as the next three, through the cache that orders by it."""
+    """Changed, as the next four, through the cache that orders by it."""
     is_pinned: bool = False
     is_redundant: bool = False
     """Others answer in its place: the model has one more ready copy than it must have."""
     load_ms: int = 0
     """How long its load took or, until it is known, is expected to take."""
+    uses: int = 0
+    """Requests that it answered."""
     is_prioritised: bool = False
     """An inference waits for it."""
     is_awaited: bool = False

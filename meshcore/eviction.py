@@ -18,6 +18,9 @@ from meshcore.units import NEVER, age_ms
 REDUNDANT_AGE_FACTOR = 4
 """A ready copy beyond those a model must have counts as this many times as old: others answer in its place."""
 
+MOST_USES = 16
+"""Requests to a copy that count for it: what was in fashion once is not kept for ever."""
+
 EvictKey = tuple[int, int]
 """(priority, effective age with a minus): the smallest goes first."""
 
@@ -35,13 +38,15 @@ def lru_order(entry: Entry, units: int) -> int:
 
 
 def cost_order(entry: Entry, units: int) -> int:
-    """Age by the memory that comes free for a second of loading it again: large and quickly loaded goes early.
+    """Age by the memory that comes free for a second of loading it again, and by how seldom it was used: what is large,
+    quickly loaded or seldom wanted goes early.
 
     In steps of a third to a half, so that there are few different ones.
     """
-    density = max(1, units * 1_000_000 // max(1, entry.load_ms))
-    step = max(0, density.bit_length() - 2)
-    return (density >> step << step) * lru_order(entry, units)
+    freed = units * 1_000_000 // max(1, entry.load_ms)
+    weight = max(1, freed // max(1, min(entry.uses, MOST_USES)))
+    step = max(0, weight.bit_length() - 2)
+    return (weight >> step << step) * lru_order(entry, units)
 
 
 EVICT_ORDERS: Mapping[str, EvictOrder] = {"lru": lru_order, "cost": cost_order}

@@ -45,7 +45,7 @@ def take(node: Node, event: Event) -> None:
     match event:
         case Used(usages):
             for usage in usages:
-                node.cache.used(usage.model, usage.last_used, usage.in_flight)
+                node.cache.used(usage.model, usage.last_used, usage.in_flight, usage.count)
             node.scaling.used(usages)
         case Committed(ticket, mod):
             node.writer.committed(ticket, mod)

@@ -118,9 +118,9 @@ class CacheSteps(RuleBasedStateMachine):
         self.cache.took(data.draw(st.sampled_from(self.some(State.ACTIVE))), load_ms)
 
     @precondition(lambda self: self.cache.entries)
-    @rule(data=st.data(), age=ages, in_flight=st.integers(0, 1))
-    def use(self, data: st.DataObject, age: int, in_flight: int) -> None:
-        self.cache.used(data.draw(st.sampled_from(list(self.cache.entries))), self.now - age, in_flight)
+    @rule(data=st.data(), age=ages, in_flight=st.integers(0, 1), count=st.integers(0, 9))
+    def use(self, data: st.DataObject, age: int, in_flight: int, count: int) -> None:
+        self.cache.used(data.draw(st.sampled_from(list(self.cache.entries))), self.now - age, in_flight, count)
 
     @precondition(lambda self: self.cache.entries)
     @rule(data=st.data(), priority=st.integers(4, 6), pin=st.integers(0, 3))
@@ -241,7 +241,7 @@ class CostCacheSteps(CacheSteps):
     order: EvictOrder = staticmethod(cost_order)
 
     def factor(self, copy: Entry, units: int) -> int:
-        freed = max(1, units * 1_000_000 // max(1, copy.load_ms))
+        freed = max(1, units * 1_000_000 // max(1, copy.load_ms) // max(1, min(copy.uses, 16)))
         rounded = next(
             step for exponent in range(99, -1, -1) for step in (3 * 2**exponent // 2, 2**exponent) if step <= freed
         )

@@ -217,6 +217,18 @@ def test_by_cost_what_is_used_now_may_push_out_all_and_what_is_old_falls_through
     assert names(cache.insert(entry("now", **expected), NOW, NOW)) == ["a"]
 
 
+@pytest.mark.parametrize(("minutes", "expected"), [(15, "scanned"), (17, "hot")])
+def test_by_cost_a_copy_that_was_asked_for_often_stays_longer(minutes: int, expected: str) -> None:
+    """Up to sixteen times as long as one that was asked for once; so a scan of cold models passes by."""
+    cache = Cache(params(), cost_order)
+    costly(cache, "hot", 45, load_ms=1_000, age_ms=minutes * MINUTE)
+    costly(cache, "scanned", 45, load_ms=1_000, age_ms=MINUTE)
+    cache.used("hot", NOW - minutes * MINUTE, 0, 1_000)
+    cache.used("scanned", NOW - MINUTE, 0, 1)
+    check_cache(cache)
+    assert names(cache.insert(entry("new"), NOW, NOW)) == [expected]
+
+
 @pytest.mark.parametrize(
     ("units", "load_ms", "factor"),
     [

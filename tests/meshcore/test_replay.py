@@ -83,6 +83,18 @@ def test_another_rule_shows_in_the_first_command_that_it_changes(day: list[bytes
     assert replay(day[: found.difference.line - 1], Rules(place=place_last)).difference is None
 
 
+def test_a_journal_is_replayed_under_the_policy_of_eviction_that_it_was_written_under(day: list[bytes]) -> None:
+    """It is a setting of the instance; no other rule is."""
+    header = json.loads(day[0])
+    assert header["rules"]["evict_order"] == "meshcore.eviction.lru_order"
+    by_cost = day[0].replace(b"lru_order", b"cost_order")
+    difference = replay([by_cost, *day[1:]]).difference
+    assert difference is not None
+    assert "evict" in json.dumps(difference.recorded), "the first eviction has another score"
+    with pytest.raises(BadJournal, match="the rule evict_order was meshcore.eviction.other_order"):
+        replay([day[0].replace(b"lru_order", b"other_order"), *day[1:]])
+
+
 def test_another_setting_shows_in_the_first_command_that_it_changes(day: list[bytes]) -> None:
     found = replay(day, changes={"publish_gap_ms": 60_000})
     assert found.difference is not None
