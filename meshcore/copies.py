@@ -83,6 +83,7 @@ class Copies:
             model, self._gen, max(now, min(stale, NEVER - 1) + 1), record.type, record.path, record.key,
             priority=record.priority, is_pinned=record.is_pinned, is_prioritised=is_inference, known=known,
         )  # fmt: skip
+        self.queue.offer(entry)
         self._evict(self.cache.insert(entry, used_at, now), f"room for {model}")
         size_units = size_units or to_units(record.size_bytes)
         if size_units:

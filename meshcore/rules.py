@@ -14,6 +14,7 @@ from meshcore.reasons import Reason
 from meshcore.view import ClusterView
 
 Place = Callable[[ClusterView, Want, int, Random], tuple[str | None, Reason]]
+Outdone = Callable[[ClusterView, Want, int], Reason | None]
 Balance = Callable[[Route, str, bool, Mapping[str, int], Callable[[str], bool], Random], hot.Choice | str]
 
 
@@ -22,5 +23,6 @@ class Rules:
     """Alternatives plug in here and nowhere else."""
 
     place: Place = placement.choose
+    outdone: Outdone = placement.outdone
     balance: Balance = hot.decide
     evict_order: EvictOrder = eviction.lru_order

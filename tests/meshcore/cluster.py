@@ -21,6 +21,7 @@ from meshcore.asks import (
     Infer,
     Met,
     Outcome,
+    Pause,
     Put,
     Read,
     Refused,
@@ -299,6 +300,8 @@ class Cluster:
                 self.flows.remove(running)
                 if running.sender is not None and not running.sender.is_over:
                     self.pending.append(Pending(running.sender.host, _come_back(step), running.sender))
+            case Pause():
+                self.pending.append(Pending(host, TimedOut(), running))
             case AwaitLoaded(model, gen):
                 host.waiting.setdefault((model, gen), []).append(running)
             case _:
