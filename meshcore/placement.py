@@ -102,7 +102,7 @@ def outdone(view: ClusterView, want: Want, now: int) -> Reason | None:
     """Why this instance had better not load what it was asked to, with whom it would leave that to; None: it may.
 
     It looks at those that are left for the choice, as whoever asked did, and knows its own loads better (D-04): it has
-    become full and the first of them is not, or one of them would have fewer loads per load thread with this one.
+    become full and the first of them is not, or has loads under way and one of them would have fewer per load thread.
     """
     view.expire(now)
     mine, search = view.order.get(view.me), _Search(view, want, now)
@@ -112,7 +112,7 @@ def outdone(view: ClusterView, want: Want, now: int) -> Reason | None:
     best, cause = left[0], "it has become full here"
     if not mine.is_full or best.is_full:
         best, cause = min(left, key=_next_load), "more loads are under way here"
-        if _next_load(best) >= _next_load(mine):
+        if not mine.loads or _next_load(best) >= _next_load(mine):
             return None
     inputs = {"loads_permille": mine.load_permille, "its_loads_permille": best.load_permille}
     return Reason(Rule.DECLINE, want.model, best.id, cause, view.revision, inputs)
