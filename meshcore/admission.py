@@ -50,9 +50,11 @@ class Admission:
             predicted_units=size_units or average_units or params.default_units, is_average=bool(average_units),
             load_ms=copies.load_times.expected_ms(record.type, params.assume_loaded_ms), copies=count,
         )  # fmt: skip
+        copies.queue.offer(entry)
         try:
             evicted = cache.insert(entry, used_at, now)
         except FellThrough as too_old:
+            copies.queue.discard(entry)
             self.refused(entry, too_old)
             raise
         copies.make_way(evicted, f"room for {model}")

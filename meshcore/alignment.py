@@ -25,8 +25,10 @@ class Alignment:
         node.failures.seen(model)
         entry = node.cache.entries.get(model)
         if entry is None and model not in node.routes and not node.view.names_copies(model):
+            node.view.loads_of(model, None)
             return  # most models: registered, loaded nowhere
         record = node.record_or_none(model)
+        node.view.loads_of(model, record)
         if model in node.bad:
             return  # passed over: what is in use goes on as before it was spoilt
         if record is not None and (entry is None or _is_of(entry, record)):

@@ -141,6 +141,13 @@ class AwaitLoaded:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Let time pass. Outcome: TimedOut."""
+
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Read:
     """Read one model's record linearisably. Outcome: Seen or StoreSilent."""
 
@@ -157,7 +164,7 @@ class Put:
     why: Reason
 
 
-Step = Infer | Forward | AwaitLoaded | Read | Put
+Step = Infer | Forward | AwaitLoaded | Pause | Read | Put
 
 
 class Status(StrEnum):

@@ -152,6 +152,17 @@ class FrontDesk:
     def place(self, request: Request, record: ModelRecord) -> str | None:
         """Where to load the model, held in reserve there; None: nowhere, with the last failure if there is one."""
         node = self._node
+        away = {self.me: Rejected.AWAY} if node.is_runtime_away else {}
+        node.view.see_self(node.own_record())
+        want = self._want(request, record)
+        target = self._place(replace(want, exclude={**away, **want.exclude}))
+        if target is None and away:  # it waits for the runtime here
+            target = self._place(want)
+        if target is not None and target != self.me:
+            node.view.reserve(target, want.size_units or node.cache.params.default_units, self.now, request.model)
+        return target
+
+    def _want(self, request: Request, record: ModelRecord) -> Want:
         exclude = dict.fromkeys(request.exclude, Rejected.EXCLUDED)
         exclude |= {
             instance: Rejected.FAILED
@@ -160,17 +171,9 @@ class FrontDesk:
         }
         exclude |= dict.fromkeys(request.targets, Rejected.TRIED)
         exclude |= {holder.instance: Rejected.HOLDS for holder in self.holders(request.model, record)}
-        away = {self.me: Rejected.AWAY} if node.is_runtime_away else {}
-        node.view.see_self(node.own_record())
         units = request.size_units or to_units(record.size_bytes)
         last_used = max(request.last_used, record.last_used) if request.last_used else 0
-        want = Want(request.model, record.type, units, last_used, away | exclude, request.is_balanced)
-        target = self._place(want)
-        if target is None and away:  # it waits for the runtime here
-            target = self._place(replace(want, exclude=exclude))
-        if target is not None and target != self.me:
-            node.view.reserve(target, units or node.cache.params.default_units, self.now)
-        return target
+        return Want(request.model, record.type, units, last_used, exclude, request.is_balanced)
 
     def _place(self, want: Want) -> str | None:
         node = self._node
@@ -215,18 +218,26 @@ class FrontDesk:
         """Whether this instance has the labels that models of this type require."""
         return self._node.view.partitions.constraints.allow(record.type, self._node.identity.labels)
 
-    def has_better_place(self, request: Request, record: ModelRecord) -> bool:
-        """Whether to decline a load that another instance sent here, which it may do once: this instance has become
-        full since, and somebody it knows of is not (D-04), or its runtime is not back yet and somebody's is."""
-        node = self._node
-        if request.targets or not (node.is_runtime_away or node.own_record().is_full):
+    def declines(self, request: Request, record: ModelRecord) -> bool:
+        """Whether to leave a load to others that another instance sent here (D-04): this one knows better places, or
+        its runtime is not back yet and somebody's is. So often a request is sent on for that, and no more."""
+        node, view = self._node, self._node.view
+        if len(request.targets) >= self.settings.max_declines:
             return False
-        node.view.see_self(node.own_record())
-        order = node.view.order.walk(self.now, node.view.partitions.eligible(record.type).candidates)
+        view.see_self(node.own_record())
         if node.is_runtime_away:
-            return any(entry.id != self.me for entry in islice(order, 2))
-        best = next(order, None)
-        return best is not None and best.id != self.me and not best.is_full
+            order = view.order.walk(self.now, view.partitions.eligible(record.type).candidates)
+            return not request.targets and any(entry.id != self.me for entry in islice(order, 2))
+        why = node.rules.outdone(view, self._want(request, record), self.now)
+        if why is not None:
+            node.explain(why)
+        return why is not None
+
+    def news_ms(self, declines: int) -> int:
+        """How long a load that was declined so often waits for news of others' loads before it chooses anew: not as
+        long as the next, or they would choose the same again."""
+        times = 1.5 ** (declines - 1) * (0.5 + self._node.rng.random())
+        return int(self.settings.declined_wait_ms * times)
 
     # -- other instances ---------------------------------------------------------------------------------
 

@@ -26,14 +26,15 @@ class LoadQueue:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
+        self._offered: set[Entry] = set()
         self._queued: list[Entry] = []
         self._running: set[Entry] = set()
         self._arrivals = 0
 
     @property
     def in_progress(self) -> int:
-        """Loads accepted and not over."""
-        return len(self._queued) + len(self._running)
+        """Loads admitted and not over: whoever asks next is behind those that no record names yet, too."""
+        return len(self._offered) + len(self._queued) + len(self._running)
 
     @property
     def is_running(self) -> bool:
@@ -45,8 +46,13 @@ class LoadQueue:
         """What the queued loads will take beside what they hold already."""
         return sum(max(0, entry.predicted_units - entry.weight) for entry in self._queued)
 
+    def offer(self, entry: Entry) -> None:
+        """A load is admitted, and is to be queued or discarded when the others know of it."""
+        self._offered.add(entry)
+
     def add(self, entry: Entry) -> None:
         """Queue a load behind those of its class."""
+        self._offered.discard(entry)
         self._arrivals += 1
         entry.arrived = self._arrivals
         insort(self._queued, entry, key=_turn)
@@ -60,6 +66,7 @@ class LoadQueue:
 
     def discard(self, entry: Entry) -> None:
         """The load is over, or nobody wants it any more; fine if it is not here."""
+        self._offered.discard(entry)
         self._running.discard(entry)
         self._take(entry)
 

@@ -22,6 +22,8 @@ PREFERRED_RANGE_MS = 120_000
 """Full instances that are a better place for the type may be this much behind."""
 RANGE_COUNT = 10
 """Instances with fewer models than this are not told apart by their number of models."""
+ROOMY = 8
+"""An instance with this many times the space below which it is full is as good as any with more."""
 QUIET_RPM = 100
 """An instance with fewer requests a minute than this is not busy."""
 BUSY_LIMITS = (
@@ -69,35 +71,51 @@ def choose(view: ClusterView, want: Want, now: int, rng: Random) -> tuple[str | 
     those in its range make the shortlist; if there are better places for the type, and the first of them comes near
     enough, the shortlist is made of these alone. The much busier ones are dropped, then those in a zone that has a
     copy, then those on a node that has one, as long as that leaves anybody. A balanced request stays here if this
-    instance is still among them. Else two are drawn and the one with fewer loads in progress per load thread is taken,
-    those on their way counted; equal: the one drawn first, so that instances whose views are equally stale do not all
-    choose the same.
+    instance is still among them. Else it is the one that has the fewest loads per load thread with this one, those on
+    their way counted; of equals one is drawn, so that instances that see the same do not all choose the same.
 
-    All instances see much the same order, and see it late. If each took its head, or one of the shortlist at random
-    whatever its queue, loads would pile up on a few; the better of two spreads them without fresher news
-    (docs/design.md, placement; D-04, D-08, D-24).
+    All instances see much the same order, and see it late. Loads that many of them send at once pile up all the same
+    where chance has it: who gets more than others declines (``outdone``; docs/design.md, placement; D-04, D-08, D-24).
 
     Nothing beyond the shortlist's range is looked at; where nobody can be chosen, that is every candidate.
     """
     view.expire(now)
     search = _Search(view, want, now)
-    shortlist = search.shortlist()
-    if not shortlist:
+    left = search.left()
+    if not left:
         return None, _nobody(search)
-    ago_ms = now - want.last_used if want.last_used else 0
-    left = _elsewhere(view, want, _not_busy(shortlist, ago_ms, search.met), search.met)
     chosen, cause = _pick(left, view.me if want.is_balanced else None, rng, search.met)
     inputs: dict[str, int | str] = {
         "type": want.type,
         "size_units": want.size_units,
-        "ago_ms": ago_ms,
+        "ago_ms": search.ago_ms,
         "balanced": int(want.is_balanced),
-        "best_full": int(shortlist[0].is_full),
-        "shortlist": len(shortlist),
+        "best_full": int(search.shortlist[0].is_full),
+        "shortlist": len(search.shortlist),
         "instances": len(view.order),
         **search.passed_over(),
     }
     return chosen.id, _reason(view, want, search.met, chosen.id, cause, inputs)
+
+
+def outdone(view: ClusterView, want: Want, now: int) -> Reason | None:
+    """Why this instance had better not load what it was asked to, with whom it would leave that to; None: it may.
+
+    It looks at those that are left for the choice, as whoever asked did, and knows its own loads better (D-04): it has
+    become full and the first of them is not, or has loads under way and one of them would have fewer per load thread.
+    """
+    view.expire(now)
+    mine, search = view.order.get(view.me), _Search(view, want, now)
+    left = search.left()
+    if mine is None or not left:
+        return None
+    best, cause = left[0], "it has become full here"
+    if not mine.is_full or best.is_full:
+        best, cause = min(left, key=_next_load), "more loads are under way here"
+        if not mine.loads or _next_load(best) >= _next_load(mine):
+            return None
+    inputs = {"loads_permille": mine.load_permille, "its_loads_permille": best.load_permille}
+    return Reason(Rule.DECLINE, want.model, best.id, cause, view.revision, inputs)
 
 
 class _Search:
@@ -105,16 +123,19 @@ class _Search:
 
     def __init__(self, view: ClusterView, want: Want, now: int) -> None:
         self.view, self.want, self.now = view, want, now
+        self.ago_ms = now - want.last_used if want.last_used else 0
         self.met = _Met()
+        self.shortlist: list[Ranked] = []
         self._eligible = view.partitions.eligible(want.type)
         self._takes_replaced = self._takes_unreachable = False
 
-    def shortlist(self) -> list[Ranked]:
+    def left(self) -> list[Ranked]:
         """Those that are left for the choice, best first; empty: nobody can load it."""
         for self._takes_replaced, self._takes_unreachable in ((False, False), (True, False), (True, True)):
             self.met = _Met()
-            if found := self._preferred() or self._in_range(self._eligible.candidates, _is_in_range):
-                return found
+            self.shortlist = self._preferred() or self._in_range(self._eligible.candidates, _is_in_range)
+            if self.shortlist:
+                return _elsewhere(self.view, self.want, _not_busy(self.shortlist, self.ago_ms, self.met), self.met)
         return []
 
     def passed_over(self) -> dict[str, int]:
@@ -182,7 +203,7 @@ def _is_in_range(best: Ranked, entry: Ranked, now: int) -> bool:
     if best.is_full:
         behind_ms = age_ms(best.record.lru_ms, entry.record.lru_ms)
         return behind_ms <= max(RANGE_MS, age_ms(best.record.lru_ms, now) // 10)
-    if entry.is_full or entry.free_units < best.free_units // 4:
+    if entry.is_full or entry.free_units < min(best.free_units // 4, ROOMY * entry.record.min_space_units):
         return False
     return entry.count < RANGE_COUNT or entry.count <= best.count + best.count // 4
 
@@ -229,7 +250,7 @@ def _node(record: InstanceRecord) -> str:
 
 
 def _pick(left: list[Ranked], me: str | None, rng: Random, met: _Met) -> tuple[Ranked, str]:
-    """One of ``left``, and why; always two calls of ``rng.random()`` where there is a draw."""
+    """One of ``left``, and why; one call of ``rng.random()`` where there is a draw."""
     count = len(left)
     if count == 1:
         return left[0], "the only one left"
@@ -238,13 +259,17 @@ def _pick(left: list[Ranked], me: str | None, rng: Random, met: _Met) -> tuple[R
     here = next((entry for entry in left if entry.id == me), None)
     if here is not None:
         return _chosen(here, met), "balanced, and this instance is on the shortlist"
-    i, j = int(rng.random() * count), int(rng.random() * (count - 1))
-    j += j >= i
-    first, second = left[i], left[j]
-    if second.load_permille < first.load_permille:
-        first, second = second, first
-    met.rejected[second.id] = Rejected.OUTSTANDING
-    return _chosen(first, met), "fewer loads per load thread, or drawn first, of two drawn"
+    least = min(map(_next_load, left))
+    alike = [entry for entry in left if _next_load(entry) == least]
+    met.rejected |= {entry.id: Rejected.OUTSTANDING for entry in left if _next_load(entry) > least}
+    if len(alike) == 1:
+        return _chosen(alike[0], met), "fewest loads per load thread"
+    return _chosen(alike[int(rng.random() * len(alike))], met), "drawn from those with the fewest loads per load thread"
+
+
+def _next_load(entry: Ranked) -> int:
+    """Loads per load thread, in thousandths, with one load more."""
+    return (entry.loads + 1) * 1000 // max(1, entry.record.load_threads)
 
 
 def _chosen(entry: Ranked, met: _Met) -> Ranked:

@@ -22,6 +22,7 @@ class Rule(StrEnum):
     PLACE = "place"  # which instance loads a model
     ACCEPT = "accept"  # this instance takes a load
     REFUSE = "refuse"  # this instance does not take a load
+    DECLINE = "decline"  # this instance leaves a load to another one
     LOAD = "load"  # a queued load starts
     EVICT = "evict"  # a copy makes room
     READY = "ready"  # a copy answers requests

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from meshcore.settings import Settings
@@ -12,6 +13,7 @@ from meshcore.settings import Settings
 class _Hold:
     units: int
     until: int
+    model: str
 
 
 @dataclass(slots=True)
@@ -41,10 +43,10 @@ class Reservations:
         self._expiries: deque[tuple[int, str]] = deque()
         """(until, target) of every hold since, those that ended early included; ascending as all last alike."""
 
-    def add(self, target: str, units: int, now: int) -> None:
+    def add(self, target: str, units: int, now: int, model: str = "") -> None:
         """A load of ``units`` cache units is on its way to ``target``."""
         held = self._targets.setdefault(target, _Target())
-        hold = _Hold(units, now + self._lifetime_ms)
+        hold = _Hold(units, now + self._lifetime_ms, model)
         held.holds.append(hold)
         held.units += units
         self._expiries.append((hold.until, target))
@@ -93,7 +95,7 @@ class Reservations:
         held = self._targets.get(target)
         return held.units if held else 0
 
-    def loads(self, target: str) -> int:
-        """Loads held on ``target``."""
+    def loads(self, target: str, but: Container[str] = ()) -> int:
+        """Loads held on ``target``, those of the models ``but`` left out."""
         held = self._targets.get(target)
-        return len(held.holds) if held else 0
+        return sum(hold.model not in but for hold in held.holds) if held else 0

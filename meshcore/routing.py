@@ -17,6 +17,7 @@ from meshcore.asks import (
     Kind,
     Op,
     Outcome,
+    Pause,
     Read,
     Refused,
     Request,
@@ -86,7 +87,8 @@ class Desk(Protocol):
     def place(self, request: Request, record: ModelRecord) -> str | None: ...
     def no_place(self, record: ModelRecord) -> MeshError: ...
     def may_load(self, record: ModelRecord) -> bool: ...
-    def has_better_place(self, request: Request, record: ModelRecord) -> bool: ...
+    def declines(self, request: Request, record: ModelRecord) -> bool: ...
+    def news_ms(self, declines: int) -> int: ...
     def admit(self, request: Request, record: ModelRecord) -> Entry: ...
     def refusal(self, verdict: Verdict, model: str, error: MeshError | None = None) -> Refused: ...
     def gives_up(self, request: Request, record: ModelRecord) -> MeshError | None: ...
@@ -161,14 +163,16 @@ def _rounds(desk: Desk, request: Request) -> Flow:
     answer = (yield from _met(desk, request, trip)) if request.met is not None else None
     if answer is not None:
         return answer
-    for _ in range(desk.settings.max_rounds):
+    settings, rounds = desk.settings, 0
+    while rounds - min(trip.declines, settings.max_declines) < settings.max_rounds:
+        rounds += 1
         if trip.is_spent:
             raise trip.error or Spent
         record = yield from known_record(desk, request.model)
         answer = yield from _round(desk, request, trip, record)
         if answer is not None:
             return answer
-    raise trip.error or RoundsExhausted(EXHAUSTED_ROUNDS.format(desk.settings.max_rounds))
+    raise trip.error or RoundsExhausted(EXHAUSTED_ROUNDS.format(settings.max_rounds))
 
 
 def _round(desk: Desk, request: Request, trip: Trip, record: ModelRecord) -> _Leg:
@@ -221,8 +225,8 @@ def _target(desk: Desk, request: Request, trip: Trip, record: ModelRecord) -> st
         raise trip.error or CopyGone("loaded here, and gone again or out of use")
     if not desk.may_load(record):
         raise Declined(f"models of type {record.type} may not be loaded here")
-    if desk.has_better_place(request, record):
-        raise Declined("no room any more")
+    if desk.declines(request, record):
+        raise Declined("others have fewer loads under way, or more room")
     return desk.me
 
 
@@ -289,7 +293,11 @@ def _there(desk: Desk, request: Request, trip: Trip, instance: str, kind: Kind) 
     passed_on = trip.on(request, kind, desk.me)
     desk.sent(instance)
     outcome = yield Forward(instance, passed_on)
-    return _returned(desk, passed_on, trip, instance, outcome, request.kind)
+    answer = _returned(desk, passed_on, trip, instance, outcome, request.kind)
+    if isinstance(outcome, Refused) and outcome.verdict is Verdict.DECLINED:
+        trip.declines += 1
+        yield Pause(desk.news_ms(trip.declines))
+    return answer
 
 
 def _met(desk: Desk, request: Request, trip: Trip) -> _Leg:

@@ -16,6 +16,7 @@ from meshcore.standing import Standing
 from meshcore.view import ClusterView
 
 Place = Callable[[ClusterView, Want, int, Random], tuple[str | None, Reason]]
+Outdone = Callable[[ClusterView, Want, int], Reason | None]
 Balance = Callable[[Route, str, bool, Mapping[str, int], Callable[[str], bool], Random], hot.Choice | str]
 SecondCopy = Callable[[Standing, Settings], str]
 ScaleUp = Callable[[Standing, Settings], int]
@@ -27,6 +28,7 @@ class Rules:
     """Alternatives plug in here and nowhere else."""
 
     place: Place = placement.choose
+    outdone: Outdone = placement.outdone
     balance: Balance = hot.decide
     evict_order: EvictOrder = eviction.lru_order
     second_copy: SecondCopy = second_copy.is_due

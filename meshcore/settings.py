@@ -20,6 +20,8 @@ class Settings:
     max_load_failures: int = _knob(3, "recent failures after which a request starts no further load")
     max_load_locations: int = _knob(5, "copies after which a request starts no further load")
     max_exhausted: int = _knob(2, "answers RESOURCE_EXHAUSTED after which a request gives up")
+    max_declines: int = _knob(7, "a load is left to another instance at most this often")
+    declined_wait_ms: int = _knob(10, "and waits about this long for news each time, half as much again the next")
     failure_expiry_ms: int = _knob(900_000, "a recorded load failure keeps an instance out this long")
     failure_in_use_ms: int = _knob(180_000, "half as long if a request wanted the model within this")
     wait_load_factor: int = _knob(5, "a request waits for a load at most this many load timeouts")

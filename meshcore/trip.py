@@ -20,6 +20,8 @@ class Trip:
     """Instances that were asked to load."""
     error: MeshError | None = None
     """What to fail with if nothing better comes."""
+    declines: int = 0
+    """Times that an instance left the load to others."""
     exhausted: int = 0
     """Answers RESOURCE_EXHAUSTED."""
     gone: list[str] = field(default_factory=list)

@@ -30,7 +30,8 @@ class ReplicaSet:
     last_start: int
     changed: int
     """When one of them started, or was seen to be gone, last."""
-    members: dict[str, None] = field(default_factory=dict)
+    members: dict[str, int] = field(default_factory=dict)
+    """When each of them started."""
     replaced_until: int = 0
     """Until then it counts as being replaced; 0: it does not."""
 
@@ -56,7 +57,7 @@ class Upgrades:
         former = self._homes.get(instance)
         if home == former:
             return []
-        changed: dict[str, None] = {}
+        changed: dict[str, int] = {}
         if former is not None:
             changed |= self._went(instance, *former, now)
         if home is not None:
@@ -73,7 +74,7 @@ class Upgrades:
         """End the upgrades that nothing was heard of for long; the instances that stay after all, ascending."""
         if now < self._due:
             return []
-        changed: dict[str, None] = {}
+        changed: dict[str, int] = {}
         self._due = NEVER
         for replica_sets in self._sets.values():
             for each in replica_sets.values():
@@ -84,11 +85,11 @@ class Upgrades:
                     self._due = min(self._due, each.replaced_until)
         return sorted(changed)
 
-    def _came(self, instance: str, labels: tuple[str, ...], name: str, start: int, now: int) -> dict[str, None]:
+    def _came(self, instance: str, labels: tuple[str, ...], name: str, start: int, now: int) -> dict[str, int]:
         self._homes[instance] = labels, name
         replica_sets = self._sets.setdefault(labels, {})
         its = replica_sets.setdefault(name, ReplicaSet(start, start, start))
-        its.members[instance] = None
+        its.members[instance] = start
         its.first_start = min(its.first_start, start)
         its.last_start = max(its.last_start, start)
         its.changed = max(its.changed, start)
@@ -100,10 +101,10 @@ class Upgrades:
                 each.replaced_until = now + SETTLES_MS
                 self._due = min(self._due, each.replaced_until)
         if its.replaced_until:
-            changed[instance] = None
+            changed[instance] = start
         return changed
 
-    def _went(self, instance: str, labels: tuple[str, ...], name: str, now: int) -> dict[str, None]:
+    def _went(self, instance: str, labels: tuple[str, ...], name: str, now: int) -> dict[str, int]:
         del self._homes[instance]
         replica_sets = self._sets[labels]
         its = replica_sets[name]
@@ -140,10 +141,10 @@ def _is_coming_in(newest: ReplicaSet, before: ReplicaSet, now: int) -> bool:
     return age < ROLLS_MS or (age < ROLLS_ON_MS and age_ms(before.changed, now) < SETTLES_MS)
 
 
-def _outlived(replica_sets: dict[str, ReplicaSet]) -> dict[str, None]:
+def _outlived(replica_sets: dict[str, ReplicaSet]) -> dict[str, int]:
     """Let those stay that nothing newer is there for any more; their instances."""
     newest = _newest(replica_sets)
-    changed: dict[str, None] = {}
+    changed: dict[str, int] = {}
     for each in replica_sets.values():
         if each.replaced_until and not _is_before(each, newest):
             each.replaced_until = 0

@@ -17,6 +17,7 @@ from meshcore.records import InstanceRecord, ModelRecord
 from meshcore.reservations import Reservations
 from meshcore.settings import Settings
 from meshcore.totals import Totals
+from meshcore.underway import Underway
 from meshcore.upgrades import Upgrades
 
 DECODED_KEPT = 4096
@@ -53,6 +54,7 @@ class ClusterView:
         self.health = PeerHealth(settings)
         self.partitions = Partitions()
         self.upgrades = Upgrades()
+        self.underway = Underway()
 
     @property
     def revision(self) -> int:
@@ -292,10 +294,15 @@ class ClusterView:
 
     # loads on their way
 
-    def reserve(self, instance: str, units: int, now: int) -> None:
-        """A load of ``units`` cache units is on its way to ``instance``."""
-        self.reservations.add(instance, units, now)
+    def reserve(self, instance: str, units: int, now: int, model: str = "") -> None:
+        """A load of ``model``, of ``units`` cache units, is on its way to ``instance``."""
+        self.reservations.add(instance, units, now, model)
         self._rank(instance)
+
+    def loads_of(self, model: str, record: ModelRecord | None) -> None:
+        """What the registry says of the loads of ``model`` is another thing now."""
+        for instance in self.underway.see(model, record):
+            self._rank(instance)
 
     def release(self, instance: str, units: int) -> None:
         """A load that was on its way to ``instance`` will not come after all."""
@@ -310,6 +317,9 @@ class ClusterView:
     def _rank(self, instance: str) -> None:
         record = self._instances.get(instance)
         if record is not None and self._takes_loads(instance, record):
-            units, loads = self.reservations.units(instance), self.reservations.loads(instance)
+            loading = self.underway.of(instance)
+            units, loads = self.reservations.units(instance), self.reservations.loads(instance, loading)
+            if instance != self.me:
+                loads += max(0, len(loading) - record.loads_in_progress)
             partition, is_replaced = self.partitions.of(record.labels), self.upgrades.is_replaced(instance)
             self.order.put(ranked(instance, record, units, loads, partition, is_replaced))

@@ -16,6 +16,7 @@ from meshcore.asks import (
     Forward,
     Infer,
     Outcome,
+    Pause,
     Put,
     Read,
     Settled,
@@ -274,6 +275,9 @@ class Driver:
                         if step.is_cold_start:
                             call.waits()
                         outcome = await self._loaded(step)
+                    case Pause(ms):
+                        await asyncio.sleep(ms / 1000)
+                        outcome = TimedOut()
                     case Read():
                         outcome = await self._registry.read(step.model)
                     case Put():

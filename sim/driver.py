@@ -17,6 +17,7 @@ from meshcore.asks import (
     Forward,
     Infer,
     Outcome,
+    Pause,
     Put,
     Read,
     Settled,
@@ -260,6 +261,9 @@ class Driver:
                         if step.is_cold_start:
                             call.waits()
                         outcome = yield from self._loaded(step)
+                    case Pause(ms):
+                        yield self._env.timeout(ms)
+                        outcome = TimedOut()
                     case Read():
                         outcome = yield from self._registry.read(step.model)
                     case Put():

@@ -19,7 +19,6 @@ from meshcore.commands import Command, Holder
 from meshcore.events import DrainAsked, Idled
 from meshcore.hot import Choice
 from meshcore.me import Me
-from meshcore.node import Node
 from meshcore.rules import Rules
 from meshcore.settings import Settings
 from sim.driver import Driver
@@ -27,6 +26,7 @@ from sim.plane import FLOW, Plane, Server
 from sim.runtime import ModelServer, Ways
 from sim.store import Client, Delays, Records
 from sim.trip import GONE, Ends, Instance, Network, Trip, as_outcome
+from sim.watched import WatchedNode
 
 NOT_READY_MS, IDLE_MS, DEREGISTER_MS = 2000, 200, 200
 """An instance that goes serves on for as long as clients may not have heard of it, and until nothing is under way; then
@@ -74,7 +74,7 @@ class World:
     start_ms: int
     seed: int
     settings: Settings
-    params: CacheParams
+    params: Callable[[str], CacheParams]
     ways: Ways
     delays: Delays
     network_ms: Callable[[str, str], int]
@@ -86,10 +86,10 @@ class World:
     """A client goes away when it has waited this long for the core to find it a copy."""
 
 
-def make_node(world: World, name: str, at_ms: int = 0) -> Node:
+def make_node(world: World, name: str, at_ms: int = 0) -> WatchedNode:
     """The brain of one instance that starts ``at_ms`` after all began."""
     me = Me(name, world.start_ms + at_ms, f"{name}:8080", f"{name}:8033")
-    return Node(me, world.settings, world.params, world.rules, Random(f"{world.seed}/{name}"))
+    return WatchedNode(me, world.settings, world.params(name), world.rules, Random(f"{world.seed}/{name}"))
 
 
 def make_plane(world: World, name: str, clock: Callable[[], int], book: Book) -> Plane:

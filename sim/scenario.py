@@ -22,14 +22,18 @@ LEAST_RESTART_S = 3.0
 WholeMillis = Annotated[int, Field(ge=1, le=86_400_000)]
 """A delay of the world: whole milliseconds, as the rules count time."""
 
+Factor = Annotated[float, Field(gt=0, le=1000)]
+
 
 class Fleet(BaseModel):
-    """The instances, all alike, and what their runtimes say at start-up."""
+    """The instances, alike but for their capacity, and what their runtimes say at start-up."""
 
     model_config = STRICT
 
     count: int = Field(ge=1, le=1000)
     capacity: Bytes
+    capacity_factors: list[Factor] = Field(default=[1.0], min_length=1)
+    """Instances have this times ``capacity``, each factor in turn."""
     default_model_size: Bytes = 1 << 20
     loading_concurrency: int = Field(default=4, ge=1, le=1000)
     loading_timeout_ms: int = Field(default=90_000, ge=100)
@@ -173,7 +177,7 @@ class Scenario(BaseModel):
         if isinstance(self.traffic, Recorded):
             _check_numbers("models", self.traffic.models, len(models))
             _check_numbers("instances", self.traffic.instances or [], len(instances))
-        else:
+        elif isinstance(self.traffic, Zipf):
             _check_peaks(self.traffic.peaks, len(models))
         for number, failure in enumerate(self.failures):
             where = f"failures.{number}"

@@ -26,9 +26,9 @@ from meshcore.asks import (
     Verdict,
     VerdictError,
 )
-from meshcore.node import Node
 from sim.driver import Driver
 from sim.plane import FLOW, Plane
+from sim.watched import WatchedNode
 
 Ends = Generator[simpy.Event, Any, Done | Failed]
 
@@ -40,7 +40,7 @@ class Instance:
     """One instance's parts."""
 
     name: str
-    node: Node
+    node: WatchedNode
     plane: Plane
     driver: Driver
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from time import process_time
 from typing import Any
@@ -15,7 +15,7 @@ import simpy
 from meshcore.capacity import CacheParams
 from meshcore.reasons import Rule
 from meshcore.records import ModelRecord
-from meshcore.rules import with_eviction
+from meshcore.rules import Rules, with_eviction
 from meshcore.units import UNIT_BYTES
 from sim.measure import Cause, Histogram, Measure
 from sim.mesh import Arrivals, Mesh, Restart, World
@@ -44,10 +44,13 @@ class Result:
     speed: Speed
 
 
-def run(scenario: Scenario) -> Result:
-    """Play ``scenario``; raises ScenarioError for a fleet that no model server could be."""
+def run(scenario: Scenario, rules: Rules | None = None) -> Result:
+    """Play ``scenario``, by the mesh's own rules or by others; raises ScenarioError for a fleet that no model server
+    could be."""
     mesh: Mesh
     world = build(scenario)
+    if rules is not None:
+        world = replace(world, rules=replace(rules, evict_order=world.rules.evict_order))
     measure = Measure(world.instances, scenario.warmup_s * 1000, lambda: mesh.env.now)
     mesh = Mesh(world, measure)
     mesh.play(arrivals(scenario))
@@ -58,16 +61,9 @@ def run(scenario: Scenario) -> Result:
 
 def build(scenario: Scenario) -> World:
     """The world of a scenario."""
-    fleet, settings, seed = scenario.instances, scenario.core_settings(), scenario.seed
+    settings, seed = scenario.core_settings(), scenario.seed
     try:
-        params = CacheParams.from_runtime(
-            fleet.capacity,
-            fleet.loading_concurrency,
-            fleet.loading_timeout_ms,
-            fleet.default_model_size,
-            limits_concurrency=False,
-            min_churn_age_ms=settings.min_churn_age_ms,
-        )
+        params = {name: _params(scenario, number) for number, name in enumerate(scenario.instance_ids())}
     except ValueError as error:
         raise ScenarioError([f"instances: {error}"]) from None
     start_ms = int(scenario.start.timestamp() * 1000)
@@ -82,7 +78,7 @@ def build(scenario: Scenario) -> World:
         start_ms=start_ms,
         seed=seed,
         settings=settings,
-        params=params,
+        params=params.__getitem__,
         ways=ways,
         delays=ways,
         network_ms=lambda _from, _to: delay_ms,
@@ -90,6 +86,19 @@ def build(scenario: Scenario) -> World:
         rules=with_eviction(scenario.eviction),
         restarts=_restarts(scenario),
         patience_ms=scenario.traffic.patience_ms,
+    )
+
+
+def _params(scenario: Scenario, number: int) -> CacheParams:
+    fleet = scenario.instances
+    factor = fleet.capacity_factors[number % len(fleet.capacity_factors)]
+    return CacheParams.from_runtime(
+        int(fleet.capacity * factor),
+        fleet.loading_concurrency,
+        fleet.loading_timeout_ms,
+        fleet.default_model_size,
+        limits_concurrency=False,
+        min_churn_age_ms=scenario.core_settings().min_churn_age_ms,
     )
 
 
@@ -143,6 +152,8 @@ def summary(scenario: Scenario, mesh: Mesh, measure: Measure) -> dict[str, Any]:
                 "loads": tally.loads,
                 "load_failures": tally.load_failures,
                 "evictions": tally.evictions,
+                "accepted": instance.node.publisher.accepted,
+                "peak_loads": instance.node.peak_loads,
             }
         )
     return {

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Discriminator, Tag
 
+from sim.workloads.burst import Burst
 from sim.workloads.recorded import Recorded
 from sim.workloads.zipf import Zipf
 
-REGISTRY: Mapping[str, type[BaseModel]] = {"recorded": Recorded, "zipf": Zipf}
+REGISTRY: Mapping[str, type[BaseModel]] = {"burst": Burst, "recorded": Recorded, "zipf": Zipf}
 """Each workload by the name that ``traffic.workload`` gives it."""
 
 
@@ -20,5 +21,8 @@ def _name(traffic: Any) -> Any:
     return getattr(traffic, "workload", "zipf")
 
 
-Workload = Annotated[Annotated[Recorded, Tag("recorded")] | Annotated[Zipf, Tag("zipf")], Discriminator(_name)]
+Workload = Annotated[
+    Annotated[Burst, Tag("burst")] | Annotated[Recorded, Tag("recorded")] | Annotated[Zipf, Tag("zipf")],
+    Discriminator(_name),
+]
 """What ``traffic`` in a scenario may be."""

@@ -76,7 +76,7 @@ def make_world() -> World:
             unload_late_ms=90,
             unload_evicted_load_ms=20,
         ),
-        params=CacheParams.from_runtime(320 * MB, 2, 700, 16 * MB, limits_concurrency=False, min_churn_age_ms=0),
+        params=lambda _: CacheParams.from_runtime(320 * MB, 2, 700, 16 * MB, False, min_churn_age_ms=0),
         ways=scripted,
         delays=scripted,
         network_ms=lambda there, here: _pick(1, 2, "network", there, here),

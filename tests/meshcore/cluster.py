@@ -18,6 +18,7 @@ from meshcore.asks import (
     Forward,
     Infer,
     Outcome,
+    Pause,
     Put,
     Read,
     Request,
@@ -209,6 +210,8 @@ class Cluster:
                 self.flows.remove(running)
                 if running.sender is not None and not running.sender.is_over:
                     self.pending.append(Pending(running.sender.host, come_back(step), running.sender))
+            case Pause():
+                self.pending.append(Pending(host, TimedOut(), running))
             case AwaitLoaded(model, gen):
                 host.waiting.setdefault((model, gen), []).append(running)
             case _:

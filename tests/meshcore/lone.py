@@ -161,7 +161,8 @@ class Lone:
         """A copy here on its way to be loaded, as far as it comes by itself; its gen."""
         if self.node.view.record(model) is None:
             self.know(model, ModelRecord("onnx", **fields))
-        self.ask(Request(model, Op.ENSURE, Kind.LOAD, is_sync=False, last_used=last_used))
+        declined = ("elsewhere",) * self.node.settings.max_declines  # so often that it has to be here
+        self.ask(Request(model, Op.ENSURE, Kind.LOAD, is_sync=False, last_used=last_used, targets=declined))
         gen = self.node.cache.entries[model].gen
         if any(asked.gen == gen for asked in self.all(Predict)):
             self.predict(model, units)

@@ -131,8 +131,8 @@ def test_request_crosses_no_more_than_three_instances() -> None:
     assert lone.ask(replace(far, model="n")).step == Infer("n", gen)
 
 
-def test_target_that_became_full_declines_once_with_its_fresh_record() -> None:
-    """D-04: it knows of one that is not full; the second target of a request has to decide otherwise."""
+def test_target_that_became_full_declines_with_its_fresh_record() -> None:
+    """D-04: it knows of one that is not full; the eighth target of a request has to decide otherwise."""
     lone = Lone(peers=peers("b"))
     lone.meet("a", instance(used_units=0))  # as published before
     for name in ("x", "y"):
@@ -141,7 +141,7 @@ def test_target_that_became_full_declines_once_with_its_fresh_record() -> None:
     told = verdict(lone.ask(Request("m", kind=Kind.LOAD, origin="b", hops=1)))
     assert told.verdict is Verdict.DECLINED
     assert InstanceRecord.decode(told.record).used_units == 80
-    second = lone.ask(Request("m", kind=Kind.LOAD, origin="b", hops=1, targets=("c",)))
+    second = lone.ask(Request("m", kind=Kind.LOAD, origin="b", hops=1, targets=("c",) * 7))
     assert isinstance(second.step, AwaitLoaded)
 
 

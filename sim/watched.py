@@ -1,0 +1,37 @@
+"""A node of which it is known how many loads it had on its hands at a time."""
+
+from __future__ import annotations
+
+from random import Random
+
+from meshcore.asks import Done, Failed, Outcome, Step
+from meshcore.capacity import CacheParams
+from meshcore.commands import Command
+from meshcore.events import Event
+from meshcore.me import Me
+from meshcore.node import Node
+from meshcore.routing import Flow
+from meshcore.rules import Rules
+from meshcore.settings import Settings
+
+
+class WatchedNode(Node):
+    """Does what a Node does; ``peak_loads`` is the most loads that were running or waiting here at one time."""
+
+    NOT_STATE = Node.NOT_STATE | {"peak_loads"}
+
+    def __init__(self, me: Me, settings: Settings, params: CacheParams, rules: Rules, rng: Random) -> None:
+        super().__init__(me, settings, params, rules, rng)
+        self.peak_loads = 0
+
+    def step(self, event: Event, now: int) -> list[Command]:
+        """As the node does."""
+        commands = super().step(event, now)
+        self.peak_loads = max(self.peak_loads, self.copies.queue.in_progress)
+        return commands
+
+    def resume(self, flow: Flow, outcome: Outcome | None, now: int) -> tuple[Step | Done | Failed, list[Command]]:
+        """As the node does."""
+        told = super().resume(flow, outcome, now)
+        self.peak_loads = max(self.peak_loads, self.copies.queue.in_progress)
+        return told
