@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
 from typing import Any
 
+from meshd.settings.kinds import nearest
 from meshd.settings.table import NAMES, SETTINGS, WITHOUT_EFFECT, WITHOUT_EFFECT_PREFIX
 
 LISTENERS = ("external_port", "mesh_port", "probe_port", "prestop_port")
@@ -78,8 +78,7 @@ def is_known(name: str) -> bool:
 
 def hint(name: str, least: float = NEAR) -> str:
     """The known setting nearest to ``name``, as the end of a sentence; empty where none is near."""
-    nearest = get_close_matches(name.upper(), sorted(NAMES), 1, least)
-    return f"; did you mean {nearest[0]}?" if nearest else ""
+    return nearest(name.upper(), NAMES, least)
 
 
 def _of_tls(values: Mapping[str, Any]) -> list[str]:

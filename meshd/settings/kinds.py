@@ -76,9 +76,9 @@ def items(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name nearest to ``name``, as the end of a sentence; empty where none is near."""
-    found = get_close_matches(name, list(known), 1)
+def nearest(name: str, known: Iterable[str], least: float = 0.6) -> str:
+    """The known name nearest to ``name``, as the end of a sentence; empty where none is, of 1, ``least`` alike."""
+    found = get_close_matches(name, sorted(known), 1, least)
     return f"; did you mean {found[0]}?" if found else ""
 
 

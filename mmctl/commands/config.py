@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -9,10 +10,9 @@ import typer
 from meshcore import dynamic
 from mmctl import views
 from mmctl.connect import Target, run
-from mmctl.errors import Failed, NotFound, Usage, nearest
+from mmctl.errors import Failed, Usage
 from mmctl.options import Debug, DryRun, Output, connected
 from mmctl.output import Form, say, show_list, show_one
-from mmctl.values import Setting
 
 app = typer.Typer(
     name="config",
@@ -69,20 +69,16 @@ def unset(
 
 def _set(target: Target, name: str, value: str | None, form: Form, dry_run: bool) -> None:
     known = dynamic.BY_NAME.get(name)
-    if known is None and name.startswith("MM_"):
-        instead = next((each.name for each in dynamic.ALL if each.variable == name), "")
-        hint = f"; {instead} can be set for all" if instead else ""
-        raise Failed(f"{name} is set in the environment or the file of each instance, for as long as it runs{hint}")
-    if known is None:
-        raise NotFound(f"no setting {name!r} can be set while a mesh runs; {nearest(name, dynamic.BY_NAME)}")
-    if value is not None:
+    if known is not None and value is not None:
         try:
             known.parsed(value.encode())
         except ValueError as wrong:
             raise Usage(str(wrong)) from None
     if dry_run:
         (before,) = run(target, lambda cluster: cluster.settings([name]))
-        setting = Setting(name, value or "", before.default, "" if value is None else "store", known.unit)
+        if not before.dynamic:
+            raise Failed(f"{name} cannot be set while instances run")
+        setting = replace(before, value=value or "", origin="" if value is None else "store")
         say("nothing was done (--dry-run)")
     else:
         setting = run(target, lambda cluster: cluster.set_setting(name, value))

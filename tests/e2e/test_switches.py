@@ -156,6 +156,9 @@ def test_settings_of_the_mesh_are_set_from_the_command_line(mesh: Mesh) -> None:
     assert mmctl("config", "unset", RPM, *etcd).code == 0
     until(lambda: setting(mesh["b"].client, RPM) == ("2000", "default"), "it is as it was")
     assert mmctl("config", "get", "loger_level", *at).code == 3
+    for dry_run in ((), ("--dry-run",)):
+        assert mmctl("config", "set", "loger_level", "info", *at, *dry_run).code == 3
+        assert mmctl("config", "set", "MM_ZONE", "z", *at, *dry_run).code == 1
 
 
 def test_an_instance_that_only_reads_serves_what_others_register(mesh: Mesh) -> None:

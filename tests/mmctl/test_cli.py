@@ -89,27 +89,6 @@ def test_nobody_there_is_unavailable(arguments: list[str], capsys: pytest.Captur
     assert capsys.readouterr() == ("", "error: 127.0.0.1:1: no connection\n")
 
 
-@pytest.mark.parametrize(
-    ("name", "code", "error"),
-    [
-        ("loger_level", 3, "no setting 'loger_level' can be set while a mesh runs; did you mean 'logger_level'?"),
-        (
-            "MM_LOG_LEVEL",
-            1,
-            "MM_LOG_LEVEL is set in the environment or the file of each instance, for as long as it runs; "
-            "logger_level can be set for all",
-        ),
-        ("MM_ZONE", 1, "MM_ZONE is set in the environment or the file of each instance, for as long as it runs"),
-    ],
-)
-def test_what_cannot_be_set_is_told_before_anybody_is_asked(
-    name: str, code: int, error: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for arguments in (["set", name, "x"], ["unset", name]):
-        assert run(["config", *arguments, NOBODY]) == code
-        assert capsys.readouterr() == ("", f"error: {error}\n")
-
-
 def test_etcd_that_is_not_there_is_unavailable(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", "--kv-store", "etcd:127.0.0.1:1", "--service", "mesh"]) == 4
     shown = capsys.readouterr()

@@ -223,8 +223,11 @@ def test_a_setting_for_all_instances_is_set_told_and_unset(
     for way in (via, other):
         until(lambda way=way: settings(way, name)[name].origin != "store", "it is not any more")  # type: ignore[misc]
     assert name in settings(via)
-    with pytest.raises(NotFound, match=r"no setting 'loger_level'.*did you mean"):
-        settings(via, "loger_level")
+    for ask in (lambda cluster: cluster.settings(["loger_level"]), lambda c: c.set_setting("loger_level", "info")):
+        with pytest.raises(NotFound, match=r"no setting 'loger_level'.*did you mean '?logger_level'?\?"):
+            asking(via, ask)
+    with pytest.raises((Failed, NotFound), match="MM_ZONE"):
+        asking(via, lambda cluster: cluster.set_setting("MM_ZONE", "z"))
 
 
 def test_registration_that_is_refused_does_not_stop_the_others(via: Callable[[], Cluster]) -> None:
