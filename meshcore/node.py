@@ -188,7 +188,7 @@ class Node:
                 self.contacts.reached(instance)
             case SessionRenewed():
                 self.publisher.ask_now(self.now)
-                self.upkeep.store_found()
+                self.upkeep.lease_lost()
             case LeaderSeen(instance):
                 self.upkeep.led_by(instance)
             case StoreLost():

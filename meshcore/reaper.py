@@ -56,7 +56,7 @@ class Reaper:
             return
         if self.hold.went(instance, node.view.instance_count, now):
             cause = "more than a third of the instances went together"
-            inputs: dict[str, int | str] = {"for_ms": self.hold.until - now, "left": node.view.instance_count}
+            inputs: dict[str, int | str] = {"left": node.view.instance_count}
             node.explain(Reason(Rule.HOLD, "", instance, cause, node.view.revision, inputs))
         if instance not in self.missing and self._naming(instance):
             self._miss(instance)
