@@ -84,6 +84,18 @@ def test_instance_that_nobody_has_seen_is_missed_from_when_a_record_names_it() -
     assert prunings(lone) == [("m", ("x",), model(copies={"y": OLD}))]
 
 
+def test_instance_that_no_record_names_any_more_is_forgotten() -> None:
+    """Others took its copies off: one answer "not here" is enough for that."""
+    lone = leading("b", "c")
+    lone.know("m", model(copies={"b": OLD}))
+    lone.lose("b")
+    lone.know("m", model())
+    assert lone.node.upkeep.reaper.missing == {"b": NOW}
+    lone.tick(GRACE_MS)
+    assert lone.node.upkeep.reaper.missing == {}
+    assert reasons(lone, Rule.PRUNE) == []
+
+
 def test_instance_that_comes_back_within_the_grace_keeps_what_it_has() -> None:
     lone = leading("b", "c")
     lone.know("m", model(copies={"b": OLD}))
