@@ -22,26 +22,32 @@ class Hold:
 
     def __init__(self, settings: Settings, now: int) -> None:
         self._settings = settings
-        self.until = now + 2 * settings.lease_ttl_ms
-        """NEVER: the store is away."""
-        self._before = 0
-        """The former ``until`` while the store is away."""
+        self._until = now + 2 * settings.lease_ttl_ms
+        self._is_away = False
         self._went: deque[tuple[int, str]] = deque()
         """Who went within the last grace, and when."""
+
+    @property
+    def until(self) -> int:
+        """The instant from which on may be pruned; NEVER: the store is away."""
+        return NEVER if self._is_away else self._until
+
+    def store_lost(self) -> None:
+        """Nothing is known for certain until it is back."""
+        self._is_away = True
+
+    def store_found(self, now: int) -> None:
+        """It is back."""
+        self._is_away = False
+        self.lease_lost(now)
+
+    def lease_lost(self, now: int) -> None:
+        """This instance had lost its lease; whoever else did has time to come back."""
+        self._until = max(self._until, now + 2 * self._settings.lease_ttl_ms)
 
     def holds(self, now: int) -> bool:
         """Whether nothing may be pruned."""
         return now < self.until
-
-    def store_lost(self) -> None:
-        """Nothing is known for certain until it is back."""
-        if self.until != NEVER:
-            self._before, self.until = self.until, NEVER
-
-    def store_found(self, now: int) -> None:
-        """Whoever lost the lease with it has time to come back; so for any break in what is known."""
-        before = self._before if self.until == NEVER else self.until
-        self.until = max(before, now + 2 * self._settings.lease_ttl_ms)
 
     def came(self, instance: str) -> None:
         """It is there (again)."""
@@ -54,7 +60,7 @@ class Hold:
         while self._went[0][0] < now - self._settings.missing_grace_ms:
             self._went.popleft()
         together = len({gone for _, gone in self._went})
-        if together < TOGETHER or SHARE * together <= left + together or self.until == NEVER:
+        if together < TOGETHER or SHARE * together <= left + together:
             return False
-        self.until = max(self.until, now + self._settings.vanished_hold_ms)
+        self._until = max(self._until, now + self._settings.vanished_hold_ms)
         return True

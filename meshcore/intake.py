@@ -96,7 +96,7 @@ def take(node: Node, event: Event) -> None:
             node.contacts.reached(instance)
         case SessionRenewed():
             node.publisher.ask_now(node.now)
-            node.upkeep.store_found()
+            node.upkeep.lease_lost()
         case Tuned(values):
             node.tuned(values)
         case LeaderSeen(instance):

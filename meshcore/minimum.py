@@ -15,6 +15,9 @@ from meshcore.view import MINIMUM_MARK
 if TYPE_CHECKING:
     from meshcore.node import Node
 
+STUCK = 6
+"""What came to nothing once is tried this much less often."""
+
 
 class Minimum:
     """One copy after the other: each that a record names is the cause to look whether another is needed."""
@@ -50,9 +53,10 @@ class Minimum:
             self._asked.pop(model, None)
             self.unsatisfied.pop(model, None)
 
-    def instance_seen(self, instance: str, is_there: bool) -> None:
-        """An instance came, or went: the models that lack one, or had one there, are looked at."""
-        models = list(self.unsatisfied) if is_there else self._node.routes.naming(instance)
+    def instance_seen(self, instance: str, takes_loads: bool) -> None:
+        """An instance takes loads, or does not any more: the models that lack a copy, or had one there, are looked
+        at."""
+        models = list(self.unsatisfied) if takes_loads else self._node.routes.naming(instance)
         for model in models:
             if model in self._models:
                 self._look(model, self._node.now)
@@ -89,15 +93,17 @@ class Minimum:
         record = node.record_or_none(model)
         if record is None:
             return
-        holders = tuple(holder.instance for holder in node.view.holders(record) if node.view.order.get(holder.instance))
-        live, wanted = len(holders), record.min_copies
+        holders = tuple(holder.instance for holder in node.view.holders(record))
+        live = sum(node.view.order.get(holder) is not None for holder in holders)  # one that goes is as good as gone
+        wanted = record.min_copies
         if live >= wanted:
             self.unsatisfied.pop(model, None)
             self._asked.pop(model, None)
             return
         before, asked_at = self._asked.get(model, (-1, 0))
-        if live == before and age_ms(asked_at, now) < retry_ms:
-            self._look(model, asked_at + retry_ms)
+        pause_ms = retry_ms * (STUCK if model in self.unsatisfied else 1)
+        if live == before and age_ms(asked_at, now) < pause_ms:
+            self._look(model, asked_at + pause_ms)
             return
         places = len(node.view.order) - live - self._failing(record, holders)
         if places <= 0 or live == before:
@@ -108,7 +114,7 @@ class Minimum:
                 self._look(model, now + node.settings.failure_expiry_ms)
             return
         self._asked[model] = live, now
-        self._look(model, now + retry_ms)
+        self._look(model, now + retry_ms * (STUCK if model in self.unsatisfied else 1))
         inputs: dict[str, int | str] = {"copies": live, "min": wanted}
         why = node.explain(Reason(Rule.FILL, model, node.me, "fewer copies than it is to have", inputs=inputs))
         node.emit(Begin(Request(model, Op.ENSURE, is_sync=False, exclude=holders), why))

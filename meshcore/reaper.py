@@ -48,17 +48,17 @@ class Reaper:
 
     def instance_seen(self, instance: str) -> None:
         """An instance's record is another one, or there is none any more."""
-        node, now = self._node, self._node.now
-        if self._is_known(instance):
+        node = self._node
+        if node.view.instance_mod(instance):
             self.hold.came(instance)
             self.missing.pop(instance, None)
             self._look_at.pop(instance, None)
             return
-        if self.hold.went(instance, node.view.instance_count, now):
+        if self.hold.went(instance, node.view.instance_count, node.now):
             cause = "more than a third of the instances went together"
-            inputs: dict[str, int | str] = {"for_ms": self.hold.until - now, "left": node.view.instance_count}
+            inputs: dict[str, int | str] = {"left": node.view.instance_count}
             node.explain(Reason(Rule.HOLD, "", instance, cause, node.view.revision, inputs))
-        if instance not in self.missing and self._naming(instance):
+        if instance != node.me and instance not in self.missing and self._naming(instance):
             self._miss(instance)
 
     def is_gone(self, instance: str, at: int) -> bool:

@@ -25,8 +25,8 @@ class Upkeep:
         self._was_leading = False
         self._failing = Naming()
         """Models by the instances that their records name as failed."""
-        self._known: dict[str, None] = {}
-        """Instances that have a record."""
+        self._taking: dict[str, None] = {}
+        """Instances that take loads."""
         self.janitor = Janitor(node, self._failing)
         self.reaper = Reaper(node, self._failing)
         self.proactive = Proactive(node)
@@ -65,8 +65,12 @@ class Upkeep:
         self.reaper.hold.store_lost()
 
     def store_found(self) -> None:
-        """The store is back, or this instance had lost its lease."""
+        """The store is back."""
         self.reaper.hold.store_found(self._node.now)
+
+    def lease_lost(self) -> None:
+        """This instance had lost its lease, and has another."""
+        self.reaper.hold.lease_lost(self._node.now)
 
     def model_seen(self, model: str) -> None:
         """A model's record is another one."""
@@ -82,17 +86,16 @@ class Upkeep:
 
     def instance_seen(self, instance: str) -> None:
         """An instance's record is another one."""
-        is_there = bool(self._node.view.instance_mod(instance))
-        is_new = is_there and instance not in self._known
-        if is_there:
-            self._known[instance] = None
-        else:
-            self._known.pop(instance, None)
         self.reaper.instance_seen(instance)
+        takes, did = self._node.view.order.get(instance) is not None, instance in self._taking
+        if takes:
+            self._taking[instance] = None
+        else:
+            self._taking.pop(instance, None)
         if self._was_leading:
-            self.proactive.instance_seen(is_new)
-            if is_new or not is_there:
-                self.minimum.instance_seen(instance, is_there)
+            self.proactive.instance_seen(takes and not did)
+            if takes != did:
+                self.minimum.instance_seen(instance, takes)
 
     # -- time --------------------------------------------------------------------------------------
 

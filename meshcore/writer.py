@@ -158,10 +158,13 @@ class Writer:
             del self._lines[model]
 
     def _apply(self, model: str, line: _Line, record: ModelRecord | None) -> None:
-        wanted, kept, ended = record, [], []
+        wanted, kept = record, []
+        ended: list[tuple[_Queued, MeshError | None]] = []
         for queued in line.queued:
             after = queued.edit.if_absent if wanted is None else queued.edit.apply(wanted)
-            if isinstance(after, ModelRecord):
+            if isinstance(queued.edit, Prune) and after is wanted:
+                ended.append((queued, None))  # it sets a condition, and nothing is to be had for it
+            elif isinstance(after, ModelRecord):
                 wanted = after
                 kept.append(queued)
             else:

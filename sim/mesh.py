@@ -210,6 +210,7 @@ class Mesh:
         """Take an instance out of service as meshd does on SIGTERM, and bring it back with nothing loaded."""
         yield self.env.timeout(restart.from_ms)
         instance = self.instances[restart.number]
+        self.records.resign(instance.name)
         instance.driver.feed(DrainAsked())
         yield self.env.timeout(NOT_READY_MS)
         while not self._is_idle(instance):

@@ -12,7 +12,7 @@ from meshcore.settings import Settings
 from sim.amounts import Bytes
 from sim.workloads import Workload
 from sim.workloads.recorded import Recorded
-from sim.workloads.zipf import Peak
+from sim.workloads.zipf import Peak, Zipf
 
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 

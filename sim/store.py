@@ -52,6 +52,11 @@ class Records:
         feed(self._leader())
         self._tell(self._leader())
 
+    def resign(self, instance: str) -> None:
+        """``instance`` is going: another leads."""
+        self._kv.commit([kv.Write(LATCH + candidate(instance), kv.ANY, kv.DELETE)])
+        self._tell(self._leader())
+
     def leave(self, instance: str, feed: Callable[[Event], None]) -> None:
         """``instance`` ends its session: its record goes, and it is told nothing more."""
         self._watching[self._delays.watch_ms(instance)].remove(feed)

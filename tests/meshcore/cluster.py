@@ -133,8 +133,9 @@ class Cluster:
         return host
 
     def _stand(self, host: Host) -> None:
-        """It is a candidate for leading, for as long as its lease lasts."""
-        self.kv.commit([Write(LATCH + candidate(host.id), ANY, b"", leased=True)], host.lease)
+        """It is a candidate for leading, for as long as its lease lasts and it does not go."""
+        if not host.node.is_draining:
+            self.kv.commit([Write(LATCH + candidate(host.id), ANY, b"", leased=True)], host.lease)
 
     def kill(self, host: Host) -> None:
         """It is gone from one moment to the next; its lease lasts until ``expire``."""
@@ -162,6 +163,7 @@ class Cluster:
             self.feed(host, RuntimeSuspected("the connection was lost"))
 
     def drain(self, host: Host) -> None:
+        self.kv.commit([Write(LATCH + candidate(host.id), ANY, DELETE)])
         self.feed(host, DrainAsked())
 
     def idle(self, host: Host) -> None:
