@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from meshcore.settings import Settings
 from meshcore.units import NEVER
@@ -18,11 +19,9 @@ class Hold:
     many instances went within one grace. All by this instance's own clock.
     """
 
-    NOT_STATE = frozenset({"_settings"})
-
-    def __init__(self, settings: Settings, now: int) -> None:
+    def __init__(self, settings: Callable[[], Settings], now: int) -> None:
         self._settings = settings
-        self._until = now + 2 * settings.lease_ttl_ms
+        self._until = now + 2 * settings().lease_ttl_ms
         self._is_away = False
         self._went: deque[tuple[int, str]] = deque()
         """Who went within the last grace, and when."""
@@ -43,7 +42,7 @@ class Hold:
 
     def lease_lost(self, now: int) -> None:
         """This instance had lost its lease; whoever else did has time to come back."""
-        self._until = max(self._until, now + 2 * self._settings.lease_ttl_ms)
+        self._until = max(self._until, now + 2 * self._settings().lease_ttl_ms)
 
     def holds(self, now: int) -> bool:
         """Whether nothing may be pruned."""
@@ -57,10 +56,10 @@ class Hold:
     def went(self, instance: str, left: int, now: int) -> bool:
         """It is not there any more, and ``left`` others are; True iff that makes it too many at once."""
         self._went.append((now, instance))
-        while self._went[0][0] < now - self._settings.missing_grace_ms:
+        while self._went[0][0] < now - self._settings().missing_grace_ms:
             self._went.popleft()
         together = len({gone for _, gone in self._went})
         if together < TOGETHER or SHARE * together <= left + together:
             return False
-        self._until = max(self._until, now + self._settings.vanished_hold_ms)
+        self._until = max(self._until, now + self._settings().vanished_hold_ms)
         return True

@@ -26,7 +26,7 @@ class Reaper:
 
     def __init__(self, node: Node, failing: Naming) -> None:
         self._node, self._failing = node, failing
-        self.hold = Hold(node.settings, node.now)
+        self.hold = Hold(lambda: node.settings, node.now)
         self.missing: dict[str, int] = {}
         """Instances that records name and that have no record, and since when."""
         self._look_at: dict[str, int] = {}

@@ -27,6 +27,10 @@ class Around:
     me: str = "i"
     is_runtime_away: bool = False
     totals: Totals = field(default_factory=lambda: Totals(1, 4, 100, 10, NOW))
+
+    def totals_for(self, _: str) -> Totals:
+        return self.totals
+
     commands: list[Command] = field(default_factory=list)
     accepting: list[Ended] = field(default_factory=list)
 

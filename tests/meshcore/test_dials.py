@@ -83,7 +83,7 @@ def test_no_part_keeps_a_setting_that_can_change() -> None:
 def test_a_change_is_explained_once() -> None:
     """The same again is no change."""
     lone = Lone()
-    for values in ({"scale_up_rpm": 50}, {"scaleup_rpm": 50}, {}):
+    for values in ({"scale_up_rpm": 50}, {"scale_up_rpm": 50}, {}):
         lone.feed(Tuned(values))
     told = [(why.cause, dict(why.inputs)) for why in lone.node.log.since(0) if why.rule is Rule.SETTINGS]
     assert told == [("set for all instances", {"scale_up_rpm": 50}), ("as given to this instance", {})]

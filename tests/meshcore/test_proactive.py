@@ -182,8 +182,8 @@ def test_model_that_a_set_of_instances_cannot_have_is_not_planned_for_it() -> No
     """The entry for partitions: the records of some instances, and what they can have."""
     lone = leading(5)
     go_on(lone, 1_000)
-    planned = lone.node.upkeep.proactive.plan([EMPTY], lambda record: record.last_used % 2 == 0)
+    planned = lone.node.upkeep.proactive.plan([EMPTY], lambda _, record: record.last_used % 2 == 0)
     assert planned == [("m0", NOW - HOUR), ("m2", NOW - HOUR - 2), ("m4", NOW - HOUR - 4)]
     lone.revision += 1
     lone.feed(InstancesSeen(lone.revision, (Seen("a", None, lone.revision),)))
-    assert lone.node.upkeep.proactive.plan([], lambda _: True) == []
+    assert lone.node.upkeep.proactive.plan([], lambda *_: True) == []

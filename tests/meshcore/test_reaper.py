@@ -131,7 +131,7 @@ def test_java_pod_is_not_pruned_while_its_lease_lives_nor_one_whose_record_canno
     lone.revision += 1
     lone.feed(InstancesSeen(lone.revision, (Seen("odd", b"{", lone.revision),)))
     lone.lose("a")
-    lone.know("m", model(copies={"java": OLD, "odd": OLD}, failures={"a": Failure(OLD, "bad")}))
+    lone.know("m", model(copies={"java": OLD, "odd": OLD}, failures={"a": Failure(lone.now, "bad")}))
     lone.tick(10 * GRACE_MS)
     assert prunings(lone) == []
     lone.lose("java")

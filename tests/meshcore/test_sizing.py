@@ -17,7 +17,7 @@ from tests.builders import instance, model
 from tests.meshcore.lone import Lone
 
 
-def others(copies: int = 40, used: int = 600) -> dict[str, InstanceRecord]:
+def others(copies: int = 40, used: int = 660) -> dict[str, InstanceRecord]:
     return {"b": instance(address="b:8080", count=copies, used_units=used)}
 
 
@@ -73,11 +73,11 @@ def test_runtime_is_asked_while_few_loads_wait() -> None:
 
 def test_average_stands_for_a_prediction_while_many_loads_wait() -> None:
     """The runtime has enough to do; it is asked at the load's turn, and what is more than the average counts."""
-    lone = Lone(peers=others(copies=40, used=600))
+    lone = Lone(peers=others())
     busy(lone, 3)
     gen = wants(lone, "m")
     entry = lone.node.cache.entries["m"]
-    assert (entry.state, entry.predicted_units, lone.all(Predict)) == (State.QUEUED, 1 + 600 // 40, [])
+    assert (entry.state, entry.predicted_units, lone.all(Predict)) == (State.QUEUED, 16, [])
     accepted = next(reason for reason in lone.node.log.of("m") if reason.rule is Rule.ACCEPT)
     assert accepted.inputs == {"size_units": 16, "is_average": 1}
     for number in range(2):
@@ -141,7 +141,7 @@ def test_model_that_turns_out_not_to_fit_at_its_turn_fails_without_a_load() -> N
 
 def test_average_beyond_this_instance_is_no_reason_to_fail() -> None:
     """It says nothing of this model."""
-    lone = Lone(peers=others(copies=10, used=1000))
+    lone = Lone(peers=others(copies=8, used=1000))
     busy(lone, 3)
     gen = wants(lone, "m")
     assert lone.node.cache.entries["m"].predicted_units > 90
