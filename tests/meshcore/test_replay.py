@@ -91,7 +91,7 @@ def test_a_journal_is_replayed_under_the_policy_of_eviction_that_it_was_written_
     difference = replay([by_cost, *day[1:]]).difference
     assert difference is not None
     assert "evict" in json.dumps(difference.recorded), "the first eviction has another score"
-    with pytest.raises(BadJournal, match="the rule evict_order was meshcore.eviction.other_order"):
+    with pytest.raises(BadJournal, match=r"the rule evict_order was meshcore\.eviction\.other_order"):
         replay([day[0].replace(b"lru_order", b"other_order"), *day[1:]])
 
 
