@@ -35,7 +35,7 @@ class Admission:
         around, copies, now = self._around, self._copies, self._around.now
         cache, params = copies.cache, copies.cache.params
         used_at = min(max(last_used, record.last_used), now) if last_used else now
-        if cache.churn_refuses(now, used_at, copies.queue.pending_units):
+        if not record.is_pinned and cache.churn_refuses(now, used_at, copies.queue.pending_units):
             oldest_s = age_ms(cache.oldest_ms, now) // 1000
             text = f"Cache churn threshold exceeded: the least recently used model here was used {oldest_s} s ago"
             around.explain(Reason(Rule.REFUSE, model, around.me, text))

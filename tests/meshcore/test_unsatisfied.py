@@ -55,6 +55,17 @@ def test_model_that_is_not_pinned_and_does_not_fit_is_refused_and_nothing_more()
     assert [reason.rule for reason in lone.node.log.of("m")][-1] is Rule.REFUSE
 
 
+def test_pinned_model_is_no_churn() -> None:
+    """It is to be here whatever was used just now, and it comes once."""
+    lone = Lone(min_churn_age_ms=300_000)
+    lone.load("a", 45)
+    lone.load("b", 45)
+    lone.know("p", model(is_pinned=True, size_bytes=45 * UNIT_BYTES))
+    lone.ask(Request("p", Op.ENSURE, Kind.LOAD, is_sync=False))
+    lone.commit()
+    assert states(lone).keys() == {"b", "p"}
+
+
 def test_pinned_load_that_finds_no_room_at_its_turn_is_told_of() -> None:
     lone = Lone()
     lone.load("a", 50, is_pinned=True)
