@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sim.world import Result, Speed
@@ -32,6 +32,7 @@ def as_table(result: Result) -> str:
         ("scale-ups", f"{data['scale_ups']:,}"),
         ("scale-downs", f"{data['scale_downs']:,}"),
         ("most copies", f"{data['most_copies']:,}"),
+        ("loads accepted, most of a share by loaders", _times(data["spread"]["accepted"]["by_loaders"])),
     ]
     latency = [("latency (ms)", *next(iter(data["latency_ms"].values())))]
     latency += [(cause, *map(_number, found.values())) for cause, found in data["latency_ms"].items()]
@@ -40,6 +41,13 @@ def as_table(result: Result) -> str:
     ]
     instances += [_instance(row) for row in data["instances"]]
     return "\n".join("".join(f"{line}\n" for line in aligned(rows)) for rows in (head, latency, instances))
+
+
+def as_comparison(results: Mapping[str, Result]) -> str:
+    """The same scenario by several rules, a column for each."""
+    rows: list[tuple[str, ...]] = [("", *results)]
+    rows += [(name, *(show(result.data) for result in results.values())) for name, show in COMPARED]
+    return "".join(f"{line}\n" for line in aligned(rows))
 
 
 def speed_line(speed: Speed) -> str:
@@ -76,5 +84,37 @@ def _percent(part: float | None) -> str:
     return "-" if part is None else f"{part * 100:.2f} %"
 
 
+def _times(share: float | None) -> str:
+    return "-" if share is None else f"{share:.2f} x"
+
+
 def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+
+
+def _most(name: str) -> Callable[[dict[str, Any]], str]:
+    return lambda data: f"{max(row[name] for row in data['instances']):,}"
+
+
+def _spread(what: str, by: str) -> Callable[[dict[str, Any]], str]:
+    return lambda data: _times(data["spread"][what][by])
+
+
+def _cold(part: str) -> Callable[[dict[str, Any]], str]:
+    return lambda data: _number(data["latency_ms"]["cold"][part])
+
+
+COMPARED: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
+    ("answered", lambda data: f"{data['answered']:,}"),
+    ("hit rate", lambda data: _percent(data["hit_rate"])),
+    ("loads", lambda data: f"{data['loads']:,}"),
+    ("evictions", lambda data: f"{data['evictions']:,}"),
+    ("most loads accepted by one", _most("accepted")),
+    ("  of its share by loaders", _spread("accepted", "by_loaders")),
+    ("  of its share by capacity", _spread("accepted", "by_capacity")),
+    ("most loads queued and running on one", _most("peak_loads")),
+    ("  of its share by loaders", _spread("peak_loads", "by_loaders")),
+    ("  of its share by capacity", _spread("peak_loads", "by_capacity")),
+    ("cold start, median (ms)", _cold("p50")),
+    ("cold start, slowest (ms)", _cold("max")),
+)

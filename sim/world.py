@@ -22,6 +22,7 @@ from sim.mesh import Arrivals, Mesh, Restart, World
 from sim.plane import Server
 from sim.reading import ScenarioError
 from sim.scenario import Scenario
+from sim.spread import most_of_share
 from sim.ways import ScenarioWays, model_sizes, service_times
 from sim.workloads.recorded import Recorded
 
@@ -170,8 +171,26 @@ def summary(scenario: Scenario, mesh: Mesh, measure: Measure) -> dict[str, Any]:
         "scale_ups": measure.scaling[Rule.SCALE_UP],
         "scale_downs": measure.scaling[Rule.SCALE_DOWN],
         "most_copies": measure.most_copies,
+        "spread": _spread(mesh),
         "latency_ms": latency,
         "instances": instances,
+    }
+
+
+def _spread(mesh: Mesh) -> dict[str, dict[str, float | None]]:
+    """How evenly loads came to the instances, by how many they load at a time and by what they can hold."""
+    nodes = [instance.node for instance in mesh.instances]
+    weights = {
+        "loaders": [node.cache.params.load_threads for node in nodes],
+        "capacity": [node.cache.capacity_units for node in nodes],
+    }
+    counts = {
+        "accepted": [node.publisher.accepted for node in nodes],
+        "peak_loads": [node.peak_loads for node in nodes],
+    }
+    return {
+        what: {f"by_{by}": most_of_share(each, weight) for by, weight in weights.items()}
+        for what, each in counts.items()
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,16 +12,28 @@ from mmctl.options import Debug, Output
 from mmctl.output import Form, show_heading, show_text, show_value
 from mmctl.progress import Progress
 
+if TYPE_CHECKING:
+    from sim import Result
+
 
 def simulate(
     file: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Scenarios, in YAML.")],
+    rules: Annotated[
+        list[str] | None,
+        typer.Option(help="Placement to play by: mesh, random or modelmesh; several are shown beside each other."),
+    ] = None,
     output: Output = Form.TABLE,
     debug: Debug = False,
 ) -> None:
-    """Play scenarios by the rules that a mesh goes by, and sum up what was seen: the same every time."""
+    """Play scenarios by the rules that a mesh goes by, or by others, and sum up what was seen: the same every time."""
     # Imported here: what it needs takes as long to import as all of mmctl.
     from sim import ScenarioError, read_scenario, run
-    from sim.report import as_table, speed_line
+    from sim.policies import POLICIES
+    from sim.report import speed_line
+
+    names = list(dict.fromkeys(rules or ["mesh"]))
+    if unknown := [name for name in names if name not in POLICIES]:
+        raise Usage(f"--rules {unknown[0]} is none of {', '.join(POLICIES)}")
 
     scenarios = []
     problems: list[str] = []
@@ -32,25 +44,42 @@ def simulate(
             problems += error.problems
     if problems:
         raise Usage("\n".join(problems))
-    results = []
+    played: list[tuple[str, dict[str, Result]]] = []
     with Progress() as progress:
-        for name, scenario in scenarios:
-            progress.waiting(f"simulating {name}")
-            try:
-                results.append((name, run(scenario)))
-            except ScenarioError as error:
-                raise Usage("\n".join(f"{name}: {problem}" for problem in error.problems)) from None
-            progress.line(f"{name}: {speed_line(results[-1][1].speed)}")
+        for path_name, scenario in scenarios:
+            results: dict[str, Result] = {}
+            for name in names:
+                progress.waiting(f"simulating {path_name}")
+                try:
+                    results[name] = run(scenario, POLICIES[name])
+                except ScenarioError as error:
+                    raise Usage("\n".join(f"{path_name}: {problem}" for problem in error.problems)) from None
+                progress.line(f"{path_name}: {speed_line(results[name].speed)}")
+            played.append((path_name, results))
+    _show(played, output)
+
+
+def _show(played: list[tuple[str, dict[str, Result]]], output: Form) -> None:
+    from sim.report import as_comparison, as_table
+
+    has_many = len(played) > 1 or len(played[0][1]) > 1
     match output:
-        case Form.JSON | Form.YAML if len(results) == 1:
-            show_value(results[0][1].data, output)
+        case Form.JSON | Form.YAML if not has_many:
+            show_value(next(iter(played[0][1].values())).data, output)
         case Form.JSON | Form.YAML:
-            show_value([{"scenario": name, **result.data} for name, result in results], output)
+            show_value(
+                [
+                    {"scenario": path_name, "rules": name, **result.data}
+                    for path_name, results in played
+                    for name, result in results.items()
+                ],
+                output,
+            )
         case Form.NAME:
-            for name, _ in results:
-                show_text(f"{name}\n")
+            for path_name, _ in played:
+                show_text(f"{path_name}\n")
         case _:
-            for name, result in results:
-                if len(results) > 1:
-                    show_heading(name)
-                show_text(as_table(result))
+            for path_name, results in played:
+                if len(played) > 1:
+                    show_heading(path_name)
+                show_text(as_table(*results.values()) if len(results) == 1 else as_comparison(results))

@@ -161,6 +161,6 @@ def test_constraints_are_part_of_what_a_node_keeps() -> None:
     node = made.node
     other = Node(node.identity, node.settings, node.cache.params, Rules(), node.rng)
     put(other, take(node).encode())
-    assert other.desk.place(Request("m"), made.record("m")) == "c"
     assert other.view.order.get("c") == node.view.order.get("c")
     assert other.view.totals_for("onnx") == node.view.totals_for("onnx")
+    assert other.desk.place(Request("m"), made.record("m")) == "c"
