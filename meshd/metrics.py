@@ -138,6 +138,11 @@ class Metrics:
         self._gauge("instance_used_bps", "Share of the memory that models take, in hundredths of a percent", share)
         self._gauge("instance_models_total", "Copies", models)
 
+    def upkeep(self, is_leading: bool, unsatisfied: int) -> None:
+        """What this instance does for all as the one that leads; ``unsatisfied``: models below their least number."""
+        self._gauges["meshd_leading"] = ("1 where this instance leads", int(is_leading))
+        self._gauges["meshd_unsatisfied"] = ("Models that cannot have as many copies as they are to have", unsatisfied)
+
     def retained(self, count_bytes: int) -> None:
         """What of the requests under way is kept for another try."""
         self._gauges["meshd_retained_bytes"] = ("Data of requests under way kept for another try", count_bytes)

@@ -10,7 +10,7 @@ from meshcore.units import UNIT_BYTES
 from meshd.metrics import Metrics
 
 _QUIET = frozenset({Rule.PUBLISH, Rule.HOLDER, Rule.TOUCH})
-_ALARMING = frozenset({Rule.FAIL, Rule.UNLOAD, Rule.UNREADABLE})
+_ALARMING = frozenset({Rule.FAIL, Rule.UNLOAD, Rule.UNREADABLE, Rule.HOLD, Rule.UNSATISFIED})
 
 _log = logging.getLogger("meshd.decisions")
 
@@ -36,6 +36,7 @@ class Witness:
         self._metrics.instance(
             record.lru_ms, node.now, record.capacity_units * UNIT_BYTES, record.used_units * UNIT_BYTES, record.count
         )
+        self._metrics.upkeep(node.upkeep.is_leading, len(node.upkeep.minimum.unsatisfied))
 
     def _take(self, reason: Reason) -> None:
         metrics, counters = self._metrics, self._metrics.counters
