@@ -36,7 +36,8 @@ class Witness:
         self._metrics.instance(
             record.lru_ms, node.now, record.capacity_units * UNIT_BYTES, record.used_units * UNIT_BYTES, record.count
         )
-        self._metrics.upkeep(node.upkeep.is_leading, len(node.upkeep.minimum.unsatisfied))
+        upkeep = node.upkeep
+        self._metrics.upkeep(upkeep.is_leading, len(upkeep.minimum.unsatisfied), upkeep.counts)
 
     def _take(self, reason: Reason) -> None:
         metrics, counters = self._metrics, self._metrics.counters
