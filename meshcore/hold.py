@@ -18,8 +18,6 @@ class Hold:
     many instances went within one grace. All by this instance's own clock.
     """
 
-    NOT_STATE = frozenset({"_settings"})
-
     def __init__(self, settings: Settings, now: int) -> None:
         self._settings = settings
         self._until = now + 2 * settings.lease_ttl_ms

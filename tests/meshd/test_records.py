@@ -52,6 +52,7 @@ async def until(look: Callable[[], bool]) -> None:
 def test_records_lie_where_modelmesh_looks_for_them() -> None:
     assert (KEYS.registry, KEYS.instances) == ("/root/mm/svc/registry/", "/root/mm/svc/instances/")
     assert (KEYS.vmodels, KEYS.config) == ("/root/mm/svc/vmodels/", "/root/mm/svc/config/")
+    assert KEYS.leader_latch == "/root/mm/svc/leaderLatch/"
     assert KEYS.cluster_key == "/root/mm/svc/meshd/key"
     assert Keys("", "tas-runtime", "s").registry == "/tas-runtime/s/registry/"
 
