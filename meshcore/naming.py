@@ -13,6 +13,10 @@ class Naming:
     def __contains__(self, model: str) -> bool:
         return model in self._named
 
+    def __len__(self) -> int:
+        """Models that name an instance."""
+        return len(self._named)
+
     def naming(self, instance: str) -> list[str]:
         """The models that name ``instance``."""
         return list(self._naming.get(instance, ()))

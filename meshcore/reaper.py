@@ -36,7 +36,6 @@ class Reaper:
         self._queued: deque[tuple[str, str]] = deque()
         """Pairs of a model and an instance that is to be taken off its record."""
         self._under_way = 0
-        self._is_sending = False
 
     # -- who is missing ----------------------------------------------------------------------------
 
@@ -122,9 +121,6 @@ class Reaper:
 
     def _send(self) -> None:
         """Begin as many writes as may be under way."""
-        if self._is_sending:  # a write that was not needed ends at once
-            return
-        self._is_sending = True
         node = self._node
         while self._queued and self._under_way < node.settings.prune_batch:
             model, instance = self._queued.popleft()
@@ -136,7 +132,6 @@ class Reaper:
             why = Reason(Rule.PRUNE, model, instance, "its instance is gone", node.view.revision, inputs)
             self._under_way += 1
             node.edit(model, edit, node.explain(why), self._ended)
-        self._is_sending = False
 
     def _ended(self, _: MeshError | None) -> None:
         self._under_way -= 1

@@ -33,6 +33,10 @@ class Routes:
     def __contains__(self, model: str) -> bool:
         return model in self._copies
 
+    def __len__(self) -> int:
+        """Models with a copy, by their records."""
+        return len(self._copies)
+
     def naming(self, instance: str) -> list[str]:
         """The models whose record names ``instance``, alive or not."""
         return self._copies.naming(instance)

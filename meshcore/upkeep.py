@@ -42,6 +42,11 @@ class Upkeep:
         """Whether what only one instance may do is this one's: one that goes begins nothing."""
         return self._leader == self._node.me and not self._node.is_draining
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Models with copies, with failures, and in all."""
+        return len(self._node.routes), len(self._failing), self._node.view.count
+
     # -- what happens ------------------------------------------------------------------------------
 
     def led_by(self, instance: str) -> None:

@@ -68,13 +68,17 @@ class Latch:
 
     async def _put_right(self) -> None:
         """Write, or delete, the candidacy if it is not as it should be. Raises StoreError."""
-        held = self._candidates.get(self._name)
         key = self._prefix + self._name
         if self._is_going:
-            if held is not None:
+            if self._name in self._candidates:
                 await self._store.commit(Write(key, ANY, DELETE))
-        elif not self._session.lost.is_set() and (held is None or held.lease != self._session.id):
+        elif not self._session.lost.is_set() and not self._is_mine():
             await self._store.commit(Write(key, ANY, self._name.encode(), leased=True))
+
+    def _is_mine(self) -> bool:
+        """Whether the candidacy hangs on the present lease; one of a former lease may be over without any news."""
+        held = self._candidates.get(self._name)
+        return held is not None and held.lease == self._session.id
 
     async def _anything_new(self) -> None:
         """Wait for news of the candidates, or of the session."""
@@ -108,7 +112,7 @@ class Latch:
 
     def _tell_leader(self) -> None:
         leads = leader({name: pair.create for name, pair in self._candidates.items()})
-        if leads == self._instance and self._session.lost.is_set():
+        if leads == self._instance and (self._session.lost.is_set() or not self._is_mine()):
             leads = ""
         if leads != self._told:
             self._told = leads

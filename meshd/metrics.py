@@ -143,6 +143,23 @@ class Metrics:
         self._gauges["meshd_lost_bytes"] = ("Memory that unloads which fail have cost so far", lost_bytes)
         self._gauges["meshd_unsatisfied_bytes"] = ("What pinned copies take beyond what there is", unsatisfied_bytes)
 
+    def upkeep(self, is_leading: bool, unsatisfied: int, counts: tuple[int, int, int]) -> None:
+        """What is true of the whole cluster is said by the instance that leads it alone.
+
+        ``unsatisfied``: models below their least number of copies; ``counts``: those with copies, with failures, all.
+        """
+        self._gauges["meshd_leading"] = ("1 where this instance leads", int(is_leading))
+        told = {
+            "meshd_unsatisfied": ("Models that cannot have as many copies as they are to have", unsatisfied),
+            "modelmesh_models_loaded_total": ("Models with copies", counts[0]),
+            "modelmesh_models_with_failure_total": ("Models with failures", counts[1]),
+            "modelmesh_models_managed_total": ("Registered models", counts[2]),
+        }
+        for name, gauge in told.items():
+            self._gauges.pop(name, None)
+            if is_leading:
+                self._gauges[name] = gauge
+
     def retained(self, count_bytes: int) -> None:
         """What of the requests under way is kept for another try."""
         self._gauges["meshd_retained_bytes"] = ("Data of requests under way kept for another try", count_bytes)

@@ -12,7 +12,7 @@ from meshd.metrics import Metrics
 _QUIET = frozenset({Rule.PUBLISH, Rule.HOLDER, Rule.TOUCH})
 _LEVELS = {
     Rule.FAIL: logging.WARNING, Rule.UNLOAD: logging.WARNING, Rule.UNREADABLE: logging.WARNING,
-    Rule.UNSATISFIED: logging.WARNING, Rule.FAILFAST: logging.ERROR,
+    Rule.UNSATISFIED: logging.WARNING, Rule.HOLD: logging.WARNING, Rule.FAILFAST: logging.ERROR,
 }  # fmt: skip
 
 _log = logging.getLogger("meshd.decisions")
@@ -40,6 +40,8 @@ class Witness:
         self._metrics.instance(
             record.lru_ms, node.now, record.capacity_units * UNIT_BYTES, record.used_units * UNIT_BYTES, record.count
         )
+        upkeep = node.upkeep
+        self._metrics.upkeep(upkeep.is_leading, len(upkeep.minimum.unsatisfied), upkeep.counts)
 
     def _take(self, reason: Reason) -> None:
         metrics, counters = self._metrics, self._metrics.counters

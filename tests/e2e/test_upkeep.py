@@ -79,6 +79,10 @@ def kill_under_load(mesh: Mesh, victim: Instance) -> None:
     now_leads = leader(mesh)
     assert (now_leads == led_by) == (led_by != victim.name)
     assert {name: sorted(models) for name, models in told.items()} == {now_leads: sorted(named)}
+    for other in others:
+        metrics = other.metrics()
+        assert metrics["meshd_leading"] == (other.name == now_leads)
+        assert metrics.get("modelmesh_models_managed_total") == (len(MODELS) if other.name == now_leads else None)
 
 
 def test_what_a_killed_instance_held_serves_elsewhere_and_is_taken_off_by_who_leads(mesh: Mesh) -> None:

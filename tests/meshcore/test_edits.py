@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshcore.edits import Accept, Deregister, Edit, MarkFailed, MarkReady
+from meshcore.edits import Accept, Deregister, Edit, Forgive, MarkFailed, MarkReady, Prune, Rewind, Touch
 from meshcore.errors import CopyGone, UnknownModel
 from meshcore.records import Failure
 from tests.builders import NOW, model
@@ -84,3 +84,34 @@ def test_only_the_copy_that_was_meant_is_deregistered(load_ts: int) -> None:
 def test_last_use_never_goes_back() -> None:
     """An edit with an older last use than the record's leaves that alone."""
     assert Deregister("a", 7, last_used=2).apply(model(copies={"a": 7}, last_used=3)) == model(last_used=3)
+
+
+def test_what_is_said_of_a_gone_instance_goes_where_it_still_is() -> None:
+    """Pruning: its copy and its failure, each only if it is gone at that instant; nothing of anybody else."""
+    stands = model(copies={"a": 7, "b": 7}, ready={"a": 7}, failures={"c": Failure(5, "bad")})
+    assert Prune("a", lambda instance, at: (instance, at) == ("a", 7)).apply(stands) == model(
+        copies={"b": 7}, failures={"c": Failure(5, "bad")}
+    )
+    assert Prune("c", lambda instance, at: (instance, at) == ("c", 5)).apply(stands) == model(
+        copies={"a": 7, "b": 7}, ready={"a": 7}
+    )
+    for instance in ("a", "c"):
+        assert Prune(instance, lambda _, at: False).apply(stands) is stands
+    assert Prune("d", lambda _, at: True).apply(stands) is stands
+
+
+def test_only_the_failure_that_was_meant_is_forgiven() -> None:
+    """One of a later load says something new."""
+    stands = model(failures={"a": Failure(5, "bad")})
+    assert Forgive("a", 5).apply(stands) == model()
+    assert Forgive("a", 4).apply(stands) is stands
+    assert Forgive("b", 5).apply(stands) is stands
+
+
+def test_last_use_goes_forward_by_a_touch_and_back_only_from_where_no_clock_is() -> None:
+    """D-22: an impossible last use is put right, a possible one stays."""
+    stands = model(last_used=50)
+    assert Touch(60).apply(stands) == model(last_used=60)
+    assert Touch(40).apply(stands) is stands
+    assert Rewind(above=49, at=10).apply(stands) == model(last_used=10)
+    assert Rewind(above=50, at=10).apply(stands) is stands

@@ -6,6 +6,7 @@ from meshcore.commands import Begin, Commit
 from meshcore.events import DrainAsked, LeaderSeen
 from meshcore.leadership import candidate, leader
 from meshcore.reasons import Rule
+from meshcore.records import Failure
 from tests.builders import NOW, model
 from tests.meshcore.lone import Lone
 
@@ -44,3 +45,15 @@ def test_instance_that_goes_begins_nothing_more_as_a_leader() -> None:
     lone.tick(300_000)
     assert not lone.all(Begin)
     assert not lone.all(Commit)
+
+
+def test_leader_counts_models_of_the_whole_cluster() -> None:
+    """With copies, whoever has them; with failures; in all."""
+    lone = Lone()
+    lone.know("loaded", model(copies={"x": NOW - 60_000}))
+    lone.know("failed", model(failures={"x": Failure(NOW, "bad")}))
+    lone.know("both", model(copies={"x": NOW}, failures={"y": Failure(NOW, "bad")}))
+    lone.know("neither", model())
+    assert lone.node.upkeep.counts == (2, 2, 4)
+    lone.know("both", None)
+    assert lone.node.upkeep.counts == (1, 1, 3)

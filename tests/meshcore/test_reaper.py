@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from meshcore.commands import Commit
+from meshcore.commands import Begin, Commit, Withdraw
 from meshcore.events import (
     CommitFailed,
     Committed,
@@ -20,7 +22,7 @@ from meshcore.reasons import Reason, Rule
 from meshcore.records import Failure, ModelRecord
 from meshcore.settings import Settings
 from tests.builders import NOW, instance, model
-from tests.meshcore.lone import START, Lone
+from tests.meshcore.lone import Lone
 
 GRACE_MS = 30_000
 OLD = NOW - 600_000
@@ -268,11 +270,21 @@ def test_instance_that_is_there_after_all_keeps_what_it_has() -> None:
     assert len(prunings(lone)) == 1, "it is asked again a grace later"
 
 
-def test_clock_that_was_set_an_hour_back_at_the_start_prunes_nothing_that_lives() -> None:
-    """This instance's own clock never jumps while it runs; another's may be anywhere."""
-    lone = leading("b", "c")
-    for name, load_ts in (("early", START - HOUR), ("late", NOW + HOUR)):
-        lone.know(name, model(copies={"b": load_ts}))
-    lone.meet("b", instance(address="b:8080", start_ms=NOW + HOUR))
-    lone.tick(2 * HOUR)
-    assert prunings(lone) == []
+@pytest.mark.parametrize("skew_ms", [-HOUR, HOUR], ids=["an hour behind", "an hour ahead"])
+def test_clock_that_is_an_hour_off_changes_no_copy_and_prunes_nothing(skew_ms: int) -> None:
+    """Another's, or this one's since its last start: all that was written by the other is an hour off."""
+    there = NOW + skew_ms
+    lone = Lone(peers={"b": instance(address="b:8080", start_ms=there - 600_000)})
+    lone.feed(LeaderSeen("a"))
+    here = lone.load("both")
+    assert here
+    both = lone.record("both")
+    lone.know("both", replace(both, copies={**both.copies, "b": there - 5}, last_used=there))
+    lone.know("held", model(copies={"b": there - 500_000}, ready={"b": there - 500_000}, last_used=there))
+    lone.know("failed", model(failures={"b": Failure(there, "bad")}, last_used=there))
+    lone.know("least", model(copies={"b": there}, last_used=there, min_copies=1))
+    for _ in range(600):
+        lone.tick(20_000)
+    assert not [commit for commit in lone.all(Commit) if commit.why.rule is not Rule.TOUCH]
+    assert not lone.all(Withdraw)
+    assert [begin.request.model for begin in lone.all(Begin) if begin.request.model != "failed"] == []

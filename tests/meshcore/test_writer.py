@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshcore.commands import Commit
-from meshcore.edits import Accept, Deregister, MarkFailed, MarkReady
+from meshcore.edits import Accept, Deregister, MarkFailed, MarkReady, Prune
 from meshcore.errors import BadRecord, CopyGone, MeshError, StoreAway, UnknownModel
 from meshcore.reasons import Reason, Rule
 from meshcore.records import Failure, ModelRecord
@@ -236,3 +236,46 @@ def test_end_of_one_model_may_bring_another_on_before_its_turn() -> None:
     desk.view.see_model("n", model(copies={"a": 1}, ready={"a": 1}).encode(), 7)  # it was written after all
     desk.writer.retry(NOW + RETRY_MS)
     assert (len(desk.sent), desk.ended, len(desk.writer)) == (2, [("n", None)], 0)
+
+
+def prune(instance: str, is_gone: bool = True) -> Prune:
+    return Prune(instance, lambda *_: is_gone)
+
+
+def test_pruning_is_written_only_while_the_instances_are_gone() -> None:
+    """The condition goes with the write, and other edits of the model with it."""
+    desk = Desk(m=model(copies={"b": 7, "c": 7}))
+    desk.writer.submit("m", MarkReady("a", 9), why(), desk.told("first"))
+    assert desk.sent[0].gone == ()
+    for instance in ("b", "c", "b"):
+        desk.writer.submit("m", prune(instance), why(), desk.told(instance))
+    desk.writer.submit("m", MarkReady("a", 10), why(), desk.told("ready"))
+    desk.writer.committed(desk.sent[0].ticket, 6)
+    assert desk.sent[1].gone == ("b", "c")
+    assert desk.written() == model(copies={"a": 10}, ready={"a": 10})
+
+
+def test_pruning_that_has_nothing_to_take_off_sets_no_condition() -> None:
+    """It may have been held up since, or somebody was faster."""
+    desk = Desk(m=model(copies={"b": 7}))
+    desk.writer.submit("m", prune("b", is_gone=False), why(), desk.told("held"))
+    assert (desk.sent, desk.ended) == ([], [("held", None)])
+    desk.writer.submit("m", MarkReady("a", 9), why(), desk.told("first"))
+    desk.writer.submit("m", prune("b", is_gone=False), why(), desk.told("held again"))
+    desk.writer.submit("m", MarkReady("a", 10), why(), desk.told("ready"))
+    desk.writer.committed(desk.sent[0].ticket, 6)
+    assert desk.sent[1].gone == ()
+    assert desk.ended[1:] == [("first", None), ("held again", None)]
+
+
+def test_pruning_of_an_instance_that_is_there_is_given_up_and_the_rest_written() -> None:
+    """The store says no though the record is the expected one; after somebody else's write it is tried again."""
+    desk = Desk(m=model(copies={"b": 7}))
+    desk.writer.submit("m", prune("b"), why(), desk.told("pruned"))
+    desk.writer.conflicted(desk.sent[0].ticket, model(copies={"b": 7}, last_used=3).encode(), 6)
+    assert (desk.sent[1].expect, desk.sent[1].gone) == (6, ("b",))
+    desk.writer.submit("m", MarkReady("a", 9), why(), desk.told("ready"))
+    desk.writer.conflicted(desk.sent[1].ticket, model(copies={"b": 7}, last_used=3).encode(), 6)
+    assert desk.ended == [("pruned", None)]
+    assert desk.sent[2].gone == ()
+    assert desk.written() == model(copies={"a": 9, "b": 7}, ready={"a": 9}, last_used=3)

@@ -161,3 +161,16 @@ def test_names_from_clients_cannot_fill_the_memory() -> None:
 )  # fmt: skip
 def test_numbers_look_as_a_jvm_writes_them(value: float, text: str) -> None:
     assert number_text(value) == text
+
+
+def test_who_leads_alone_tells_of_the_whole_cluster() -> None:
+    metrics = Metrics()
+    cluster = ("modelmesh_models_loaded_total", "modelmesh_models_with_failure_total", "modelmesh_models_managed_total")
+    metrics.upkeep(True, 4, (1, 2, 3))
+    seen = series(metrics)
+    assert [seen[name] for name in cluster] == [1, 2, 3]
+    assert (seen["meshd_leading"], seen["meshd_unsatisfied"]) == (1, 4)
+    metrics.upkeep(False, 0, (1, 2, 3))
+    seen = series(metrics)
+    assert seen["meshd_leading"] == 0
+    assert not seen.keys() & {*cluster, "meshd_unsatisfied"}

@@ -11,7 +11,7 @@ import pytest
 
 from meshcore.asks import Clashed, StoreSilent, Wrote
 from meshcore.errors import BadRecord
-from meshcore.events import Event, InstancesSeen, RegistrySeen, Seen, SessionRenewed
+from meshcore.events import Event, InstancesSeen, RegistrySeen, Seen, SessionRenewed, StoreFound, StoreLost
 from meshcore.kv import ABSENT, ANY, DELETE, Snapshot, Write
 from meshd.records import READ_MOST, Keys, Reach, Records, cluster_key, follow, follow_session
 from meshd.store.memory import MemoryHub, MemoryStore
@@ -52,6 +52,7 @@ async def until(look: Callable[[], bool]) -> None:
 def test_records_lie_where_modelmesh_looks_for_them() -> None:
     assert (KEYS.registry, KEYS.instances) == ("/root/mm/svc/registry/", "/root/mm/svc/instances/")
     assert (KEYS.vmodels, KEYS.config) == ("/root/mm/svc/vmodels/", "/root/mm/svc/config/")
+    assert KEYS.leader_latch == "/root/mm/svc/leaderLatch/"
     assert KEYS.cluster_key == "/root/mm/svc/meshd/key"
     assert Keys("", "tas-runtime", "s").registry == "/tas-runtime/s/registry/"
 
@@ -70,6 +71,33 @@ def test_a_write_tells_what_it_came_to() -> None:
         assert await records.write("m/ä", ABSENT, b"4") == StoreSilent("cut off from the memory store")
 
     run(test)
+
+
+def test_a_write_that_is_meant_for_when_an_instance_is_gone_is_not_made_while_it_is_there() -> None:
+    """What comes back then is the model's own record, as it was expected to stand."""
+
+    async def test(hub: MemoryHub, store: Counting, records: Records) -> None:
+        assert await records.write("m", ABSENT, b"1") == Wrote(2)
+        await store.commit(Write(KEYS.instances + "i1", ANY, b"{}"))
+        assert await records.write("m", 2, b"2", ("i0", "i1")) == Clashed(b"1", 2)
+        await store.commit(Write(KEYS.instances + "i1", ANY, DELETE))
+        assert await records.write("m", 2, b"2", ("i0", "i1")) == Wrote(5)
+
+    run(test)
+
+
+def test_the_store_is_away_while_any_part_of_it_cannot_be_followed() -> None:
+    told: list[Event] = []
+    reach = Reach()
+    reach.tell = told.append
+    reach.lost("registry/", "no leader")
+    reach.lost("instances/", "no leader")
+    assert not reach
+    reach.found("registry/")
+    assert told == [StoreLost()]
+    reach.found("instances/")
+    assert reach
+    assert told == [StoreLost(), StoreFound()]
 
 
 def test_reads_that_come_together_are_one() -> None:
