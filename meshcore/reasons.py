@@ -45,7 +45,7 @@ class Rule(StrEnum):
     LEAD = "lead"  # another instance leads
     HOLD = "hold"  # nothing is taken off records for a while
     FILL = "fill"  # a model is loaded before anybody asks for it
-    UNSATISFIED = "unsatisfied"  # a model has fewer copies than it is to have at least
+    UNSATISFIED = "unsatisfied"  # what a registration asks for, copies or memory, cannot be had
     UNREADABLE = "unreadable"  # a record in the store is passed over
     SETTINGS = "settings"  # numbers that the rules go by are others
     GATE = "gate"  # this instance waits, or no longer, before it says that it is ready
