@@ -251,8 +251,8 @@ class Node:
         if instance == self.me and is_lost and self.publisher.phase != Phase.STOPPING:
             self.publisher.ask_now(self.now)  # who lost it does not matter: this instance is there
         self.contacts.tell(instance, record.address if record is not None else "")
-        start_ms = record.start_ms if record is not None and record.is_ours else None
-        for model in self.routes.of_changed(instance, start_ms):
+        life = (record.start_ms, record.address) if record is not None and record.is_ours else None
+        for model in self.routes.of_changed(instance, life):
             self.routes.update(model, self.record_or_none(model))
         self.upkeep.instance_seen(instance)
 

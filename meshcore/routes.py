@@ -28,7 +28,8 @@ class Routes:
         self._view, self._entry, self._emit, self._mark = view, entry, emit, mark
         self._routes: dict[str, Route] = {}
         self._copies = Naming()
-        self._starts: dict[str, int] = {}
+        self._lives: dict[str, tuple[int, str]] = {}
+        """When each instance started, and where it is."""
 
     def __contains__(self, model: str) -> bool:
         return model in self._copies
@@ -41,15 +42,15 @@ class Routes:
         """The models whose record names ``instance``, alive or not."""
         return self._copies.naming(instance)
 
-    def of_changed(self, instance: str, start_ms: int | None) -> list[str]:
-        """The same, if it started at another instant than known (None: it is not there): an instance writes its record
-        often, and which copies there can be alive changes seldom."""
-        if self._starts.get(instance) == start_ms:
+    def of_changed(self, instance: str, life: tuple[int, str] | None) -> list[str]:
+        """The same, if ``life``, its start and its address, is another than known (None: it is not there): an instance
+        writes its record often, and which copies there can be alive changes seldom."""
+        if self._lives.get(instance) == life:
             return []
-        if start_ms is None:
-            del self._starts[instance]
+        if life is None:
+            del self._lives[instance]
         else:
-            self._starts[instance] = start_ms
+            self._lives[instance] = life
         return self.naming(instance)
 
     def holders(self, model: str, record: ModelRecord | None) -> tuple[Holder, ...]:

@@ -80,8 +80,8 @@ def test_an_instance_that_only_writes_its_record_again_changes_no_route() -> Non
     """Another start, or its end, may bring copies back or take them."""
     table = Table()
     table.update(model(copies={"b": NOW}))
-    told = [table.routes.of_changed("b", start_ms) for start_ms in (None, 5, 5, 6, None, None)]
-    assert told == [[], ["m"], [], ["m"], ["m"], []]
+    lives = (None, (5, "b:1"), (5, "b:1"), (6, "b:1"), (6, "b:2"), None, None)
+    assert [table.routes.of_changed("b", life) for life in lives] == [[], ["m"], [], ["m"], ["m"], ["m"], []]
 
 
 def test_models_of_an_instance_are_found_without_a_search() -> None:
