@@ -38,7 +38,7 @@ def registered(mesh: Mesh) -> dict[str, int]:
 
 
 def test_no_acknowledged_registration_is_lost_and_the_rest_can_be_repeated(tmp_path: Path) -> None:
-    with Mesh(tmp_path) as mesh:
+    with Mesh(tmp_path, {"MM_PROACTIVE_PERIOD_MS": "0"}) as mesh:  # nobody else writes the records
         mesh.fake("a", "--capacity=512MiB")
         mesh.start()
         v1 = mesh["a"].client.v1
