@@ -63,6 +63,8 @@ class Upgrades:
         if home is not None:
             assert record is not None
             changed |= self._came(instance, *home, min(record.start_ms, now), now)
+            if former is not None:
+                changed[instance] = now  # what held for its former labels holds no more
         return sorted(changed)
 
     def is_replaced(self, instance: str) -> bool:
