@@ -76,10 +76,10 @@ class Scaling:
     def changed(self, model: str) -> None:
         """The copy here came or went."""
         self._look()
-        entry, meter = self._node.cache.entries.get(model), self._meters.get(model)
+        entry = self._node.cache.entries.get(model)
         if entry is None or not entry.is_serving:
             self._meters.pop(model, None)
-        elif meter is None:
+        else:
             lived = self._pace.lived_ms
             self._meters[model] = Meter(lived, lived, self._ready_elsewhere(model))
             if self._pass_at == NEVER:

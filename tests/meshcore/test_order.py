@@ -51,6 +51,23 @@ def test_better_instance_comes_first(better: InstanceRecord, worse: InstanceReco
     assert order(a=better, b=worse) == ["a", "b"]
 
 
+def test_places_are_in_the_order_of_the_walk() -> None:
+    """Saturated ones last, whatever their version; who takes no loads has none."""
+    placement = PlacementOrder(CHURN_MS)
+    hot = T - CHURN_MS
+    records = {
+        "a": instance(version=1), "b": full(version=1), "c": instance(version=2), "d": full(version=3, lru_ms=hot),
+        "e": full(version=3, lru_ms=hot + 1), "f": full(version=0, lru_ms=hot + 2), "g": full(version=1, count=3),
+    }  # fmt: skip
+    for name, record in records.items():
+        placement.put(ranked(name, record))
+    walked = [entry.id for entry in placement.walk(T)]
+    places = {name: placement.place(name, T) for name in records}
+    assert walked == ["c", "a", "b", "g", "d", "e", "f"]
+    assert sorted(places, key=lambda name: places[name] or ()) == walked
+    assert placement.place("z", T) is None
+
+
 def test_equal_instances_come_by_id() -> None:
     """The id decides last."""
     assert order(b=instance(), a=instance()) == ["a", "b"]
