@@ -72,9 +72,9 @@ class Moved(MeshError):
 
 
 class ReadOnly(MeshError):
-    """This instance leaves registrations as they are."""
+    """This instance leaves registrations as they are; the status is the one that clients of ModelMesh know."""
 
-    code = Code.UNAVAILABLE
+    code = Code.INTERNAL
 
     def __init__(self, text: str = "model-mesh is in read-only mode") -> None:
         super().__init__(text)

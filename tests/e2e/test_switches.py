@@ -167,7 +167,7 @@ def test_an_instance_that_only_reads_serves_what_others_register(mesh: Mesh) -> 
     mesh["a"].client.register("shared")
     until(lambda: reader.client.state("shared") != "NOT_FOUND", "it knows of the model")
     assert instance_of(reader.client.infer("shared")) in ("a", "b", "reader")
-    refusal = ("UNAVAILABLE", "model-mesh is in read-only mode")
+    refusal = ("INTERNAL", "model-mesh is in read-only mode")
     assert refused(lambda: reader.client.register("other")) == refusal
     assert refused(lambda: reader.client.unregister("shared")) == refusal
     changed = mmctl("set", "shared", "--pin", "--endpoint", reader.address, "-o", "json")

@@ -264,3 +264,11 @@ def test_loads_that_the_registry_tells_of_count_at_once() -> None:
     assert entry.loads == 1
     view.loads_of("x", None)
     assert chosen(view) == "a"
+
+
+def test_instance_that_changes_its_labels_leaves_the_upgrade_of_the_former() -> None:
+    """What held for it under its former labels holds no more, also for who asks right after."""
+    view = upgrading(a=instance(replica_set="old"), b=full(replica_set="new", start_ms=T - 1))
+    view.see_instances(9, (Seen("a", instance(replica_set="old", labels=GPU).encode(), 9),))
+    view.came_or_went("a", T)
+    assert chosen(view) == "a"

@@ -30,7 +30,7 @@ def test_nothing_is_registered(is_trial: bool) -> None:
     assert lone.node.is_read_only
     asking = lone.ask(Register("m", "onnx", is_trial=is_trial))
     assert asking.error == ReadOnly(TEXT)
-    assert asking.error.code == "UNAVAILABLE"
+    assert asking.error.code == "INTERNAL"
     assert lone.node.view.record("m") is None
 
 

@@ -15,7 +15,7 @@ from tests.client import GUARD_S, instance_of, refused, spec
 from tests.meshd.mesh import mesh
 from tests.processes import got, until
 
-READ_ONLY = ("UNAVAILABLE", "model-mesh is in read-only mode")
+READ_ONLY = ("INTERNAL", "model-mesh is in read-only mode")
 
 
 def test_an_instance_that_only_reads_serves_and_refuses_to_change_registrations() -> None:
@@ -29,7 +29,7 @@ def test_an_instance_that_only_reads_serves_and_refuses_to_change_registrations(
         made.client.register("m")
         made.client.unregister("new")
         (result,) = made.client.register_all([spec("m", min_copies=2)])
-        assert (result.code, result.text) == (14, READ_ONLY[1])
+        assert (result.code, result.text) == (13, READ_ONLY[1])
         info = made.client.v1.Info(wire.InfoRequest(), timeout=GUARD_S)
         assert info.read_only
         record = made.record("m")

@@ -63,7 +63,14 @@ def test_one_scenario_is_a_value_and_several_are_a_list(scenario: str, capsys: p
     one = json.loads(capsys.readouterr().out)
     assert run(["simulate", scenario, scenario, "-o", "json"]) == 0
     both = json.loads(capsys.readouterr().out)
-    assert both == [{"scenario": scenario, **one}] * 2
+    assert both == [{"scenario": scenario, "rules": "mesh", **one}] * 2
+
+
+def test_several_rules_are_shown_beside_each_other(scenario: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["simulate", scenario, "--rules", "mesh", "--rules", "random"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split() == ["mesh", "random"]
+    assert run(["simulate", scenario, "--rules", "mash"]) == 2
+    assert "--rules mash is none of mesh, random, modelmesh" in capsys.readouterr().err
 
 
 def test_mistakes_in_all_scenarios_are_named_and_none_is_played(
