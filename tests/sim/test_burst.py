@@ -38,11 +38,7 @@ def counts(data: dict[str, Any], name: str) -> list[int]:
 
 @pytest.mark.parametrize("seed", [5, 6])
 def test_no_instance_gets_more_than_its_share(seed: int) -> None:
-<<<<<<< HEAD
-    """200 loads at once: each of 50 instances with four loaders accepts and has at a time 1.2 x the mean at most."""
-=======
     """Of 200 loads at once each of 50 instances accepts, and has at a time, at most 1.2 x the mean."""
->>>>>>> places
     data = played("mesh", seed).data
     assert sum(counts(data, "accepted")) == data["answered"] == 200
     for name in ("accepted", "peak_loads"):
