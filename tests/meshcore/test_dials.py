@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as runs
 from hypothesis import strategies as st
 
 from meshcore import image
@@ -44,6 +45,7 @@ def test_what_is_set_holds_and_what_is_no_longer_set_is_as_it_was_given() -> Non
     assert dials.settings == Settings(max_hops=4, scale_up_rpm=100)
 
 
+@runs(deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(sorted(KNOBS)), st.integers(10, 99)), max_size=5))
 def test_the_last_that_was_set_is_all_that_counts(turns: list[dict[str, int]]) -> None:
     """Whatever was set before leaves nothing behind."""

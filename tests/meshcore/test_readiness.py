@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as runs
 from hypothesis import strategies as st
 
 from meshcore.events import InstancesSeen, Loaded, LoadFailed, Measured, Seen
@@ -93,6 +94,7 @@ def test_nobody_is_waited_for_for_ever() -> None:
     assert lone.node.readiness.missing == ()
 
 
+@runs(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("bcd"), st.sampled_from(["going", "there", "gone"])), max_size=20))
 def test_it_is_ready_from_the_first_moment_at_which_nobody_was_going(events: list[tuple[str, str]]) -> None:
     """Whatever comes before and after."""

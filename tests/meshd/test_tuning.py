@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as runs
 from hypothesis import strategies as st
 
 from meshcore.dynamic import ALL, BY_NAME
@@ -138,6 +139,7 @@ def test_any_number_of_strange_keys_is_bounded(caplog: pytest.LogCaptureFixture)
 TEXTS = st.sampled_from([None, b"10", b"99", b"true", b"false", b"bad", b"\xff"])
 
 
+@runs(deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(sorted(BY_NAME)), TEXTS), max_size=8))
 def test_whatever_happens_the_last_good_value_since_a_key_was_made_is_in_force(
     changes: list[dict[str, bytes | None]],
