@@ -156,6 +156,16 @@ def test_failure_after_another_counts_from_its_own_time() -> None:
     assert not is_on_record(lone)
 
 
+def test_other_news_of_the_record_change_nothing() -> None:
+    """That the model was wanted is remembered."""
+    lone = failed()
+    at(lone, HALF_MS - 1)
+    lone.ask(Request("m"))
+    lone.know("m", replace(lone.record("m"), labels={"team": "a"}))
+    at(lone, HALF_MS)
+    assert not is_on_record(lone)
+
+
 def test_failure_that_others_took_off_is_forgotten() -> None:
     lone = failed()
     lone.know("m", replace(lone.record("m"), failures={}))
