@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from meshcore.records import InstanceRecord
@@ -13,13 +14,14 @@ ROLLS_ON_MS = 1_200_000
 """So is one whose latest started within this, as long as those before it change too."""
 SETTLES_MS = 900_000
 """A replica set that nothing happened to for this long stays, whatever came in since."""
-NAMED_BY = 6
-"""Characters of an instance's id that name its replica set, as they do in ids made from names of pods."""
+OF_A_POD = re.compile(r"([a-z0-9]{6})-[a-z0-9]{5}")
+"""An id made from the name of a Deployment's pod: its first part names the replica set."""
 
 
 def replica_set_of(instance: str) -> str:
-    """The replica set that an id tells; empty: it is too short to tell one."""
-    return instance[:NAMED_BY] if len(instance) > NAMED_BY else ""
+    """The replica set that an id tells; empty: it tells none, as those that people give."""
+    found = OF_A_POD.fullmatch(instance)
+    return found[1] if found else ""
 
 
 @dataclass(slots=True)

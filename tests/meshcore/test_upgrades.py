@@ -43,9 +43,12 @@ def rollout(at: int = T) -> Rollout:
     return found
 
 
-@pytest.mark.parametrize(("instance_id", "name"), [("7d9c5b-abcde", "7d9c5b"), ("1234567", "123456"), ("i-a", "")])
+@pytest.mark.parametrize(
+    ("instance_id", "name"),
+    [("7d9c5b-abcde", "7d9c5b"), ("node-a-1", ""), ("model-mesh-0", ""), ("i-a", "")],
+)
 def test_first_six_characters_of_an_id_name_its_replica_set(instance_id: str, name: str) -> None:
-    """As in ids made from names of pods; a shorter id names none."""
+    """As in ids made from names of a Deployment's pods; those of others, and those that people give, name none."""
     assert replica_set_of(instance_id) == name
 
 
