@@ -6,7 +6,7 @@ from collections import deque
 from random import Random
 from typing import TYPE_CHECKING
 
-from meshcore.edits import DropFailure, Rewind, Touch
+from meshcore.edits import Rewind, Touch
 from meshcore.naming import Naming
 from meshcore.reasons import Reason, Rule
 from meshcore.units import age_ms
@@ -60,10 +60,6 @@ class Janitor:
         record, entry = node.record_or_none(model), node.cache.entries.get(model)
         if record is None:
             return
-        failure = record.failures.get(node.me)
-        if failure is not None and age_ms(failure.at, now) >= node.settings.failure_expiry_ms:
-            why = Reason(Rule.TOUCH, model, node.me, "its failure here is no longer held against it")
-            node.edit(model, DropFailure(node.me, failure.at), node.explain(why))
         if record.last_used > now + DAY_MS:
             rewind(node, model)
         elif entry is not None and entry.is_serving:

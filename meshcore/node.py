@@ -251,7 +251,9 @@ class Node:
         if instance == self.me and is_lost and self.publisher.phase != Phase.STOPPING:
             self.publisher.ask_now(self.now)  # who lost it does not matter: this instance is there
         self.contacts.tell(instance, record.address if record is not None else "")
-        life = (record.start_ms, record.address) if record is not None and record.is_ours else None
+        life = None
+        if record is not None and record.is_ours:
+            life = record.start_ms, record.address, record.phase, record.is_shutting_down
         for model in self.routes.of_changed(instance, life):
             self.routes.update(model, self.record_or_none(model))
         self.upkeep.instance_seen(instance)

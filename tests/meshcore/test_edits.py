@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshcore.edits import Accept, Deregister, Edit, Forgive, MarkFailed, MarkReady, Prune, Rewind, Touch
+from meshcore.edits import Accept, Deregister, DropFailure, Edit, MarkFailed, MarkReady, Prune, Rewind, Touch
 from meshcore.errors import CopyGone, UnknownModel
 from meshcore.records import Failure
 from tests.builders import NOW, model
@@ -103,9 +103,9 @@ def test_what_is_said_of_a_gone_instance_goes_where_it_still_is() -> None:
 def test_only_the_failure_that_was_meant_is_forgiven() -> None:
     """One of a later load says something new."""
     stands = model(failures={"a": Failure(5, "bad")})
-    assert Forgive("a", 5).apply(stands) == model()
-    assert Forgive("a", 4).apply(stands) is stands
-    assert Forgive("b", 5).apply(stands) is stands
+    assert DropFailure("a", 5).apply(stands) == model()
+    assert DropFailure("a", 4).apply(stands) is stands
+    assert DropFailure("b", 5).apply(stands) is stands
 
 
 def test_last_use_goes_forward_by_a_touch_and_back_only_from_where_no_clock_is() -> None:

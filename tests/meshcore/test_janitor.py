@@ -115,7 +115,7 @@ def test_models_are_looked_at_in_slices() -> None:
     """So many in one go, and the rest a little later."""
     lone = Lone(settings=Settings(slice_models=2))
     for name in ("m1", "m2", "m3"):
-        lone.know(name, model(failures={"a": Failure(NOW - EXPIRY_MS, "bad")}))
+        lone.know(name, model(failures={"a": Failure(NOW, "bad")}, last_used=NOW + 48 * HOUR))
     lone.tick(PERIOD_MS)
     assert len(written(lone)) == 2
     assert lone.node.upkeep.janitor.next_wake() == lone.now + 20
@@ -127,7 +127,7 @@ def test_models_are_looked_at_in_slices() -> None:
 def test_instance_that_goes_puts_nothing_right() -> None:
     """It takes its copies out of the records by itself."""
     lone = Lone(peers={"b": instance(address="b:8080")})
-    lone.know("m", model(failures={"a": Failure(NOW - EXPIRY_MS, "bad")}))
+    lone.know("m", model(failures={"a": Failure(NOW, "bad")}, last_used=NOW + 48 * HOUR))
     lone.feed(DrainAsked())
     lone.tick(PERIOD_MS)
     assert not lone.all(Commit)

@@ -208,7 +208,7 @@ def test_a_model_whose_record_is_spoilt_is_left_alone() -> None:
 def copies(scaled: Scaled, *others: str, is_ready: bool = True, **fields: Any) -> ModelRecord:
     """The record of m with copies on these others, too."""
     there = {"a": scaled.node.cache.entries["m"].load_ts} | dict.fromkeys(others, NOW - HOUR)
-    return model(copies=there, ready=there if is_ready else {"a": there["a"]}, **fields)
+    return model(copies=there, ready=there if is_ready else {"a": there["a"]}, **{"last_used": NOW, **fields})
 
 
 def crowded(others: int = 2, like: InstanceRecord | None = None, **fields: Any) -> Scaled:
