@@ -32,7 +32,7 @@ def as_table(result: Result) -> str:
         ("scale-ups", f"{data['scale_ups']:,}"),
         ("scale-downs", f"{data['scale_downs']:,}"),
         ("most copies", f"{data['most_copies']:,}"),
-        ("loads accepted, most of a share by loaders", _times(data["spread"]["accepted"]["by_loaders"])),
+        ("accepted, most of a share", _times(data["spread"]["accepted"]["by_loaders"])),
     ]
     latency = [("latency (ms)", *next(iter(data["latency_ms"].values())))]
     latency += [(cause, *map(_number, found.values())) for cause, found in data["latency_ms"].items()]

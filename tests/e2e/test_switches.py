@@ -181,7 +181,8 @@ def test_an_instance_that_only_reads_serves_what_others_register(mesh: Mesh) -> 
 def test_models_that_have_to_be_there_are_or_the_start_ends(mesh: Mesh) -> None:
     models = [static("from-the-start", ensureLoaded=True), static("registered")]
     ready = mesh.fake("ready", "--capacity=64MiB", MM_AUTO_REGISTER_MODELS=json.dumps(models)).start()
-    assert (ready.client.state("from-the-start"), ready.client.state("registered")) == ("LOADED", "NOT_LOADED")
+    until(lambda: ready.client.state("from-the-start") == "LOADED", "told of by the registry, if it is elsewhere")
+    assert ready.client.state("registered") == "NOT_LOADED"
     assert ready.meshd.stop() == 0
     bad = [static("bad", "fake:?fail=INTERNAL&fail_text=no such file", ensureLoaded=True)]
     broken = mesh.fake("broken", "--capacity=64MiB", MM_AUTO_REGISTER_MODELS=json.dumps(bad))
