@@ -23,7 +23,7 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest tests/meshcore --cov -n 2
-	$(BIN)/python -m pytest tests --ignore=tests/meshcore -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/e2e tests --ignore=tests/meshcore -n 2 --dist loadfile
 
 test-pythons:
 	@set -e; for version in $(OTHER_PYTHONS); do .ci/on-python $$version; done
