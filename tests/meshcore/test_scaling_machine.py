@@ -152,6 +152,9 @@ class ScalingMachine(RuleBasedStateMachine):
         while any(len(each.node.writer) for each in self.cluster.live):
             self.cluster.advance(SETTINGS.store_retry_ms)
             self.come_to_rest()
+        for _ in range(3):  # what is below its least number of copies is seen to
+            self.cluster.advance(SETTINGS.min_copies_retry_ms)
+            self.come_to_rest()
         before = self.copies()
         for each in self.cluster.live if is_everywhere else [self.host(host)]:
             each.ahead_ms += HOUR

@@ -193,7 +193,7 @@ class UpkeepMachine(RuleBasedStateMachine):
             return
         cluster = self.cluster
         if all(host.node.is_draining for host in cluster.live):
-            cluster.start(next(name for name in NAMES if cluster.host(name) is None))
+            cluster.start("z")
         for host in cluster.live:
             cluster.feed(host, StoreFound())
         cluster.settle(ms=900_000)
