@@ -52,8 +52,11 @@ class Watched(Cluster):
     def _check_given_up(self, host: Host, commit: Commit) -> None:
         assert commit.value is not None
         record = ModelRecord.decode(commit.value)
-        if host.id in record.copies:
-            return  # another edit of the model that came first
+        stands = [
+            pair.mod for pair in self.kv.snapshot(MODELS + commit.model).pairs if pair.key == MODELS + commit.model
+        ]
+        if host.id in record.copies or stands != [commit.expect]:
+            return  # another edit of the model came first, here or elsewhere: then the store does not take it
         answering = [other for other in record.copies if record.is_ready(other) and self.answers(other, commit.model)]
         assert len(answering) >= max(1, record.min_copies), "enough copies are left that answer"
 
