@@ -16,7 +16,7 @@ from meshcore.failures import keeps_out
 from meshcore.hot import Choice
 from meshcore.placement import Want
 from meshcore.reasons import Candidate, Reason, Rejected, Rule, trimmed
-from meshcore.records import ModelRecord
+from meshcore.records import Failure, ModelRecord
 from meshcore.settings import Settings
 from meshcore.units import age_ms, to_units
 
@@ -167,13 +167,18 @@ class FrontDesk:
         exclude |= {
             instance: Rejected.FAILED
             for instance, failure in record.failures.items()
-            if keeps_out(failure, self.now, self.settings, request.is_use)
+            if self._keeps_out(instance, failure, request.is_use)
         }
         exclude |= dict.fromkeys(request.targets, Rejected.TRIED)
         exclude |= {holder.instance: Rejected.HOLDS for holder in self.holders(request.model, record)}
         units = request.size_units or to_units(record.size_bytes)
         last_used = max(request.last_used, record.last_used) if request.last_used else 0
         return Want(request.model, record.type, units, last_used, exclude, request.is_balanced)
+
+    def _keeps_out(self, instance: str, failure: Failure, is_use: bool) -> bool:
+        """Whether a failure on record stands; one from before its instance started is a former process's."""
+        is_former = self._node.view.is_ghost(instance, failure.at)
+        return not is_former and keeps_out(failure, self.now, self.settings, is_use)
 
     def _place(self, want: Want) -> str | None:
         node = self._node
@@ -206,7 +211,7 @@ class FrontDesk:
         if node.is_draining:
             raise Draining("this instance is going")
         failure = record.failures.get(self.me)
-        if failure is not None and keeps_out(failure, self.now, self.settings, request.is_use):
+        if failure is not None and self._keeps_out(self.me, failure, request.is_use):
             raise LoadFailure(failure.text)
         node.copies.remove(request.model, "tried again after a failure")
         return node.copies.admission.admit(

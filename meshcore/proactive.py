@@ -93,15 +93,17 @@ class Proactive:
             self._planned_at = node.now
             self._free_units = node.view.totals.free_units
             self._wanted += self._plan()
-        pause_ms = settings.slice_pause_ms if not self.idle.is_whole else settings.fill_pause_ms
-        self._slice_at = node.now + pause_ms if self._is_busy else NEVER
+        if self._slice_at <= node.now or (self._slice_at == NEVER and self._is_busy):
+            pause_ms = settings.slice_pause_ms if not self.idle.is_whole else settings.fill_pause_ms
+            self._slice_at = node.now + pause_ms if self._is_busy else NEVER
         return looked
 
     def _plan(self) -> Iterable[tuple[str, int]]:
         """What to load, on the instances of one partition after the other; none is wanted on two."""
         view, chosen = self._node.view, dict[str, int]()
         for partition in view.partitions.by_room():
-            records = [ranked.record for ranked in view.order.walk(self._node.now, (partition,))]
+            room = view.order.walk(self._node.now, (partition,), with_replaced=False)
+            records = [ranked.record for ranked in room]
             chosen |= self.plan(records, partial(self._is_for, partition, chosen))
         return chosen.items()
 

@@ -155,7 +155,7 @@ class ClusterView:
         return held is not None and held.is_ours and load_ts >= held.start_ms
 
     def is_ghost(self, instance: str, load_ts: int) -> bool:
-        """Whether ``instance`` is ours and started after it began to load the copy, which went with the process."""
+        """Whether ``instance`` is ours and started after ``load_ts``: the copy, or failure, is a former process's."""
         held = self._instances.get(instance)
         return held is not None and held.is_ours and load_ts < held.start_ms
 

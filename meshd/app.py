@@ -174,12 +174,12 @@ class App:
         tell = driver.feed
         await mesh_server.start()
         ending.push_async_callback(mesh_server.stop, LAST_CALLS_S)
+        self._watch(runtime.watch(driver.feed))
         if static:
             await self._provide(static, management, driver, clock)
         await server.start()
         ending.push_async_callback(server.stop, LAST_CALLS_S)
         self._missing.remove("startup")
-        self._watch(runtime.watch(driver.feed))
         state = "ready" if not self._held_back() else "up"
         _log.info("%s is %s on port %d, for other instances on %d", me.instance, state, port, mesh_port)
         await self._stop_or_failure()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import stat
 from collections.abc import Callable, Mapping
 
 from meshcore.constraints import TypeConstraint
@@ -77,6 +78,8 @@ def _stamp(path: str) -> _Stamp:
         is_at, found = os.path.realpath(path), os.stat(path)
     except OSError as error:
         raise Unfit(f"{path} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(found.st_mode):  # to read one may take for ever
+        raise Unfit(f"{path} is not a file")
     return is_at, found.st_ino, found.st_size, found.st_mtime_ns
 
 

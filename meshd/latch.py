@@ -8,7 +8,7 @@ from collections.abc import Callable
 from random import Random
 
 from meshcore.events import Event, LeaderSeen
-from meshcore.kv import ANY, DELETE, Change, Pair, Snapshot, Write
+from meshcore.kv import ANY, DELETE, Change, Deleted, Pair, Snapshot, Write
 from meshcore.leadership import candidate, leader
 from meshd.store.backoff import pause_s
 from meshd.store.base import Session, Store, StoreError
@@ -92,13 +92,13 @@ class Latch:
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
         self._candidates.clear()
-        for pair in snapshot.pairs:
+        for pair in filter(_can_be_named, snapshot.pairs):
             self._candidates[pair.key.removeprefix(self._prefix)] = pair
         self._is_known.set()
         self._changed()
 
     def _on_change(self, change: Change) -> None:
-        for pair in change.pairs:
+        for pair in filter(_can_be_named, change.pairs):
             name = pair.key.removeprefix(self._prefix)
             if isinstance(pair, Pair):
                 self._candidates[name] = pair
@@ -111,9 +111,19 @@ class Latch:
         self._stir.set()
 
     def _tell_leader(self) -> None:
-        leads = leader({name: pair.create for name, pair in self._candidates.items()})
+        # What hangs on no lease is nobody's, and would lead for ever.
+        leads = leader({name: pair.create for name, pair in self._candidates.items() if pair.lease})
         if leads == self._instance and (self._session.lost.is_set() or not self._is_mine()):
             leads = ""
         if leads != self._told:
             self._told = leads
             self._tell(LeaderSeen(leads))
+
+
+def _can_be_named(pair: Pair | Deleted) -> bool:
+    """Whether a key is text, as those of instances are."""
+    try:
+        pair.key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

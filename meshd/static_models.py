@@ -14,7 +14,7 @@ from meshd.settings.kinds import Unfit, contents
 from meshd.start_error import StartError
 
 YEAR_MS = 365 * 24 * 3_600_000
-"""What is loaded for this counts as used so long ago: it makes nobody else's models go."""
+"""They count as used so long ago, unless they were used since: to be there from the start makes no others go."""
 LOADS_AT_ONCE = 64
 
 _log = logging.getLogger(__name__)
@@ -47,7 +47,9 @@ async def provide(models: tuple[StaticModel, ...], management: Management, now: 
     """Register ``models`` in order, then load those that have to be loaded. Raises StartError, which names the first
     that cannot be."""
     for model in models:
-        await _run(model, management, Register(model.model, model.type, model.path, model.key))
+        await _run(
+            model, management, Register(model.model, model.type, model.path, model.key, last_used=now() - YEAR_MS)
+        )
     slots = asyncio.Semaphore(LOADS_AT_ONCE)
 
     async def load(model: StaticModel) -> None:

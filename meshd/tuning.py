@@ -68,7 +68,9 @@ class Tuning:
             if value is None:
                 self._seen.pop(name, None)
                 self._good.pop(name, None)
-            elif self._seen.get(name) != value and (name in self._seen or len(self._seen) < KEPT_MOST):
+            elif self._seen.get(name) != value and (
+                name in BY_NAME or name in self._seen or len(self._seen) < KEPT_MOST
+            ):
                 self._seen[name] = value
                 self._take(name, value)
         changed = [dynamic for dynamic in ALL if before.get(dynamic.name) != self._good.get(dynamic.name)]

@@ -93,7 +93,12 @@ class MeshCluster:
                     continue
                 for field, value in wanted.given.items():
                     setattr(model.spec, field, value)
-                requests.append(pb.RegisterRequest(model=model.spec, expected_revision=model.revision, dry_run=dry_run))
+                requests.append(
+                    pb.RegisterRequest(
+                        model=model.spec, expected_revision=model.revision, dry_run=dry_run,
+                        last_used_ms=model.last_used_ms,
+                    )
+                )  # fmt: skip
             left = []
             async for at, result in self._stream(
                 len(requests), requests.__getitem__, lambda stub, sent: stub.Register(sent)

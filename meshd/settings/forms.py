@@ -55,6 +55,7 @@ def type_constraints(text: str) -> Mapping[str, TypeConstraint]:
     constraints = {}
     for name, given in _object(_json(text), "the whole").items():
         where = f"type {name!r}"
+        _text(name, where)
         found = _object(given, where)
         required = {_text(label, f"{where}, required") for label in _list(found, "required", where)}
         preferred = {_text(label, f"{where}, preferred") for label in _list(found, "preferred", where)}
@@ -151,6 +152,10 @@ def _list(found: dict[str, Any], name: str, where: str) -> list[Any]:
 def _text(found: object, where: str) -> str:
     if not isinstance(found, str):
         raise Unfit(f"{where} is not a text")
+    try:
+        found.encode()
+    except UnicodeEncodeError as error:  # half a surrogate pair, which JSON may escape
+        raise Unfit(f"{where} is not Unicode text") from error
     return found
 
 

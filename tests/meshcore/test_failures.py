@@ -146,6 +146,16 @@ def test_failure_of_a_former_process_under_the_same_id_is_taken_off_as_well() ->
     assert lone.record("m").failures.keys() == {"b"}, "that is b's business"
 
 
+def test_failure_of_a_former_process_keeps_nobody_out() -> None:
+    """What was wrong then may be mended: that is why it was started again."""
+    lone = Lone(peers={"b": instance(address="b:8080", start_ms=NOW)})
+    record = model(failures={"b": Failure(NOW - 1, "bad")})
+    lone.know("m", record)
+    request = Request("m", Op.ENSURE, exclude=("a",), last_used=NOW)
+    assert lone.node.desk.place(request, record) == "b"
+    assert lone.node.desk.place(request, model(failures={"b": Failure(NOW, "bad")})) is None
+
+
 def test_failure_after_another_counts_from_its_own_time() -> None:
     lone = failed()
     record = lone.record("m")

@@ -124,9 +124,24 @@ def test_candidacy_under_the_lease_of_a_former_process_is_taken_over() -> None:
 def test_java_pod_that_leads_is_told_like_any() -> None:
     async def scene() -> None:
         hub = MemoryHub()
-        hub.kv.commit([Write(PREFIX + "_abcdef-java1", ANY, b"_abcdef-java1\nand more")])
+        lease = hub.kv.grant(TTL_S * 1000, hub.now())
+        hub.kv.commit([Write(PREFIX + "_abcdef-java1", ANY, b"_abcdef-java1\nand more", leased=True)], lease)
         async with Candidate(hub, "a").standing() as a:
             assert a.leaders == ["abcdef-java1"]
+
+    virtual_loop.run(scene())
+
+
+@pytest.mark.parametrize(("name", "is_leased"), [("_old", False), ("_\udcff", True)])
+def test_candidacy_that_is_nobodys_is_passed_over(name: str, is_leased: bool) -> None:
+    """One that hangs on no lease would never end; one that is no text can be nobody's id."""
+
+    async def scene() -> None:
+        hub = MemoryHub()
+        lease = hub.kv.grant(TTL_S * 1000, hub.now())
+        hub.kv.commit([Write(PREFIX + name, ANY, b"", leased=is_leased)], lease)
+        async with Candidate(hub, "a").standing() as a:
+            await until(lambda: a.leaders == ["a"])
 
     virtual_loop.run(scene())
 

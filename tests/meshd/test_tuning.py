@@ -82,6 +82,13 @@ def test_what_is_set_is_told_and_what_is_gone_too(caplog: pytest.LogCaptureFixtu
     ]
 
 
+def test_what_is_no_setting_keeps_none_from_being_one() -> None:
+    """However many keys there are of that kind: only so many are told of."""
+    made = Tuned1()
+    made.tuning.reset({**{f"a{number}": b"1" for number in range(500)}, RPM: b"50"})
+    assert dict(made.tuning.in_force) == {RPM: "50"}
+
+
 def test_a_wrong_value_leaves_the_last_good_one_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     made = Tuned1()
     made.tuning.reset({RPM: b"50"})
