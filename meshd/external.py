@@ -28,6 +28,7 @@ FORBIDDEN = tuple(f"/{service}/" for service in SERVICES)
 _LEFT = Failed(MeshError("the client went away", Code.CANCELLED))
 _ANSWER: Metadata = ((internal.ANSWER, "1"),)
 _WAITED: Metadata = ((internal.WAITED, "1"),)
+_WHOLE: Metadata = ((internal.WHOLE, "1"),)
 
 
 Serve = Callable[[str, Any, bytes | None], Awaitable[bytes]]
@@ -93,7 +94,7 @@ class MeshPort(grpc.GenericRpcHandler):  # type: ignore[misc]
         except internal.NotAPeer as error:
             refused = Refused(Verdict.VERSION, self._plane.me, text=str(error))
             return await answer(Failed(VerdictError(refused)), context, _ANSWER)
-        call = _call(self._plane, path, metadata, context, body)
+        call = _call(self._plane, path, metadata, context, body, _WHOLE)
         try:
             end = await self._plane.serve(request, call)
         finally:
@@ -115,9 +116,11 @@ def handler(path: str, serve: Serve) -> Any:
     return grpc.stream_stream_rpc_method_handler(serve_any)
 
 
-def _call(plane: PythonPlane, path: str, metadata: Metadata, context: Any, body: bytes | None) -> InferenceCall:
+def _call(
+    plane: PythonPlane, path: str, metadata: Metadata, context: Any, body: bytes | None, is_whole: Metadata = ()
+) -> InferenceCall:
     if body is None:
-        return StreamCall(plane, path, metadata, context)
+        return StreamCall(plane, path, metadata, context, is_whole)
     return UnaryCall(plane, path, metadata, context, body)
 
 

@@ -19,6 +19,9 @@ ANSWER = "mm-i-answer"
 WAITED = "mm-i-waited"
 """Trailer of a request that waited for a load on its way."""
 
+WHOLE = "mm-i-whole"
+"""Metadata before an answer of one message that is complete: only its end follows, so it is worth waiting for."""
+
 MOST_TRIED = 8
 """Copies that a forwarded request names as tried already."""
 
@@ -79,6 +82,11 @@ def to_request(metadata: Iterable[tuple[str, str | bytes]]) -> Request:
 
 def _bytes(value: str | bytes) -> bytes:
     return value if isinstance(value, bytes) else value.encode()
+
+
+def is_whole(initial: Iterable[tuple[str, str | bytes]]) -> bool:
+    """Whether an answer that begins with this metadata is one message, of which all is there."""
+    return any(name == WHOLE for name, _ in initial)
 
 
 def to_verdict(refused: Refused) -> internal.Verdict:

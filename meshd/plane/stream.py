@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc.aio
 
+from meshd.plane import internal
 from meshd.plane.call import Carrier, Convert, Ended, InferenceCall, is_cancelled
 from meshd.plane.inbound import Inbound
 from meshd.plane.metadata import Metadata, for_client
@@ -27,9 +28,13 @@ LATE_MOST = 5
 
 
 class StreamCall(InferenceCall):
-    """A call whose messages are read while they are passed on."""
+    """A call whose messages are read while they are passed on.
 
-    def __init__(self, plane: Carrier, path: str, metadata: Metadata, context: Any) -> None:
+    ``is_whole`` is what an answer of one message is marked with once all of it is there.
+    """
+
+    def __init__(self, plane: Carrier, path: str, metadata: Metadata, context: Any, is_whole: Metadata = ()) -> None:
+        self._is_whole = is_whole
         self._inbound = Inbound(context.read, plane.buffer)
         super().__init__(plane, path, metadata, context, self._inbound)
         self._first: bytes | None = None
@@ -46,9 +51,10 @@ class StreamCall(InferenceCall):
         self._look_in(HEADERS_S, call)
         try:
             message = await call.read()
-            if message is not grpc.aio.EOF and inbound.is_done and not self.has_begun:
+            has_all = message is not grpc.aio.EOF and internal.is_whole(await call.initial_metadata())
+            if message is not grpc.aio.EOF and (has_all or inbound.is_done) and not self.has_begun:
                 self._first = message
-                self._look_in(FIRST_S, call)
+                self._look_in(None if has_all else FIRST_S, call)
                 message = await call.read()
             await self._begin(call, message)
             while message is not grpc.aio.EOF:
@@ -77,7 +83,8 @@ class StreamCall(InferenceCall):
             return
         self._stop_looking()
         if self._first is not None or message is not grpc.aio.EOF:
-            await self._show_beginning(for_client(await call.initial_metadata()), has_to=False)
+            initial = for_client(await call.initial_metadata())
+            await self._show_beginning(initial if message is not grpc.aio.EOF else initial + self._is_whole, False)
 
     async def _show_beginning(self, initial: Metadata, has_to: bool) -> None:
         """From here on there is no other try."""
@@ -95,10 +102,11 @@ class StreamCall(InferenceCall):
 
     # -- where what follows takes long -----------------------------------------------------------------
 
-    def _look_in(self, after_s: float, call: Any) -> None:
+    def _look_in(self, after_s: float | None, call: Any) -> None:
+        """Look ``after_s`` from now instead of when that was planned; None: never."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(after_s, self._look, call)
+        self._timer = None if after_s is None else self._loop.call_later(after_s, self._look, call)
 
     def _look(self, call: Any) -> None:
         assert self._timer is not None

@@ -46,5 +46,4 @@ def test_what_a_mesh_under_load_decided_is_decided_again(tmp_path: Path) -> None
     assert [(each["instance"], each["gap"]) for each in told] == [("a", None), ("b", None), ("c", None), ("c", None)]
     unloads = [Path(file).read_text("ascii").count('"Unload"') for file in files]
     assert min(unloads[:2]) > 20, "those that requests come to evict for them"
-    assert unloads[2] > 0
     assert sum(each["commands"] for each in told) > 1_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
@@ -105,6 +106,19 @@ def test_an_answer_carries_a_mark_and_whether_it_waited_for_a_load(pair: Mesh, m
     assert passed_on(pair, 1, load) == (b"x", {"mm-i-answer": "1", "mm-i-waited": "1"})
     assert passed_on(pair, 1, load) == (b"x", {"mm-i-answer": "1"})
     assert pair[0].client.holders(model) == ["i1"]
+
+
+def test_an_only_message_says_that_it_is_the_whole_answer(pair: Mesh, model: str) -> None:
+    """So that whoever passed the request on waits for its end; a client is not told."""
+    pair.client.register(model)
+    pair.copy(model, 0)
+    reply, call = pair[0].peer.unary_unary(ECHO).with_call(b"x", metadata=headers(pair, model), timeout=GUARD_S)
+    assert (reply, dict(call.initial_metadata()).get("mm-i-whole")) == (b"x", "1")
+    assert "mm-i-whole" not in pair.client.infer(model).initial
+    several = pair[0].peer.stream_stream("/some.Service/Stream")
+    answers: Any = several(iter([b"a", b"b"]), metadata=headers(pair, model), timeout=GUARD_S)
+    assert list(answers) == [b"a", b"b"]
+    assert "mm-i-whole" not in dict(answers.initial_metadata())
 
 
 def test_a_hit_loads_nothing(pair: Mesh, model: str) -> None:
@@ -221,6 +235,46 @@ def test_a_request_is_answered_in_spite_of_a_stranger(pair: Mesh, model: str, an
             assert pair[1].client.infer(model).body == b"hello"
     finally:
         server.stop(None).wait()
+
+
+class Dying(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """An instance that has the whole of an answer, passes it on, takes its time and dies before it ends it."""
+
+    TIME_S = 0.2
+    """Longer than the first message of an answer is held that may go on."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self._never = threading.Event()
+
+    def service(self, handler_call_details: Any) -> Any:
+        def serve(_: Any, context: Any) -> Iterator[bytes]:
+            context.send_initial_metadata((("mm-i-whole", "1"),))
+            yield b"from j"
+            self._never.wait(self.TIME_S)
+            self.asked.set()
+            self._never.wait(GUARD_S)
+
+        return grpc.stream_stream_rpc_method_handler(serve)
+
+    def end(self) -> None:
+        self._never.set()
+
+
+def test_a_whole_answer_is_no_answer_without_its_end(pair: Mesh, model: str) -> None:
+    handler = Dying()
+    server = grpc.server(futures.ThreadPoolExecutor(4), handlers=(handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with stranger(pair, f"127.0.0.1:{port}", model):
+            call = pair.client.begin(ECHO, b"x", (("mm-model-id", model),))
+            assert handler.asked.wait(GUARD_S)
+            server.stop(0)
+            assert call.result() == b"x"
+    finally:
+        handler.end()
+        server.stop(0).wait()
 
 
 def test_a_request_is_answered_in_spite_of_an_instance_that_is_gone(pair: Mesh, model: str) -> None:
