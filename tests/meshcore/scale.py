@@ -13,7 +13,8 @@ from meshcore.settings import Settings
 from tests.builders import NOW, instance
 from tests.meshcore.lone import Lone
 
-MINUTE = 60_000
+SECOND = 1000
+MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 SCALING = (Rule.SECOND_COPY, Rule.SCALE_UP, Rule.SCALE_DOWN)
 
@@ -53,3 +54,8 @@ class Scaled(Lone):
     def asked(self) -> list[Request]:
         """The further copies that were asked for."""
         return [begin.request for begin in self.all(Begin)]
+
+
+def rules(scaled: Scaled) -> list[Rule]:
+    """Of its decisions about the number of copies."""
+    return [reason.rule for reason in scaled.decided()]

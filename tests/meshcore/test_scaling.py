@@ -1,39 +1,20 @@
-"""What one instance decides about the number of copies, from what it counts and what it knows."""
+"""When one instance asks for more copies, from what it counts and what it knows."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 
 from meshcore.asks import Op, Request
-from meshcore.commands import Begin, Commit, Unload, Withdraw
-from meshcore.events import (
-    CommitFailed,
-    Conflicted,
-    DrainAsked,
-    Drained,
-    RegistrySeen,
-    Seen,
-    Usage,
-    Used,
-)
+from meshcore.commands import Begin
+from meshcore.events import DrainAsked, RegistrySeen, Seen, Usage, Used
 from meshcore.reasons import Rule
-from meshcore.records import Failure, InstanceRecord, ModelRecord
+from meshcore.records import Failure
 from meshcore.settings import Settings
 from meshcore.units import NEVER
 from tests.builders import NOW, instance, model
-from tests.meshcore.scale import HOUR, MINUTE, Scaled, full
+from tests.meshcore.scale import MINUTE, SECOND, Scaled, rules
 
-SECOND = 1000
 BUSY = 4 * 2000 + 1
-
-
-def rules(scaled: Scaled) -> list[Rule]:
-    return [reason.rule for reason in scaled.decided()]
-
-
-# -- more copies
 
 
 def test_a_copy_with_more_requests_than_it_should_have_gets_others() -> None:
@@ -199,201 +180,6 @@ def test_a_model_whose_record_is_spoilt_is_left_alone() -> None:
     scaled.revision += 1
     scaled.feed(RegistrySeen(scaled.revision, (Seen("m", b"{", scaled.revision),)))
     scaled.go(20 * SECOND, rpm=6000)
-    assert scaled.decided() == []
-
-
-# -- fewer copies
-
-
-def copies(scaled: Scaled, *others: str, is_ready: bool = True, **fields: Any) -> ModelRecord:
-    """The record of m with copies on these others, too."""
-    there = {"a": scaled.node.cache.entries["m"].load_ts} | dict.fromkeys(others, NOW - HOUR)
-    return model(copies=there, ready=there if is_ready else {"a": there["a"]}, **{"last_used": NOW, **fields})
-
-
-def crowded(others: int = 2, like: InstanceRecord | None = None, **fields: Any) -> Scaled:
-    """Everything is full, m is here and on all others, and was used when it came and not since."""
-    scaled = Scaled(others=others, like=like or full(), min_space_units=1000)
-    scaled.load("old", last_used=NOW - 2 * HOUR)
-    scaled.load("m", units=800)
-    scaled.know("m", copies(scaled, *"bcdefg"[:others], **fields))
-    scaled.commands.clear()
-    return scaled
-
-
-def test_one_of_many_copies_goes_from_the_record_first_and_then_from_the_runtime() -> None:
-    """As long as the record names it, others may send requests; the time of the unload is left there."""
-    scaled = crowded()
-    scaled.go(35 * MINUTE)
-    (reason,) = scaled.decided()
-    assert (reason.rule, reason.cause) == (Rule.SCALE_DOWN, "one of many copies, and little used")
-    assert set(scaled.written().copies) == {"b", "c"}
-    assert scaled.all(Withdraw) == []
-    assert scaled.node.cache.entries["m"].is_serving
-    scaled.commit()
-    assert "m" not in scaled.node.cache.entries
-    scaled.feed(Drained("m", scaled.last(Withdraw).gen))
-    assert scaled.last(Unload).why.cause == reason.cause
-    assert scaled.record("m").last_unload == 0  # two are few
-
-
-def test_last_unload_is_marked_where_many_are_left() -> None:
-    scaled = crowded(others=4)
-    scaled.go(35 * MINUTE)
-    scaled.commit()
-    assert (len(scaled.record("m").copies), scaled.record("m").last_unload) == (4, NOW + 30 * MINUTE)
-
-
-def test_an_evicted_copy_of_many_marks_the_unload_too() -> None:
-    """Whatever took it: another one is not given up right after it."""
-    scaled = crowded(others=3)
-    scaled.node.copies.remove("m", "test")
-    scaled.feed(Used(()))
-    assert scaled.written().last_unload == scaled.now
-    assert model(copies=dict.fromkeys("abc", 5)).unloaded_at(7).last_unload == 7
-    assert model(copies=dict.fromkeys("ab", 5), last_unload=7).unloaded_at(9).last_unload == 0
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        full(phase="draining"),
-        full(phase="starting"),
-        full(is_shutting_down=True),
-        full(address=""),
-        full(start_ms=NOW - HOUR + 1),
-    ],
-    ids=["draining", "starting", "going", "a Java pod", "a ghost"],
-)
-def test_last_copy_that_can_be_reached_stays(other: InstanceRecord) -> None:
-    scaled = crowded(others=2, like=other)
-    scaled.go(35 * MINUTE)
-    assert scaled.decided() == []
-    assert scaled.node.cache.entries["m"].is_serving
-
-
-def test_copy_stays_while_the_others_load_or_do_not_answer() -> None:
-    scaled = crowded()
-    scaled.know("m", copies(scaled, "b", "c", is_ready=False))
-    scaled.go(35 * MINUTE)
-    assert scaled.decided() == []
-    scaled.know("m", copies(scaled, "b", "c"))
-    for name in "bc":
-        scaled.node.view.health.failed(name, scaled.now)
-    scaled.go(35 * MINUTE)
-    assert scaled.decided() != []  # they recovered meanwhile
-    assert scaled.node.scaling.can_answer("b", NOW - HOUR)
-    scaled.node.view.health.failed("b", scaled.now)
-    assert not scaled.node.scaling.can_answer("b", NOW - HOUR)
-    assert not scaled.node.scaling.can_answer("z", NOW - HOUR)
-
-
-def test_two_instances_that_give_up_at_once_do_not_both() -> None:
-    """The record says that another one was first: the copy stays, and answers all the while."""
-    scaled = crowded()
-    scaled.go(35 * MINUTE)
-    ticket = scaled.last(Commit).ticket
-    scaled.commands.clear()
-    scaled.feed(Conflicted(ticket, copies(scaled, "b").encode(), 99))
-    assert scaled.all(Commit) == []
-    assert not scaled.node.cache.entries["m"].is_leaving
-    assert scaled.node.cache.entries["m"].is_serving
-
-
-def test_copy_stays_where_the_store_does_not_answer() -> None:
-    """To part with it is given up, not repeated: later it may be needed. If it was written all the same, the record
-    names it anew."""
-    scaled = crowded()
-    scaled.go(35 * MINUTE)
-    commit = scaled.last(Commit)
-    scaled.commands.clear()
-    scaled.feed(CommitFailed(commit.ticket, "no leader"))
-    assert not scaled.node.cache.entries["m"].is_leaving
-    assert len(scaled.node.writer) == 0
-    assert commit.value is not None
-    scaled.know("m", ModelRecord.decode(commit.value))
-    assert scaled.written().is_ready("a")
-
-
-def test_copy_that_left_meanwhile_is_not_missed() -> None:
-    scaled = crowded()
-    scaled.go(35 * MINUTE)
-    ticket = scaled.last(Commit).ticket
-    scaled.node.copies.remove("m", "test")
-    scaled.feed(Conflicted(ticket, copies_without(scaled).encode(), 99))
-    assert "m" not in scaled.node.cache.entries
-
-
-def copies_without(scaled: Scaled) -> ModelRecord:
-    return model(copies={"b": NOW - HOUR}, ready={"b": NOW - HOUR})
-
-
-def test_more_is_given_up_only_as_far_as_a_twentieth_of_the_capacity() -> None:
-    """D-15: the first always, then what is left of that for the others, though all were used at the same instant."""
-    scaled = Scaled(others=2, like=full(), min_space_units=1000)
-    for name, units in (("first", 100), ("large", 50), ("small", 40), ("tiny", 10)):
-        scaled.load(name, units=units)
-        there = {"a": scaled.node.cache.entries[name].load_ts, "b": NOW - HOUR, "c": NOW - HOUR}
-        scaled.know(name, model(copies=there, ready=there))
-    scaled.load("old", last_used=NOW - 2 * HOUR)
-    scaled.go(31 * MINUTE)
-    assert [reason.model for reason in scaled.decided()] == ["first"]
-    scaled.commit()
-    scaled.go(6 * MINUTE)
-    assert [reason.model for reason in scaled.decided()] == ["first", "large"]
-
-
-def test_second_copy_goes_where_the_other_is_better_placed() -> None:
-    """D-12, D-15: of two that were used at the same instant both are looked at."""
-    for other, goes in ((full(lru_ms=NOW - 30 * HOUR), True), (full(lru_ms=NOW - MINUTE), False)):
-        scaled = crowded(others=1, like=other)
-        scaled.meet("c", full(address="c:1", lru_ms=NOW - 20 * HOUR))
-        scaled.go(13 * HOUR)
-        assert bool(scaled.decided()) is goes
-        if goes:
-            assert scaled.decided()[0].cause == "one of two copies, and unused for long"
-
-
-def test_heavy_use_is_told_with_the_decision() -> None:
-    scaled = crowded()
-    scaled.go(10 * SECOND, rpm=6000)
-    scaled.go(40 * MINUTE)
-    assert "calm_ms" in scaled.decided()[-1].inputs
-    assert scaled.decided()[-1].rule is Rule.SCALE_DOWN
-
-
-# -- clocks
-
-
-def test_clock_that_jumps_an_hour_changes_no_copy() -> None:
-    """Neither do uses before and after it look far apart, nor does a copy look unused."""
-    scaled = crowded()
-    scaled.go(MINUTE, rpm=60)
-    scaled.tick(HOUR)
-    scaled.go(MINUTE, rpm=60)
-    scaled.go(24 * MINUTE)
-    assert scaled.decided() == []
-    lone = Scaled(others=1)
-    lone.load("m")
-    lone.go(MINUTE, rpm=60)
-    lone.now += HOUR
-    lone.go(5 * MINUTE, rpm=60)
-    assert lone.decided() == []
-    lone.go(2 * MINUTE + 10 * SECOND, rpm=60)
-    assert rules(lone) == [Rule.SECOND_COPY]
-
-
-@pytest.mark.parametrize("offset", [-HOUR, HOUR])
-def test_clock_of_another_instance_changes_no_copy(offset: int) -> None:
-    """Its load times, its least recent use and its unloads are instants of its own clock (D-25)."""
-    load_ts = NOW + offset
-    other = full(start_ms=NOW - 3 * HOUR, lru_ms=NOW - HOUR + offset)
-    scaled = Scaled(others=2, like=other, min_space_units=1000)
-    scaled.load("old", last_used=NOW - 2 * HOUR)
-    scaled.load("m", units=800)
-    there = {"a": scaled.node.cache.entries["m"].load_ts, "b": load_ts, "c": load_ts}
-    scaled.know("m", model(copies=there, ready=there, last_used=load_ts))
-    scaled.go(29 * MINUTE)
     assert scaled.decided() == []
 
 
