@@ -52,31 +52,24 @@ from meshcore.events import (
     DrainAsked,
     Event,
     Idled,
-    InstancesSeen,
-    LeaderSeen,
-    RegistrySeen,
     RuntimeSuspected,
-    Seen,
     SessionRenewed,
     Ticked,
     Usage,
     Used,
 )
-from meshcore.kv import ABSENT, ANY, DELETE, KEEP, Compacted, Conflict, Kv, Pair, Write
-from meshcore.leadership import candidate, leader
+from meshcore.kv import Compacted, Kv
 from meshcore.me import Me
 from meshcore.node import Node
 from meshcore.records import ModelRecord
 from meshcore.rules import Rules
 from meshcore.settings import Settings
 from tests.builders import NOW, params
+from tests.meshcore import stored
 from tests.meshcore.agreement import check, check_rest
 from tests.meshcore.answers import Answers, come_back, inferred, met_badly
 from tests.meshcore.hosts import Host, Pending, Running
-
-MODELS, INSTANCES, LATCH = "registry/", "instances/", "leaderLatch/"
-
-WATCHED = MODELS, INSTANCES, LATCH
+from tests.meshcore.stored import WATCHED
 
 
 def small_settings() -> Settings:
@@ -135,7 +128,7 @@ class Cluster:
     def _stand(self, host: Host) -> None:
         """It is a candidate for leading, for as long as its lease lasts and it does not go."""
         if not host.node.is_draining:
-            self.kv.commit([Write(LATCH + candidate(host.id), ANY, b"", leased=True)], host.lease)
+            stored.stand(self.kv, host)
 
     def kill(self, host: Host) -> None:
         """It is gone from one moment to the next; its lease lasts until ``expire``."""
@@ -163,7 +156,7 @@ class Cluster:
             self.feed(host, RuntimeSuspected("the connection was lost"))
 
     def drain(self, host: Host) -> None:
-        self.kv.commit([Write(LATCH + candidate(host.id), ANY, DELETE)])
+        stored.resign(self.kv, host)
         self.feed(host, DrainAsked())
 
     def idle(self, host: Host) -> None:
@@ -241,7 +234,7 @@ class Cluster:
             case Publish() if pending.done is None:
                 pending.done = ""
                 if is_well:
-                    self.kv.commit([Write(INSTANCES + host.id, ANY, what.value, leased=True)], host.lease)
+                    stored.publish(self.kv, host, what)
                 else:
                     pending.done = "no leader"
                 self.pending.append(pending)
@@ -279,65 +272,34 @@ class Cluster:
                 else:
                     self.ask(peer, request, running)
             case Read(model):
-                pair = self.kv.get(MODELS + model)
-                if not is_well:
-                    self._resume(running, StoreSilent("no leader"))
-                elif pair is None:
-                    self._resume(running, Seen(model, None, self.kv.revision))
-                else:
-                    self._resume(running, Seen(model, pair.value, pair.mod))
+                self._resume(running, stored.read(self.kv, model) if is_well else StoreSilent("no leader"))
             case _:
                 self._resume(running, done)  # type: ignore[arg-type]
 
     def _write(self, what: Commit | Put) -> Wrote | Clashed:
-        model, value = what.model, what.value
-        writes = [Write(MODELS + model, what.expect, DELETE if value is None else value)]
-        if isinstance(what, Commit):
-            writes += [Write(INSTANCES + instance, ABSENT, KEEP) for instance in what.gone]
-        outcome = self.kv.commit(writes)
-        if isinstance(outcome, Conflict):
-            pair = outcome.pairs[0]
-            return Clashed(pair.value, pair.mod) if pair else Clashed(None, self.kv.revision)
-        if value is not None:
-            copies = ModelRecord.decode(value).copies
-            self.named.update((model, instance, load_ts) for instance, load_ts in copies.items())
-        return Wrote(outcome.revision)
+        outcome = stored.write(self.kv, what)
+        if isinstance(outcome, Wrote) and what.value is not None:
+            copies = ModelRecord.decode(what.value).copies
+            self.named.update((what.model, instance, load_ts) for instance, load_ts in copies.items())
+        return outcome
 
     # -- news and time ----------------------------------------------------------------------------------
 
     def look(self, host: Host) -> None:
         """The whole store as it is now."""
-        for prefix, kind in ((MODELS, RegistrySeen), (INSTANCES, InstancesSeen)):
-            snapshot = self.kv.snapshot(prefix)
-            host.watched[prefix] = snapshot.revision
-            seen = tuple(Seen(pair.key.removeprefix(prefix), pair.value, pair.mod) for pair in snapshot.pairs)
-            self.feed(host, kind(snapshot.revision, seen, True))
-        self._tell_leader(host)
-
-    def _tell_leader(self, host: Host) -> None:
-        snapshot = self.kv.snapshot(LATCH)
-        host.watched[LATCH] = snapshot.revision
-        candidates = {pair.key.removeprefix(LATCH): pair.create for pair in snapshot.pairs}
-        self.feed(host, LeaderSeen(leader(candidates)))
+        for prefix in WATCHED:
+            self.feed(host, stored.whole(self.kv, host, prefix))
 
     def watch(self, host: Host, prefix: str, most: int = 1_000) -> int:
         """The next changes, ``most`` of them in one piece; how many there were."""
         try:
-            changes = self.kv.changes_after(prefix, host.watched[prefix])[:most]
+            count, event = stored.changes(self.kv, host, prefix, most)
         except Compacted:
             self.look(host)
             return 1
-        if changes and prefix == LATCH:
-            self._tell_leader(host)
-        elif changes:
-            revision = host.watched[prefix] = changes[-1].revision
-            pairs = [pair for change in changes for pair in change.pairs]
-            seen = tuple(
-                Seen(pair.key.removeprefix(prefix), pair.value if isinstance(pair, Pair) else None, pair.mod)
-                for pair in pairs
-            )
-            self.feed(host, RegistrySeen(revision, seen) if prefix == MODELS else InstancesSeen(revision, seen))
-        return len(changes)
+        if event is not None:
+            self.feed(host, event)
+        return count
 
     def advance(self, ms: int) -> None:
         """Time goes by; who wanted to be woken is, at that instant."""
@@ -417,6 +379,4 @@ class Cluster:
             raise AssertionError("it never comes to rest")
         self.now = until
         assert not self.flows, "every request was answered"
-        registry = self.kv.snapshot(MODELS).pairs
-        records = {pair.key.removeprefix(MODELS): ModelRecord.decode(pair.value) for pair in registry}
-        check_rest(self.live, records, self.now)
+        check_rest(self.live, stored.records(self.kv), self.now)

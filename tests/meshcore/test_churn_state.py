@@ -5,7 +5,8 @@ from __future__ import annotations
 from meshcore import image
 from meshcore.asks import Register, Request, Unregister
 from meshcore.idle import SPARE
-from tests.meshcore.cluster import Cluster, Host
+from tests.meshcore.cluster import Cluster
+from tests.meshcore.hosts import Host
 
 
 def sizes(host: Host) -> dict[str, int]:

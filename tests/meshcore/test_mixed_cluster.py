@@ -8,9 +8,10 @@ from meshcore.asks import Answered, Asked, Done, Failed, Op, Register, Request, 
 from meshcore.errors import LoadFailure
 from meshcore.records import ModelRecord
 from meshcore.settings import Settings
-from tests.meshcore.cluster import MODELS, Cluster
+from tests.meshcore.cluster import Cluster
 from tests.meshcore.hosts import Host
 from tests.meshcore.java import JavaPods
+from tests.meshcore.stored import MODELS
 
 JAVA = "java-1"
 PRUNED_MS = 3_600_000

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
 from meshcore.records import ModelRecord
-from tests.meshcore.cluster import MODELS
 from tests.meshcore.java import JavaPods
+from tests.meshcore.stored import MODELS
 from tests.meshcore.test_cluster_machine import ClusterMachine, any_number, pick
 from tests.steps import steps
 

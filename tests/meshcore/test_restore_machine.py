@@ -10,7 +10,8 @@ from hypothesis.stateful import rule
 from meshcore.asks import Clashed, StoreSilent, Wrote
 from meshcore.events import SessionRenewed
 from meshcore.kv import Kv
-from tests.meshcore.cluster import INSTANCES, MODELS, Cluster
+from tests.meshcore.cluster import Cluster
+from tests.meshcore.stored import INSTANCES, MODELS
 from tests.meshcore.test_cluster_machine import ClusterMachine
 from tests.steps import steps
 

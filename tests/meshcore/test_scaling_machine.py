@@ -17,7 +17,9 @@ from meshcore.events import Ticked
 from meshcore.reasons import Rule
 from meshcore.records import ModelRecord
 from meshcore.settings import Settings
-from tests.meshcore.cluster import INSTANCES, MODELS, Cluster, Host
+from tests.meshcore.cluster import Cluster
+from tests.meshcore.hosts import Host
+from tests.meshcore.stored import INSTANCES, MODELS
 from tests.steps import steps
 
 HOUR = 3_600_000

@@ -13,7 +13,9 @@ from meshcore.events import Event, InstancesSeen, LeaderSeen, SessionRenewed, St
 from meshcore.kv import Pair
 from meshcore.records import ModelRecord
 from meshcore.settings import Settings
-from tests.meshcore.cluster import INSTANCES, MODELS, WATCHED, Cluster, Host
+from tests.meshcore.cluster import Cluster
+from tests.meshcore.hosts import Host
+from tests.meshcore.stored import INSTANCES, MODELS, WATCHED
 from tests.meshcore.test_cluster_machine import any_number, pick
 from tests.steps import steps
 
