@@ -11,9 +11,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.churn import PREFIX, Churn
+from tests.churn import PREFIX, Churn, steady_mesh
 from tests.e2e.test_mesh import Traffic, records
-from tests.processes import Instance, Mesh
+from tests.processes import Instance
 
 STEADY = [f"steady-{number}" for number in range(50)]
 
@@ -34,13 +34,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=int, default=10)
     parser.add_argument("--per-minute", type=int, default=1_000)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory, Mesh(Path(directory), {"MM_MIN_CHURN_AGE_MS": "0"}) as mesh:
-        for name in ("a", "b", "c"):
-            mesh.fake(name, "--capacity=512MiB", "--size=1MiB", "--loading-concurrency=8")
-        mesh.start()
+    with tempfile.TemporaryDirectory() as directory, steady_mesh(Path(directory), "abc", STEADY) as mesh:
         instances = list(mesh.instances.values())
-        for model in STEADY:
-            mesh["a"].client.register(model, "fake:?size=1MiB&infer_ms=20", load=True)
         churn = Churn(instances)
         with Traffic(STEADY, lambda: instances) as traffic:
             for minute in range(1, given.minutes + 1):

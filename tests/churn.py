@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 
 from tests.client import Client
-from tests.processes import Instance
+from tests.processes import Instance, Mesh
 
 WORKERS = 4
 USES = 3
 PREFIX = "churn-"
+
+
+@contextmanager
+def steady_mesh(directory: Path, instances: str, models: Sequence[str]) -> Iterator[Mesh]:
+    """A mesh of instances with names of a letter each, where ``models`` are loaded and there is room for many more."""
+    with Mesh(directory, {"MM_MIN_CHURN_AGE_MS": "0"}) as mesh:
+        for name in instances:
+            mesh.fake(name, "--capacity=512MiB", "--size=1MiB", "--loading-concurrency=8")
+        mesh.start()
+        for model in models:
+            mesh[instances[0]].client.register(model, "fake:?size=1MiB&infer_ms=20", load=True)
+        yield mesh
 
 
 class Churn:

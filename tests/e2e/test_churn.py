@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.churn import PREFIX, Churn
+from tests.churn import PREFIX, Churn, steady_mesh
 from tests.e2e.test_mesh import Traffic, records
-from tests.processes import Mesh, until
+from tests.processes import until
 
 pytestmark = pytest.mark.e2e
 
@@ -17,13 +17,8 @@ MODELS = 300
 
 
 def test_models_that_come_and_go_leave_nothing_and_disturb_nobody(tmp_path: Path) -> None:
-    with Mesh(tmp_path, {"MM_MIN_CHURN_AGE_MS": "0"}) as mesh:
-        for name in ("a", "b"):
-            mesh.fake(name, "--capacity=256MiB", "--size=1MiB", "--loading-concurrency=8")
-        mesh.start()
+    with steady_mesh(tmp_path, "ab", STEADY) as mesh:
         instances = list(mesh.instances.values())
-        for model in STEADY:
-            mesh["a"].client.register(model, "fake:?size=1MiB&infer_ms=20", load=True)
         churn = Churn(instances)
         with Traffic(STEADY, lambda: instances) as traffic:
             churn.run(MODELS)
