@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 DEFAULT = "_default"
 """Stands for the types that are not listed."""
@@ -19,6 +20,12 @@ class TypeConstraint:
 
     required: tuple[str, ...] = ()
     preferred: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, required: Iterable[str], preferred: Iterable[str]) -> Self:
+        """From labels in any order and perhaps more than once; one that is required and preferred is required."""
+        needs = set(required)
+        return cls(tuple(sorted(needs)), tuple(sorted(set(preferred) - needs)))
 
 
 @dataclass(frozen=True, slots=True)

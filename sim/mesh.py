@@ -16,7 +16,8 @@ import simpy
 from meshcore.asks import Answered, Done, Failed, Kind, Met, Outcome, Request, Unreachable
 from meshcore.capacity import CacheParams
 from meshcore.commands import Command, Holder
-from meshcore.events import DrainAsked, Idled
+from meshcore.constraints import TypeConstraint
+from meshcore.events import Constrained, DrainAsked, Idled
 from meshcore.hot import Choice
 from meshcore.me import Me
 from meshcore.rules import Rules
@@ -66,6 +67,14 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where an instance is, and what it has for models that ask for it."""
+
+    zone: str = ""
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """Everything around the instances, and what they go by."""
 
@@ -81,6 +90,9 @@ class World:
     """From one instance to another: a pure answer, at least 1."""
     server: Callable[[str], Server]
     rules: Rules = field(default_factory=Rules)
+    place: Callable[[str], Place] = lambda _: Place()
+    constraints: Mapping[str, TypeConstraint] = field(default_factory=dict)
+    """By type of models."""
     restarts: tuple[Restart, ...] = ()
     patience_ms: int | None = None
     """A client goes away when it has waited this long for the core to find it a copy."""
@@ -88,7 +100,8 @@ class World:
 
 def make_node(world: World, name: str, at_ms: int = 0) -> WatchedNode:
     """The brain of one instance that starts ``at_ms`` after all began."""
-    me = Me(name, world.start_ms + at_ms, f"{name}:8080", f"{name}:8033")
+    start_ms, place = world.start_ms + at_ms, world.place(name)
+    me = Me(name, start_ms, f"{name}:8080", f"{name}:8033", zone=place.zone, labels=place.labels)
     return WatchedNode(me, world.settings, world.params(name), world.rules, Random(f"{world.seed}/{name}"))
 
 
@@ -203,6 +216,7 @@ class Mesh:
 
     def _join(self, instance: Instance) -> None:
         self._network.instances[instance.name] = instance
+        instance.driver.feed(Constrained(self.world.constraints))
         self.records.watch(instance.name, instance.driver.feed, self.world.start_ms + int(self.env.now))
         self.env.process(self._account(instance))
 

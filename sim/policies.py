@@ -23,7 +23,7 @@ def by_chance(view: ClusterView, want: Want, now: int, rng: Random) -> tuple[str
 
 
 def as_coded(view: ClusterView, want: Want, now: int, rng: Random) -> tuple[str | None, Reason]:
-    """As ModelMesh chooses by its code, for types without constraints.
+    """As ModelMesh chooses by its code, but for preferred labels: the required ones alone count.
 
     One order for all by the records that were published; the version always decides first. What follows the best in it
     is compared by this instance's own record instead of its own, but for the number of models, so that the shortlist is
@@ -52,10 +52,10 @@ def as_coded(view: ClusterView, want: Want, now: int, rng: Random) -> tuple[str 
 
 
 def _fit(view: ClusterView, want: Want) -> Iterator[str]:
-    """Instances that take loads, may be chosen and are large enough, ascending by id."""
+    """Instances that take loads of the type, may be chosen and are large enough, ascending by id."""
     for instance, record in view.instances():
-        is_large_enough = record.capacity_units >= max(1, want.size_units)
-        if is_large_enough and instance not in want.exclude and not why_no_loads(record, instance == view.me):
+        can_hold = record.capacity_units >= max(1, want.size_units) and view.may_load(instance, want.type)
+        if can_hold and instance not in want.exclude and not why_no_loads(record, instance == view.me):
             yield instance
 
 

@@ -86,6 +86,9 @@ def _problems(error: ValidationError) -> Iterator[str]:
 def _bounds(message: str) -> str:
     return (
         message.replace("Input should be", "must be")
+        .replace("List should have", "must have")
+        .replace("String should have", "must have")
+        .replace(" after validation", "")
         .replace("a valid integer", "a whole number")
         .replace("a valid ", "a ")
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model, model_validator
 
+from meshcore.constraints import Constraints, TypeConstraint
 from meshcore.settings import Settings
 from sim.amounts import Bytes
 from sim.workloads import Workload
@@ -24,9 +25,12 @@ WholeMillis = Annotated[int, Field(ge=1, le=86_400_000)]
 
 Factor = Annotated[float, Field(gt=0, le=1000)]
 
+Name = Annotated[str, Field(min_length=1)]
+"""Of a type of models, a label or a zone."""
+
 
 class Fleet(BaseModel):
-    """The instances, alike but for their capacity, and what their runtimes say at start-up."""
+    """The instances, alike but for their capacity, zone and labels, and what their runtimes say at start-up."""
 
     model_config = STRICT
 
@@ -34,6 +38,10 @@ class Fleet(BaseModel):
     capacity: Bytes
     capacity_factors: list[Factor] = Field(default=[1.0], min_length=1)
     """Instances have this times ``capacity``, each factor in turn."""
+    zones: list[Name] | None = Field(default=None, min_length=1)
+    """Instances are in these, each in turn; none: the mesh is told of no zones."""
+    labels: list[list[Name]] = Field(default=[[]], min_length=1)
+    """Instances have the labels of these lists, each list in turn."""
     default_model_size: Bytes = 1 << 20
     loading_concurrency: int = Field(default=4, ge=1, le=1000)
     loading_timeout_ms: int = Field(default=90_000, ge=100)
@@ -57,7 +65,9 @@ class Models(BaseModel):
     size: Bytes | None = None
     sizes: list[Bytes] | None = None
     lognormal: Lognormal | None = None
-    type: str = Field(default="simulated", min_length=1)
+    type: Name = "simulated"
+    types: list[Name] | None = Field(default=None, min_length=1)
+    """Instead of ``type``: models are of these, each in turn."""
 
     @model_validator(mode="after")
     def _has_a_size_for_each(self) -> Self:
@@ -65,7 +75,18 @@ class Models(BaseModel):
             raise ValueError("must have one of size, sizes and lognormal")
         if self.sizes is not None and len(self.sizes) != self.count:
             raise ValueError(f"must have a size for each of the {self.count} models, not {len(self.sizes)} sizes")
+        if self.types is not None and "type" in self.model_fields_set:
+            raise ValueError("must have one of type and types")
         return self
+
+
+class Constraint(BaseModel):
+    """What models of a type want of an instance: all labels that are required, any of those preferred."""
+
+    model_config = STRICT
+
+    required: list[Name] = []
+    preferred: list[Name] = []
 
 
 class Service(BaseModel):
@@ -158,6 +179,8 @@ class Scenario(BaseModel):
     """Requests and events before this are not counted."""
     instances: Fleet
     models: Models
+    constraints: dict[Name, Constraint] = {}
+    """By type of models; ``_default`` is for those that are not named."""
     runtime: Runtime
     network: Network = Network()
     store: Store = Store()
@@ -188,6 +211,7 @@ class Scenario(BaseModel):
                     allowed = f"{instances[0]} to {instances[-1]}"
                     raise ValueError(f"{where}.instances: {instance!r} must be one of {allowed}")
         self._check_restarts(instances)
+        self._check_constraints()
         return self
 
     def _check_restarts(self, instances: list[str]) -> None:
@@ -205,6 +229,36 @@ class Scenario(BaseModel):
                 least_s = restart.from_s + LEAST_RESTART_S
                 raise ValueError(f"{where}.until_s: {restart.until_s:g} must be {least_s:g} or later")
             before_s = restart.until_s
+
+    def _check_constraints(self) -> None:
+        constraints = Constraints()
+        constraints.put(self.type_constraints())
+        fleets = [self.labels(number) for number in range(min(self.instances.count, len(self.instances.labels)))]
+        for model_type in self.model_types():
+            if not any(constraints.allow(model_type, labels) for labels in fleets):
+                where = f"constraints.{constraints.name(model_type)}.required"
+                given = ", ".join(constraints.required(model_type))
+                raise ValueError(
+                    f"{where}: {given} must be in instances.labels of some instance, else models of type"
+                    f" {model_type} load nowhere"
+                )
+
+    def model_types(self) -> list[str]:
+        """The types that models are of, each in turn."""
+        return self.models.types or [self.models.type]
+
+    def labels(self, number: int) -> tuple[str, ...]:
+        """The labels of the instance of that number."""
+        return tuple(sorted(set(self.instances.labels[number % len(self.instances.labels)])))
+
+    def zone(self, number: int) -> str:
+        """The zone of the instance of that number; empty: it has none."""
+        zones = self.instances.zones
+        return zones[number % len(zones)] if zones else ""
+
+    def type_constraints(self) -> dict[str, TypeConstraint]:
+        """What the rules go by, as in MM_TYPE_CONSTRAINTS."""
+        return {name: TypeConstraint.of(each.required, each.preferred) for name, each in self.constraints.items()}
 
     def model_ids(self) -> list[str]:
         """The models' names, in the order of their numbers."""

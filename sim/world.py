@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import cycle
 from random import Random
 from time import process_time
 from typing import Any
@@ -18,7 +19,7 @@ from meshcore.records import ModelRecord
 from meshcore.rules import Rules, with_eviction
 from meshcore.units import UNIT_BYTES
 from sim.measure import Cause, Histogram, Measure
-from sim.mesh import Arrivals, Mesh, Restart, World
+from sim.mesh import Arrivals, Mesh, Place, Restart, World
 from sim.plane import Server
 from sim.reading import ScenarioError
 from sim.scenario import Scenario
@@ -70,12 +71,17 @@ def build(scenario: Scenario) -> World:
     start_ms = int(scenario.start.timestamp() * 1000)
     models = scenario.model_ids()
     sizes = dict(zip(models, model_sizes(scenario.models, Random(f"{seed}/sizes")), strict=True))
-    record = ModelRecord(scenario.models.type, last_used=start_ms - settings.register_age_ms).encode()
+    types = scenario.model_types()
+    records = [ModelRecord(each, last_used=start_ms - settings.register_age_ms).encode() for each in types]
+    places = {
+        name: Place(scenario.zone(number), scenario.labels(number))
+        for number, name in enumerate(scenario.instance_ids())
+    }
     ways = ScenarioWays(scenario, sizes)
     runtime, delay_ms = scenario.runtime, scenario.network.delay_ms
     return World(
         instances=tuple(scenario.instance_ids()),
-        registrations=dict.fromkeys(models, record),
+        registrations=dict(zip(models, cycle(records), strict=False)),
         start_ms=start_ms,
         seed=seed,
         settings=settings,
@@ -85,6 +91,8 @@ def build(scenario: Scenario) -> World:
         network_ms=lambda _from, _to: delay_ms,
         server=lambda name: Server(runtime.concurrency, service_times(runtime.service, Random(f"{seed}/{name}/work"))),
         rules=with_eviction(scenario.eviction),
+        place=places.__getitem__,
+        constraints=scenario.type_constraints(),
         restarts=_restarts(scenario),
         patience_ms=scenario.traffic.patience_ms,
     )

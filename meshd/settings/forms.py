@@ -57,9 +57,9 @@ def type_constraints(text: str) -> Mapping[str, TypeConstraint]:
         where = f"type {name!r}"
         _text(name, where)
         found = _object(given, where)
-        required = {_text(label, f"{where}, required") for label in _list(found, "required", where)}
-        preferred = {_text(label, f"{where}, preferred") for label in _list(found, "preferred", where)}
-        constraints[name] = TypeConstraint(tuple(sorted(required)), tuple(sorted(preferred - required)))
+        required = [_text(label, f"{where}, required") for label in _list(found, "required", where)]
+        preferred = [_text(label, f"{where}, preferred") for label in _list(found, "preferred", where)]
+        constraints[name] = TypeConstraint.of(required, preferred)
     return MappingProxyType(constraints)
 
 

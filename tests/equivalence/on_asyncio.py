@@ -31,7 +31,7 @@ from meshcore.asks import (
     Wrote,
 )
 from meshcore.commands import Holder, Load, Measure, Peers, Predict, Route, Unload
-from meshcore.events import Loaded, LoadFailed, Measured, Predicted, Seen, Unloaded, Usage
+from meshcore.events import Constrained, Loaded, LoadFailed, Measured, Predicted, Seen, Unloaded, Usage
 from meshcore.hot import Choice
 from meshd.driver import Driver
 from sim.mesh import USAGE_MS, Arrivals, Book, World, make_node, make_plane
@@ -203,6 +203,7 @@ class AsyncMesh:
 
     async def play(self, traffic: list[Arrivals], until_ms: int) -> None:
         for instance in self.instances:
+            instance.driver.feed(Constrained(self.world.constraints))
             self.records.watch(instance.name, instance.driver.feed, self.world.start_ms)
             self._start(self._account(instance))
         for instants, models, entries in traffic:

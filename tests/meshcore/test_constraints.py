@@ -29,6 +29,13 @@ def test_an_instance_needs_all_labels_that_a_type_requires(labels: tuple[str, ..
     assert (found.required("t"), found.required("other")) == (("big", "gpu"), ())
 
 
+def test_labels_of_a_type_are_sorted_and_each_counts_once() -> None:
+    """What is asked for in both ways is required."""
+    assert TypeConstraint.of(["gpu", "big", "gpu"], ["new", "gpu", "fast", "new"]) == needs(
+        "big", "gpu", prefers=("fast", "new")
+    )
+
+
 def test_types_that_are_not_listed_go_by_the_default() -> None:
     """_default counts for all types that are not listed, and for no other."""
     found = constraints(t=needs("gpu"), _default=needs("cpu"))

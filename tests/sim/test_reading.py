@@ -107,6 +107,30 @@ def test_names_sort_as_they_are_numbered() -> None:
             SMALL + "failures: [{model: model-00, instances: [i]}]",
             "a.yaml: failures.0.instances: 'i' must be one of instance-0 to instance-2",
         ),
+        (
+            SMALL + "constraints: {gpu: {requird: [gpu]}}",
+            "a.yaml: constraints.gpu.requird: unknown key, did you mean required; allowed: required, preferred",
+        ),
+        (
+            SMALL + "constraints: {simulated: {required: gpu}}",
+            "a.yaml: constraints.simulated.required: 'gpu' must be a list",
+        ),
+        (
+            SMALL + "constraints: {simulated: {required: [gpu, big]}}",
+            "a.yaml: constraints.simulated.required: big, gpu must be in instances.labels of some instance, else",
+        ),
+        (
+            SMALL.replace("GiB", "GiB, labels: [[], [], [], [gpu]]") + "constraints: {_default: {required: [gpu]}}",
+            "a.yaml: constraints._default.required: gpu must be in instances.labels of some instance, else models of "
+            "type simulated load nowhere",
+        ),
+        (SMALL.replace("GiB", "GiB, labels: [gpu]"), "a.yaml: instances.labels.0: 'gpu' must be a list"),
+        (SMALL.replace("GiB", "GiB, zones: []"), "a.yaml: instances.zones: [] must have at least 1 item, not 0"),
+        (
+            SMALL.replace("GiB", "GiB, labels: [['']]"),
+            "a.yaml: instances.labels.0.0: '' must have at least 1 character",
+        ),
+        (SMALL.replace("10MB", "10MB, type: a, types: [b]"), "a.yaml: models: must have one of type and types"),
         (SMALL.replace("duration_s: 10", ""), "a.yaml: duration_s: is missing"),
         (SMALL + "duration_s: 11", "a.yaml:9:1: duration_s is given twice"),
         ("a: [", "a.yaml:1:5: "),
