@@ -37,8 +37,9 @@ def wanted(config: Config) -> tuple[StaticModel, ...]:
     for model in found:
         if model.vmodel:
             _log.error(
-                "static model %s: there are no virtual models yet, so %s does not lead to it; ask for the model itself",
-                model.model, model.vmodel,
+                "static model %s: virtual models are not there yet: %s is not made and does not lead to it%s;"
+                " the model itself is registered, ask for it by its own id",
+                model.model, model.vmodel, ", retainAfterTransition is not acted on" if model.is_retained else "",
             )  # fmt: skip
     return found
 

@@ -107,13 +107,14 @@ def retry_buffer(text: str) -> RetryBuffer:
 
 
 def _static_model(found: dict[str, Any], where: str) -> StaticModel:
-    info = _object(found.get("modelInfo"), f"{where}, modelInfo")
+    inner = f"{where}, modelInfo"
+    info = _object(found.get("modelInfo"), inner)
     model = StaticModel(
-        _text(found.get("modelId"), f"{where}, modelId"),
-        _text(info.get("type"), f"{where}, type of modelInfo"),
-        _text(info.get("path", ""), f"{where}, path of modelInfo"),
-        _text(info.get("key", ""), f"{where}, key of modelInfo"),
-        _text(found.get("vModelId", ""), f"{where}, vModelId"),
+        _attribute(found, "modelId", where),
+        _attribute(info, "type", inner),
+        _attribute(info, "path", inner, ""),
+        _attribute(info, "key", inner, ""),
+        _attribute(found, "vModelId", where, ""),
         _flag(found, "retainAfterTransition", where),
         _flag(found, "ensureLoaded", where),
     )
@@ -159,10 +160,20 @@ def _text(found: object, where: str) -> str:
     return found
 
 
+def _attribute(found: dict[str, Any], name: str, where: str, default: str | None = None) -> str:
+    """A text; ``default`` is what it is where it is not there, None: it has to be there."""
+    value = found.get(name, default)
+    if name in found and value is None:
+        raise Unfit(f"{where}: {name} is null; give it a text{'' if default is None else ', or leave it out'}")
+    if value is None:
+        raise Unfit(f"{where} has no {name}")
+    return _text(value, f"{where}, {name}")
+
+
 def _flag(found: dict[str, Any], name: str, where: str) -> bool:
     value = found.get(name, False)
     if not isinstance(value, bool):
-        raise Unfit(f"{where}: {name} is neither true nor false")
+        raise Unfit(f"{where}: {name} is {'null, ' if value is None else ''}neither true nor false")
     return value
 
 
