@@ -249,7 +249,8 @@ class Mesh:
         """A request that the plane it came to cannot answer itself."""
         if isinstance(choice, Choice):
             trip = Trip(self._network, entry)
-            self._ask(at, entry, at, trip, entry.driver.run(Request(model), trip))
+            met = entry.plane.met_full(model)
+            self._ask(at, entry, at, trip, entry.driver.run(Request(model, met=met), trip))
             return
         entry.plane.sent(choice)
         for holder in entry.plane.routes[model].holders:
@@ -264,7 +265,7 @@ class Mesh:
     def _arrive_elsewhere(self, at: float, _: int, entry: Instance, holder: Holder, model: str, arrival: float) -> None:
         there = self._network.instances.get(holder.instance)
         copy = there.plane.copy(model, at) if there is not None else None
-        if there is not None and copy is not None:
+        if there is not None and copy is not None and not copy.is_full:
             end = there.plane.begin(at, copy, FLOW)
             entry.plane.returns(end + self.world.network_ms(there.name, entry.name), there.name, arrival)
         else:
@@ -291,7 +292,7 @@ class Mesh:
         self._open -= 1
 
     def _not_ready(self, entry: Instance, holder: Holder, model: str, trip: Trip) -> Ends:
-        """A request was passed on to a copy that is not ready there (any more): the core says what to do."""
+        """A request was passed on to a copy that is not ready there (any more), or full: the core says what to do."""
         tried = ((holder.instance, holder.load_ts),)
         outcome: Outcome = Unreachable(GONE)
         try:

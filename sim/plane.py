@@ -7,7 +7,9 @@ from heapq import heapify, heappop, heappush, heapreplace
 from math import ceil, inf
 from random import Random
 
-from meshcore.commands import Peer, Peers, Route
+from meshcore.asks import Met, RuntimeFailed
+from meshcore.commands import Local, Peer, Peers, Route
+from meshcore.errors import Code
 from meshcore.events import Usage
 from meshcore.hot import Choice
 from meshcore.rules import Balance
@@ -17,6 +19,9 @@ Answered = Callable[[float, float, bool], None]
 
 FLOW = -1.0
 """The arrival of a request that is not the plane's own: the core's flow reports it."""
+
+OVERLOADED = RuntimeFailed(Code.RESOURCE_EXHAUSTED, "Model queue overload")
+"""What a request meets at a copy that is full."""
 
 
 class Server:
@@ -34,19 +39,38 @@ class Server:
         heapreplace(self._free_at, end)
         return end, service_ms
 
+    def apart(self, concurrency: int) -> Server:
+        """Another one for ``concurrency`` requests at once, which works as fast."""
+        return Server(concurrency, self._service_ms)
+
 
 class Copy:
-    """A copy here that answers, or is being withdrawn."""
+    """A copy here that answers, or is being withdrawn; ``server`` works on its requests."""
 
-    __slots__ = ("busy_until", "count", "gen", "in_flight", "is_leaving", "last_used", "model", "service_ms")
+    __slots__ = (
+        "busy_until", "count", "ended", "gen", "in_flight", "is_leaving", "last_used", "limit", "model", "most",
+        "server", "service_ms",
+    )  # fmt: skip
 
-    def __init__(self, model: str, gen: int) -> None:
-        self.model, self.gen = model, gen
-        self.in_flight = self.count = self.last_used = 0
+    def __init__(self, model: str, local: Local, server: Server) -> None:
+        self.model, self.gen, self.server = model, local.gen, server
+        self.limit, self.most = local.max_concurrency, local.max_inflight
+        """Requests at once, and with those that wait; 0: any number."""
+        self.in_flight = self.count = self.ended = self.last_used = 0
         self.service_ms = 0.0
-        """How long is worked on what was counted, known as soon as it begins."""
+        """How long was worked on those that have ended."""
         self.busy_until = 0.0
         self.is_leaving = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it takes no more requests until one ends."""
+        return 0 < self.most <= self.in_flight
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait for their turn, if their number is limited."""
+        return max(0, self.in_flight - self.limit) if self.limit else 0
 
 
 class Plane:
@@ -75,8 +99,8 @@ class Plane:
         self._news: dict[str, Copy] = {}
         self._peers: dict[str, Peer] = {}
         self._count = 0
-        self._running: list[tuple[float, int, Copy, float]] = []
-        """Heap of what the runtime works on: (end, number, copy, arrival)."""
+        self._running: list[tuple[float, int, Copy, float, float]] = []
+        """Heap of what the runtime works on: (end, number, copy, arrival, how long it is worked on)."""
         self._returning: list[tuple[float, int, str, float]] = []
         """Heap of answers on their way here: (when, number, instance, arrival)."""
         self._soonest = inf
@@ -94,7 +118,8 @@ class Plane:
             self._news.pop(model, None)
             held = None
         if local is not None and held is None:
-            self._copies[model] = Copy(model, local.gen)
+            server = self._server.apart(local.max_concurrency) if local.max_concurrency else self._server
+            self._copies[model] = Copy(model, local, server)
         if route.holders:
             self.routes[model] = route
         else:
@@ -126,9 +151,9 @@ class Plane:
             return ()
         usages = []
         for copy in self._news.values():
-            service_us = int(copy.service_ms * 1000)
-            usages.append(Usage(copy.model, copy.count, copy.last_used, copy.in_flight, copy.count, service_us))
-            copy.count = 0
+            done = copy.ended, int(copy.service_ms * 1000)
+            usages.append(Usage(copy.model, copy.count, copy.last_used, copy.in_flight, *done, copy.queued))
+            copy.count = copy.ended = 0
             copy.service_ms = 0.0
         self._news.clear()
         return tuple(usages)
@@ -149,8 +174,19 @@ class Plane:
             return Choice.ASK
         choice = self._balance(route, self.me, False, self.outstanding, self.is_ok, self._rng)
         if choice is Choice.LOCAL:
-            self.begin(at, self._copies[model], at)
+            copy = self._copies[model]
+            if copy.is_full:
+                return Choice.ASK
+            self.begin(at, copy, at)
         return choice
+
+    def met_full(self, model: str) -> Met | None:
+        """What a request met that the copy here has just not taken; None: there is no copy here, or it would."""
+        copy = self._copies.get(model)
+        if copy is None or not copy.is_full:
+            return None
+        load_ts = next(holder.load_ts for holder in self.routes[model].holders if holder.instance == self.me)
+        return Met(self.me, load_ts, copy.gen, OVERLOADED)
 
     def copy(self, model: str, at: float) -> Copy | None:
         """The copy here that answers for ``model``."""
@@ -159,14 +195,13 @@ class Plane:
         return self._copies.get(model)
 
     def begin(self, at: float, copy: Copy, arrival: float) -> float:
-        """A request starts on a copy; when it is done."""
-        end, service_ms = self._server.end(at)
+        """A request comes to a copy that is not full; when it is done."""
+        end, service_ms = copy.server.end(at)
         self._count += 1
-        heappush(self._running, (end, self._count, copy, arrival))
+        heappush(self._running, (end, self._count, copy, arrival, service_ms))
         if end < self._soonest:
             self._soonest = end
         copy.count += 1
-        copy.service_ms += service_ms
         copy.in_flight += 1
         copy.last_used = self._start_ms + int(at)
         if end > copy.busy_until:
@@ -194,8 +229,10 @@ class Plane:
         """Take note of all that has ended by ``now``."""
         running, returning = self._running, self._returning
         while running and running[0][0] <= now:
-            end, _, copy, arrival = heappop(running)
+            end, _, copy, arrival, service_ms = heappop(running)
             copy.in_flight -= 1
+            copy.ended += 1
+            copy.service_ms += service_ms
             self.outstanding[self.me] -= 1
             if not copy.is_leaving:
                 copy.last_used = self._start_ms + int(end)

@@ -24,6 +24,7 @@ class Ways(Protocol):
     def unload_ms(self, instance: str, model: str, gen: int) -> int: ...
     def size_ms(self, instance: str, model: str, gen: int) -> int: ...
     def size_bytes(self, model: str) -> int: ...
+    def max_concurrency(self, model: str) -> int: ...  # requests that a copy takes at once; 0: it is not said
 
 
 def load_answer(ways: Ways, instance: str, command: Load, at_ms: int) -> tuple[int, Loaded | LoadFailed]:
@@ -34,7 +35,7 @@ def load_answer(ways: Ways, instance: str, command: Load, at_ms: int) -> tuple[i
         return command.deadline_ms, LoadFailed(command.model, command.gen, text, Failing.LATE)
     if problem:
         return takes_ms, LoadFailed(command.model, command.gen, problem)
-    return takes_ms, Loaded(command.model, command.gen)
+    return takes_ms, Loaded(command.model, command.gen, max_concurrency=ways.max_concurrency(command.model))
 
 
 class ModelServer:

@@ -108,16 +108,24 @@ class Load(BaseModel):
 
 
 class Runtime(BaseModel):
-    """The model server beside each instance; ``concurrency`` requests at once, the others queue in order."""
+    """The model server beside each instance; ``concurrency`` requests at once, the others queue in order, or
+    ``model_concurrency`` of each copy, for which there is a queue each (limitModelConcurrency)."""
 
     model_config = STRICT
 
     load: Load
     service: Service
     concurrency: int = Field(default=8, ge=1, le=100_000)
+    model_concurrency: int | None = Field(default=None, ge=1, le=100_000)
     unload_ms: WholeMillis = 10
     size_ms: WholeMillis = 1
     """To predict or to measure a size."""
+
+    @model_validator(mode="after")
+    def _has_one_limit(self) -> Self:
+        if self.model_concurrency is not None and "concurrency" in self.model_fields_set:
+            raise ValueError("must have one of concurrency and model_concurrency")
+        return self
 
 
 class Failure(BaseModel):

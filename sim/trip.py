@@ -27,7 +27,7 @@ from meshcore.asks import (
     VerdictError,
 )
 from sim.driver import Driver
-from sim.plane import FLOW, Plane
+from sim.plane import FLOW, OVERLOADED, Plane
 from sim.watched import WatchedNode
 
 Ends = Generator[simpy.Event, Any, Done | Failed]
@@ -84,6 +84,8 @@ class Trip:
         copy = plane.copy(step.model, env.now)
         if copy is None or copy.gen != step.gen:
             return Refused(Verdict.NOT_HERE, plane.me)
+        if copy.is_full:
+            return OVERLOADED
         end = plane.begin(env.now, copy, FLOW)
         yield env.timeout(ceil(end) - env.now)
         return Answered(None)
@@ -110,6 +112,6 @@ class Trip:
         copy = self._at.plane.copy(request.model, self._network.env.now)
         if request.op is Op.INFER and copy is not None:
             outcome = yield from self.infer(Infer(request.model, copy.gen))
-            assert isinstance(outcome, Answered)
+            assert isinstance(outcome, Answered | RuntimeFailed)
             return Done(outcome)
         return (yield from self._at.driver.run(request, self))

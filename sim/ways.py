@@ -74,6 +74,10 @@ class ScenarioWays:
         """What a model takes of memory."""
         return self._sizes[model]
 
+    def max_concurrency(self, model: str) -> int:
+        """How many requests a copy takes at once, where that is limited."""
+        return self._runtime.model_concurrency or 0
+
     def commit_ms(self, instance: str, key: str, expect: int) -> int:
         """How long a commit takes."""
         return self._store.commit_ms

@@ -106,7 +106,7 @@ def _params(scenario: Scenario, number: int) -> CacheParams:
         fleet.loading_concurrency,
         fleet.loading_timeout_ms,
         fleet.default_model_size,
-        limits_concurrency=False,
+        limits_concurrency=scenario.runtime.model_concurrency is not None,
         min_churn_age_ms=scenario.core_settings().min_churn_age_ms,
     )
 

@@ -47,6 +47,9 @@ class Scripted:
     def size_bytes(self, model: str) -> int:
         return MB * _pick(20, 60, "bytes", model)
 
+    def max_concurrency(self, model: str) -> int:
+        return 0
+
     def commit_ms(self, instance: str, key: str, expect: int) -> int:
         return _pick(1, 4, "commit", instance, key, expect)
 

@@ -42,6 +42,9 @@ class Ways:
     def size_bytes(self, model: str) -> int:
         return 10 * MB
 
+    def max_concurrency(self, model: str) -> int:
+        return 0
+
 
 class Registry:
     """Takes 2 ms; silent until ``back_at``."""

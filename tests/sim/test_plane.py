@@ -7,10 +7,11 @@ from itertools import chain, repeat
 from random import Random
 
 from meshcore import hot
+from meshcore.asks import Met
 from meshcore.commands import Holder, Local, Peer, Peers, Route
 from meshcore.events import Usage
 from meshcore.hot import Choice
-from sim.plane import FLOW, Plane, Server
+from sim.plane import FLOW, OVERLOADED, Plane, Server
 
 START = 1_000_000
 
@@ -43,6 +44,25 @@ def test_requests_beyond_the_concurrency_queue_in_the_order_they_came() -> None:
     assert sorted(bench.answers) == [(0.0, 10.0, False), (1.0, 5.0, False), (2.0, 8.0, False), (3.0, 9.0, False)]
 
 
+def test_a_copy_of_limited_concurrency_queues_apart_and_is_full_at_its_most() -> None:
+    """Of m two are worked on at once and one may wait; n is worked on as if m were not there."""
+    bench = Bench(concurrency=1)
+    bench.plane.apply(Route("m", Local(1, 2, 3), (Holder("a", 5, True),)))
+    bench.plane.apply(Route("n", Local(2, 1, 9), (Holder("a", 6, True),)))
+    assert [bench.plane.arrive(at, "m") for at in (0.0, 1.0, 2.0)] == [Choice.LOCAL] * 3
+    assert bench.plane.met_full("m") == Met("a", 5, 1, OVERLOADED)
+    assert bench.plane.arrive(3.0, "m") is Choice.ASK
+    assert bench.plane.arrive(4.0, "n") is Choice.LOCAL
+    assert (bench.plane.met_full("n"), bench.plane.met_full("o")) == (None, None)
+    bench.now = 5
+    assert bench.plane.drain_usage() == (Usage("m", 3, START + 2, 3, queued=1), Usage("n", 1, START + 4, 1))
+    assert bench.plane.arrive(10.0, "m") is Choice.LOCAL
+    bench.plane.settle(100)
+    assert bench.answers == [
+        (0.0, 10.0, False), (1.0, 11.0, False), (4.0, 14.0, False), (2.0, 20.0, False), (10.0, 21.0, False),
+    ]  # fmt: skip
+
+
 def test_a_model_without_a_ready_copy_is_asked_about() -> None:
     bench = Bench()
     assert bench.plane.arrive(0.0, "m") is Choice.ASK
@@ -58,18 +78,18 @@ def test_a_ready_copy_elsewhere_is_named() -> None:
 
 
 def test_usage_says_how_many_when_last_and_how_many_are_under_way() -> None:
-    """How long is worked on them is drawn, and told, when they begin."""
+    """How many have ended, and how long was worked on those, is told when they have."""
     bench = Bench(concurrency=8)
     bench.ready()
     bench.plane.arrive(1.0, "m")
     bench.plane.arrive(7.5, "m")
     bench.now = 8
-    assert bench.plane.drain_usage() == (Usage("m", 2, START + 7, 2, ended=2, service_us=20_000),)
+    assert bench.plane.drain_usage() == (Usage("m", 2, START + 7, 2),)
     assert bench.plane.drain_usage() == ()
     bench.now = 11
-    assert bench.plane.drain_usage() == (Usage("m", 0, START + 11, 1),)
+    assert bench.plane.drain_usage() == (Usage("m", 0, START + 11, 1, ended=1, service_us=10_000),)
     bench.now = 100
-    assert bench.plane.drain_usage() == (Usage("m", 0, START + 17, 0),)
+    assert bench.plane.drain_usage() == (Usage("m", 0, START + 17, 0, ended=1, service_us=10_000),)
 
 
 def test_a_withdrawn_copy_is_busy_until_its_last_request_ends_and_takes_no_more() -> None:

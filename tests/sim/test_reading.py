@@ -130,6 +130,10 @@ def test_names_sort_as_they_are_numbered() -> None:
             SMALL.replace("GiB", "GiB, labels: [['']]"),
             "a.yaml: instances.labels.0.0: '' must have at least 1 character",
         ),
+        (
+            SMALL.replace("runtime:", "runtime:\n  concurrency: 8\n  model_concurrency: 2"),
+            "a.yaml: runtime: must have one of concurrency and model_concurrency",
+        ),
         (SMALL.replace("10MB", "10MB, type: a, types: [b]"), "a.yaml: models: must have one of type and types"),
         (SMALL.replace("duration_s: 10", ""), "a.yaml: duration_s: is missing"),
         (SMALL + "duration_s: 11", "a.yaml:9:1: duration_s is given twice"),
