@@ -30,6 +30,9 @@ def test_the_page_names_the_key(key: str) -> None:
     assert any(f"{before}{key}{after}" in PAGE for before in "`.{ " for after in "`,}: ")
 
 
-def test_the_scenario_on_the_page_is_one() -> None:
-    text = PAGE.partition("```yaml\n")[2].partition("```")[0]
+def test_the_scenario_on_the_page_is_one_and_its_variant_too() -> None:
+    text, variant = (part.partition("```")[0] for part in PAGE.split("```yaml\n")[1:])
     assert parse_scenario(text, "docs/simulator.md").seed == 7
+    replaced = [line.partition(":")[0] for line in variant.splitlines()]
+    kept = [line for line in text.splitlines() if line.partition(":")[0] not in replaced]
+    assert parse_scenario("\n".join([*kept, variant]), "docs/simulator.md").model_types() == ["vision", "text", "text"]
