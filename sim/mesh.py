@@ -16,7 +16,7 @@ import simpy
 from meshcore.asks import Answered, Done, Failed, Kind, Met, Outcome, Request, Unreachable
 from meshcore.capacity import CacheParams
 from meshcore.commands import Command, Holder
-from meshcore.events import DrainAsked, Idled
+from meshcore.events import DrainAsked, Idled, Started
 from meshcore.hot import Choice
 from meshcore.me import Me
 from meshcore.rules import Rules
@@ -204,6 +204,7 @@ class Mesh:
     def _join(self, instance: Instance) -> None:
         self._network.instances[instance.name] = instance
         self.records.watch(instance.name, instance.driver.feed, self.world.start_ms + int(self.env.now))
+        instance.driver.feed(Started())
         self.env.process(self._account(instance))
 
     def _restart(self, restart: Restart) -> Generator[simpy.Event, Any, None]:

@@ -58,6 +58,7 @@ from meshcore.events import (
     RuntimeSuspected,
     Seen,
     SessionRenewed,
+    Started,
     Ticked,
     Usage,
     Used,
@@ -130,6 +131,7 @@ class Cluster:
         self.hosts.append(host)
         self._stand(host)
         self.look(host)
+        self.feed(host, Started())
         return host
 
     def _stand(self, host: Host) -> None:
