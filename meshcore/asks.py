@@ -52,6 +52,8 @@ class Request:
     """Size if the sender knows it."""
     copies: int = 1
     """For ENSURE: how many there shall be at least."""
+    is_asked_for: bool = True
+    """For ENSURE: whether clients want the model; else the mesh makes a copy of it by itself."""
     met: Met | None = None
     """What the plane met when it served the request by itself."""
 

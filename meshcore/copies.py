@@ -52,9 +52,10 @@ class Surroundings(Protocol):
     def load_ended(self) -> None: ...
     def capacity_changed(self) -> None: ...
     def retry(
-        self, model: str, last_used: int, why: Reason, exclude: tuple[str, ...] = (), size_units: int = 0
-    ) -> None: ...
-    def tried(self, model: str, is_loaded: bool) -> None: ...  # the runtime loaded it, or could not
+        self, model: str, last_used: int, why: Reason, is_asked_for: bool, exclude: tuple[str, ...] = (),
+        size_units: int = 0,
+    ) -> None: ...  # fmt: skip
+    def tried(self, entry: Entry, is_loaded: bool) -> None: ...  # the runtime loaded it, or could not
 
 
 Gone = tuple[str, Deregister, Reason]
@@ -162,7 +163,7 @@ class Copies:
         entry.to(State.ACTIVE)
         self.queue.discard(entry)
         self._around.load_ended()
-        self._around.tried(model, is_loaded=True)
+        self._around.tried(entry, is_loaded=True)
         if size_bytes:
             evicted = self.cache.sized(entry, max(1, to_units(size_bytes)), self._around.now)
             self.make_way(evicted, f"{model} is larger than predicted")
@@ -188,14 +189,15 @@ class Copies:
         inputs: dict[str, int | str] = {} if unload_in_ms is None else {"unload_in_ms": unload_in_ms}
         why = around.explain(Reason(Rule.FAIL, model, around.me, text, inputs=inputs))
         if unload_in_ms is not None:
-            around.tried(model, is_loaded=False)
+            around.tried(entry, is_loaded=False)
             self.unloads.begin(model, entry.gen, to_unload, why, unload_in_ms)
             self.unloads.free(model, entry.gen)
         last_used = self.cache.last_used(model)
         around.edit(model, MarkFailed(around.me, entry.load_ts, around.now, text, last_used), why)
         around.emit(Settle(model, entry.gen, LoadFailure(text)))
         if not entry.is_awaited:
-            around.retry(model, last_used, why, exclude=(around.me,), size_units=entry.predicted_units)
+            me, size_units = (around.me,), entry.predicted_units
+            around.retry(model, last_used, why, entry.is_asked_for, exclude=me, size_units=size_units)
         self.pump()
 
     # -- going -------------------------------------------------------------------------------------
@@ -238,7 +240,7 @@ class Copies:
             why, has_a_place = around.explain(reason), is_missed(victim.entry, self.cache.params, around)
             self.leave(victim.entry, victim.last_used, why)
             if has_a_place:
-                around.retry(model, victim.last_used, why, exclude=(around.me,), size_units=victim.units)
+                around.retry(model, victim.last_used, why, False, exclude=(around.me,), size_units=victim.units)
         self.unsatisfied.judge()
 
     def leave(self, entry: Entry, last_used: int, why: Reason, error: MeshError | None = None) -> None:
@@ -326,7 +328,7 @@ class Copies:
                 continue
             around.emit(Settle(model, entry.gen, CopyGone(cause)))
             if not entry.is_awaited:
-                around.retry(model, last_used, why)
+                around.retry(model, last_used, why, entry.is_asked_for)
         self.unloads.forget()
         self.cache.renew(self.cache.params, around.now)
         return gone

@@ -112,13 +112,15 @@ class FrontDesk:
     def _is_ok(self, instance: str) -> bool:
         return self._node.view.health.is_ok(instance, self.now)
 
-    def touch(self, model: str, last_used: int) -> None:
-        """The copy here counts as used at ``last_used``; 0: now."""
-        self._node.cache.touch(model, min(last_used or self.now, self.now))
+    def touch(self, request: Request) -> None:
+        """The copy here is wanted, or to be kept, and counts as used when the request says."""
+        self._node.cache.touch(request.model, min(request.last_used or self.now, self.now))
+        if (entry := self.entry(request.model)) and request.is_asked_for:
+            entry.is_asked_for = True
 
     def await_load(self, entry: Entry, is_inference: bool) -> None:
         """A request is going to wait for this load."""
-        entry.is_awaited = True
+        entry.is_awaited = entry.is_asked_for = True
         if is_inference:
             self._node.copies.queue.raise_class(entry)
 

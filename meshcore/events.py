@@ -250,6 +250,11 @@ class StoreFound:
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """This instance has all that it is to have before clients come: what they are to find loaded, and a port."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ticked:
     """The instant that ``next_wake`` named has come."""
 
@@ -267,6 +272,6 @@ class Idled:
 Event = (
     RegistrySeen | InstancesSeen | Constrained | Predicted | Loaded | LoadFailed | Measured | Drained | Unloaded
     | UnloadFailed | RuntimeSuspected | RuntimeProbed | RuntimeBack | Committed | Conflicted | CommitFailed | Published
-    | PublishFailed | Used | Reached | SessionRenewed | LeaderSeen | StoreLost | StoreFound | Tuned | Ticked
+    | PublishFailed | Used | Reached | SessionRenewed | LeaderSeen | StoreLost | StoreFound | Tuned | Started | Ticked
     | DrainAsked | Idled
 )  # fmt: skip

@@ -27,6 +27,7 @@ from meshcore.events import (
     RuntimeProbed,
     RuntimeSuspected,
     SessionRenewed,
+    Started,
     StoreFound,
     StoreLost,
     Ticked,
@@ -64,7 +65,7 @@ def take(node: Node, event: Event) -> None:
             see = node.view.reset_instances if is_whole else node.view.see_instances
             for instance in see(revision, instances):
                 node.instance_seen(instance)
-            node.readiness.instances_seen()
+            node.readiness.look()
         case Constrained(constraints):
             node.view.constrain(constraints)
         case Predicted(model, gen, size_bytes):
@@ -105,6 +106,8 @@ def take(node: Node, event: Event) -> None:
             node.upkeep.store_lost()
         case StoreFound():
             node.upkeep.store_found()
+        case Started():
+            node.readiness.started()
         case Ticked():
             node.tick()
         case DrainAsked():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable
+from itertools import chain
 
 from meshcore.entry import Entry, State
 from meshcore.units import NEVER
@@ -35,6 +36,11 @@ class LoadQueue:
     def in_progress(self) -> int:
         """Loads admitted and not over: whoever asks next is behind those that no record names yet, too."""
         return len(self._offered) + len(self._queued) + len(self._running)
+
+    @property
+    def asked_for(self) -> int:
+        """How many of those in progress clients want."""
+        return sum(entry.is_asked_for for entry in chain(self._offered, self._queued, self._running))
 
     @property
     def is_running(self) -> bool:

@@ -117,7 +117,7 @@ class Minimum:
         self._look(model, now + retry_ms * (STUCK if model in self.unsatisfied else 1))
         inputs: dict[str, int | str] = {"copies": live, "min": wanted}
         why = node.explain(Reason(Rule.FILL, model, node.me, "fewer copies than it is to have", inputs=inputs))
-        node.emit(Begin(Request(model, Op.ENSURE, is_sync=False, exclude=holders), why))
+        node.emit(Begin(Request(model, Op.ENSURE, is_sync=False, exclude=holders, is_asked_for=False), why))
 
     def _failing(self, record: ModelRecord, holders: tuple[str, ...]) -> int:
         """How many instances cannot have it for now, because they failed to load it."""

@@ -16,6 +16,7 @@ from meshcore.copies import Copies
 from meshcore.desk import FrontDesk
 from meshcore.dials import Dials
 from meshcore.edits import Edit
+from meshcore.entry import Entry
 from meshcore.errors import BadRecord, MeshError
 from meshcore.events import Event, Seen
 from meshcore.failures import Failures
@@ -69,7 +70,8 @@ class Node:
         self.failures = Failures(self)
         self.readiness = Readiness(self)
         self.upkeep = Upkeep(self)
-        self._timed = (self.copies, self.runtime, self.scaling, self.failures, self.readiness, self.upkeep)
+        # Failures last: upkeep looks at records, where those that are taken out in this very tick still stand.
+        self._timed = (self.copies, self.runtime, self.scaling, self.readiness, self.upkeep, self.failures)
         self._is_stopping = False
 
     # -- the ways in ---------------------------------------------------------------------------------
@@ -180,21 +182,23 @@ class Node:
         """A loader is free again, and how much memory the load takes is known."""
         self.publisher.ask(self.now, self.view.totals.instances)
 
-    def tried(self, model: str, is_loaded: bool) -> None:
+    def tried(self, entry: Entry, is_loaded: bool) -> None:
         """The runtime loaded a model, or could not."""
-        self.readiness.tried(model, is_loaded)
+        self.readiness.tried(entry, is_loaded)
 
     def capacity_changed(self) -> None:
         """Memory was lost, or is there again."""
         self.publisher.ask(self.now, self.view.totals.instances)
 
     def retry(
-        self, model: str, last_used: int, why: Reason, exclude: tuple[str, ...] = (), size_units: int = 0
-    ) -> None:
+        self, model: str, last_used: int, why: Reason, is_asked_for: bool, exclude: tuple[str, ...] = (),
+        size_units: int = 0,
+    ) -> None:  # fmt: skip
         """A copy came to nothing here, or makes room, that no request waits for: another is seen to, though not by
         ``exclude``; ``size_units`` is what it takes, as far as is known."""
         request = Request(
-            model, Op.ENSURE, is_sync=False, last_used=last_used, exclude=exclude, size_units=size_units
+            model, Op.ENSURE, is_sync=False, last_used=last_used, exclude=exclude, size_units=size_units,
+            is_asked_for=is_asked_for,
         )  # fmt: skip
         self.emit(Begin(request, why))
 
@@ -203,6 +207,7 @@ class Node:
         if not self.is_draining:
             self.publisher.phase = Phase.STARTING if self.is_runtime_away else Phase.READY
             self.publisher.ask_now(self.now)
+        self.readiness.look()
 
     def record_or_none(self, model: str) -> ModelRecord | None:
         """The model's record; one that cannot be read counts as none."""

@@ -140,4 +140,5 @@ class Proactive:
         if node.view.names_copies(model) or not node.view.mod(model):
             return  # somebody was faster
         why = node.explain(Reason(Rule.FILL, model, node.me, "room for it, and not long unused"))
-        node.emit(Begin(Request(model, Op.ENSURE, is_sync=False, last_used=max(1, min(last_used, node.now))), why))
+        last_used = max(1, min(last_used, node.now))
+        node.emit(Begin(Request(model, Op.ENSURE, is_sync=False, last_used=last_used, is_asked_for=False), why))

@@ -47,6 +47,7 @@ class Publisher:
             is_shutting_down=self.is_going, address=me.address, grpc=me.grpc, http=me.http,
             replica_set=me.replica_set, phase=self.phase, data_plane=me.data_plane, build=me.build,
             accepted=self.accepted, min_space_units=cache.params.min_space_units,
+            lost_units=cache.lost_units,
         )  # fmt: skip
 
     @property

@@ -243,6 +243,8 @@ class InstanceRecord:
     """How many loads it accepted since it started."""
     min_space_units: int = 0
     """Full when less than this is free; 0: it does not say."""
+    lost_units: int = 0
+    """What is missing of its capacity because unloads failed."""
     extra: Mapping[str, object] = field(default_factory=dict)
     extra_meshd: Mapping[str, object] = field(default_factory=dict)
 
@@ -276,6 +278,7 @@ class InstanceRecord:
             build=ours.text("ver"),
             accepted=ours.natural("acc"),
             min_space_units=ours.natural("min_space", MOST_UNITS),
+            lost_units=ours.natural("lost", MOST_UNITS),
             extra=read.rest(),
             extra_meshd=ours.rest(),
         )
@@ -292,6 +295,7 @@ class InstanceRecord:
             "ver": self.build,
             "acc": self.accepted,
             "min_space": self.min_space_units,
+            "lost": self.lost_units,
         }
         ours = {**without_defaults(ours), **self.extra_meshd}
         if ours or self.protocol_version != PROTOCOL_VERSION:  # said by all who speak it at all

@@ -36,7 +36,8 @@ def cause(standing: Standing, settings: Settings) -> str:
 
 def _cause_of_two(standing: Standing, settings: Settings) -> str:
     limit_ms = standing.lru_age_ms // UNUSED_PART
-    if standing.calm_ms == NEVER or standing.calm_ms >= standing.lru_age_ms // CALM_PART:
+    is_unmeasured = NEVER in (standing.calm_ms, standing.lru_age_ms)
+    if is_unmeasured or standing.calm_ms >= standing.lru_age_ms // CALM_PART:
         limit_ms = min(limit_ms, settings.scale_down_unused_ms)
     if standing.unused_ms <= limit_ms or standing.is_better_placed:
         return ""

@@ -252,10 +252,10 @@ class Scaling:
             return False
         inputs: dict[str, int | str] = {
             "copies": standing.copies, "unused_ms": standing.unused_ms, "rpm": standing.rpm,
-            "threshold": standing.threshold, "settled_ms": standing.settled_ms, "lru_age_ms": standing.lru_age_ms,
+            "threshold": standing.threshold, "settled_ms": standing.settled_ms,
         }  # fmt: skip
-        if standing.calm_ms != NEVER:
-            inputs["calm_ms"] = standing.calm_ms
+        measured = {"lru_age_ms": standing.lru_age_ms, "calm_ms": standing.calm_ms}
+        inputs |= {name: ms for name, ms in measured.items() if ms != NEVER}
         why = node.explain(Reason(Rule.SCALE_DOWN, model, node.me, cause, node.view.revision, inputs))
         entry.is_leaving = True
         edit = GiveUp(node.me, entry.load_ts, last_used, node.now, record.copies, self.can_answer)
@@ -303,7 +303,7 @@ class Scaling:
             is_arriving=is_new or is_asked or any(not other.is_ready for other in others),
             free_units=totals.free_units,
             capacity_units=totals.capacity_units,
-            lru_age_ms=age_ms(totals.lru_ms, node.now),
+            lru_age_ms=age_ms(totals.lru_ms, node.now) if totals.lru_ms != NEVER else NEVER,
             unused_ms=lived - meter.used_at,
             calm_ms=lived - meter.heavy_at if meter.heavy_at >= 0 else NEVER,
             settled_ms=lived - meter.others_at,

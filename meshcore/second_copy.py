@@ -5,6 +5,7 @@ from __future__ import annotations
 from meshcore.meter import Meter
 from meshcore.settings import Settings
 from meshcore.standing import Standing
+from meshcore.units import NEVER
 
 LEAST_FREE_PERCENT = 10
 """Of the cluster's memory, for a copy that nobody waits for."""
@@ -28,6 +29,6 @@ def is_due(standing: Standing, settings: Settings) -> str:
         return ""
     if standing.free_units * 100 >= standing.capacity_units * LEAST_FREE_PERCENT:
         return "used regularly, and there is room"
-    if standing.lru_age_ms > settings.second_copy_lru_ms:
+    if settings.second_copy_lru_ms < standing.lru_age_ms < NEVER:
         return "used regularly, and what would make room was not used for long"
     return ""

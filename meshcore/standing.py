@@ -34,7 +34,7 @@ class Standing:
     """Of the instances that are not full."""
     capacity_units: int = 0
     lru_age_ms: int = 0
-    """For how long the cluster's least recently used model was not used."""
+    """For how long the cluster's least recently used model was not used; NEVER: nothing there can be evicted."""
     unused_ms: int = 0
     calm_ms: int = NEVER
     """Since it had almost as many requests as call for a further copy."""

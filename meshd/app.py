@@ -15,7 +15,7 @@ from typing import Any
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from meshcore.errors import BadRecord
-from meshcore.events import Constrained, DrainAsked, Event, Idled, InstancesSeen, RegistrySeen
+from meshcore.events import Constrained, DrainAsked, Event, Idled, InstancesSeen, RegistrySeen, Started
 from meshcore.me import Me
 from meshcore.records import InstanceRecord
 from meshcore.rules import with_eviction
@@ -179,6 +179,7 @@ class App:
             await self._provide(static, management, driver, clock)
         await server.start()
         ending.push_async_callback(server.stop, LAST_CALLS_S)
+        driver.feed(Started())
         self._missing.remove("startup")
         state = "ready" if not self._held_back() else "up"
         _log.info("%s is %s on port %d, for other instances on %d", me.instance, state, port, mesh_port)

@@ -52,6 +52,7 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
             start_ms=me.start_ms, store="memory" if self._store.etcd is None else "etcd",
             store_available=bool(self._reach), revision=self._node.view.revision,
             phase=self._node.publisher.phase, methods=METHODS, read_only=self._node.is_read_only,
+            leader=self._node.upkeep.leader,
         )  # fmt: skip
 
     async def Register(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mmctl.cluster import Cluster
 from mmctl.local.state import State
-from mmctl.sizes import count, printable, shortened
+from mmctl.sizes import count, human_size, printable, shortened
 from mmctl.values import Info, Instance, Model, ModelFilter, Status
 
 _EXAMPLES = 3
@@ -93,6 +93,11 @@ def _of_instances(instances: Sequence[Instance]) -> list[str]:
     empty = [instance.id for instance in ours if not instance.capacity_bytes]
     if empty:
         problems.append(f"{count(len(empty), 'instance')} without memory for models: {shortened(empty)}")
+    problems += [
+        f"{instance.id} has lost {human_size(instance.lost_bytes)} of memory to unloads that failed"
+        for instance in ours
+        if instance.lost_bytes
+    ]
     return problems
 
 

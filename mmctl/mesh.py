@@ -314,6 +314,7 @@ def _instance(instance: Any) -> Instance:
         lru_ms=instance.lru_ms,
         models=instance.models,
         capacity_bytes=instance.capacity_bytes,
+        lost_bytes=instance.lost_bytes,
         used_bytes=instance.used_bytes,
         load_threads=instance.load_threads,
         loads_in_progress=instance.loads_in_progress,

@@ -362,6 +362,7 @@ def _instance(name: str, record: InstanceRecord) -> Instance:
         lru_ms=0 if record.lru_ms == NEVER else record.lru_ms,
         models=record.count,
         capacity_bytes=record.capacity_units * UNIT_BYTES,
+        lost_bytes=record.lost_units * UNIT_BYTES,
         used_bytes=record.used_units * UNIT_BYTES,
         load_threads=record.load_threads,
         loads_in_progress=record.loads_in_progress,

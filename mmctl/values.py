@@ -151,6 +151,7 @@ class Instance:
     lru_ms: int = 0
     models: int = 0
     capacity_bytes: int = 0
+    lost_bytes: int = 0
     used_bytes: int = 0
     load_threads: int = 0
     loads_in_progress: int = 0

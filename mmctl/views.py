@@ -181,6 +181,7 @@ def plain_instance(instance: Instance) -> dict[str, Any]:
         "lru_ms": instance.lru_ms,
         "models": instance.models,
         "capacity_bytes": instance.capacity_bytes,
+        "lost_bytes": instance.lost_bytes,
         "used_bytes": instance.used_bytes,
         "load_threads": instance.load_threads,
         "loads_in_progress": instance.loads_in_progress,
@@ -194,6 +195,11 @@ def _phase(instance: Instance) -> Cell:
     return Cell(phase, _PHASES.get(phase, ""))
 
 
+def _capacity(instance: Instance) -> str:
+    lost = f" ({human_size(instance.lost_bytes)} lost)" if instance.lost_bytes else ""
+    return _size(instance.capacity_bytes) + lost
+
+
 def _share(instance: Instance) -> str:
     return f"{100 * instance.used_bytes / instance.capacity_bytes:.0f}%" if instance.capacity_bytes else "-"
 
@@ -204,7 +210,7 @@ INSTANCES: View[Instance] = View(
         Column("PHASE", _phase),
         Column("MODELS", lambda instance: f"{instance.models:,}", right=True),
         Column("USED", lambda instance: human_size(instance.used_bytes), right=True),
-        Column("CAPACITY", lambda instance: _size(instance.capacity_bytes), right=True),
+        Column("CAPACITY", _capacity, right=True),
         Column("%", _share, right=True),
         Column("LOADING", lambda instance: f"{instance.loads_in_progress}/{instance.load_threads}", right=True),
         Column("RPM", lambda instance: f"{instance.rpm:,}", right=True),

@@ -43,7 +43,7 @@ class Tried(_message.Message):
     def __init__(self, instance: _Optional[str] = ..., load_ts: _Optional[int] = ...) -> None: ...
 
 class EnsureLoadedRequest(_message.Message):
-    __slots__ = ("protocol", "model", "kind", "sync", "last_used_ms", "tried", "tried_targets", "exclude", "size_units", "origin", "only_status", "hops", "copies")
+    __slots__ = ("protocol", "model", "kind", "sync", "last_used_ms", "tried", "tried_targets", "exclude", "size_units", "origin", "only_status", "hops", "copies", "unasked")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[EnsureLoadedRequest.Kind]
@@ -65,6 +65,7 @@ class EnsureLoadedRequest(_message.Message):
     ONLY_STATUS_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
     COPIES_FIELD_NUMBER: _ClassVar[int]
+    UNASKED_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     model: str
     kind: EnsureLoadedRequest.Kind
@@ -78,7 +79,8 @@ class EnsureLoadedRequest(_message.Message):
     only_status: bool
     hops: int
     copies: int
-    def __init__(self, protocol: _Optional[int] = ..., model: _Optional[str] = ..., kind: _Optional[_Union[EnsureLoadedRequest.Kind, str]] = ..., sync: bool = ..., last_used_ms: _Optional[int] = ..., tried: _Optional[_Iterable[_Union[Tried, _Mapping]]] = ..., tried_targets: _Optional[_Iterable[str]] = ..., exclude: _Optional[_Iterable[str]] = ..., size_units: _Optional[int] = ..., origin: _Optional[str] = ..., only_status: bool = ..., hops: _Optional[int] = ..., copies: _Optional[int] = ...) -> None: ...
+    unasked: bool
+    def __init__(self, protocol: _Optional[int] = ..., model: _Optional[str] = ..., kind: _Optional[_Union[EnsureLoadedRequest.Kind, str]] = ..., sync: bool = ..., last_used_ms: _Optional[int] = ..., tried: _Optional[_Iterable[_Union[Tried, _Mapping]]] = ..., tried_targets: _Optional[_Iterable[str]] = ..., exclude: _Optional[_Iterable[str]] = ..., size_units: _Optional[int] = ..., origin: _Optional[str] = ..., only_status: bool = ..., hops: _Optional[int] = ..., copies: _Optional[int] = ..., unasked: bool = ...) -> None: ...
 
 class EnsureLoadedResponse(_message.Message):
     __slots__ = ("outcome", "verdict")

@@ -279,7 +279,7 @@ class WatchModelsResponse(_message.Message):
     def __init__(self, revision: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[ModelChange, _Mapping]]] = ..., more: bool = ...) -> None: ...
 
 class Instance(_message.Message):
-    __slots__ = ("id", "is_java", "address", "grpc", "http", "location", "zone", "labels", "version", "phase", "start_ms", "lru_ms", "models", "capacity_bytes", "used_bytes", "load_threads", "loads_in_progress", "rpm", "shutting_down", "data_plane", "replica_set", "cordoned", "revision")
+    __slots__ = ("id", "is_java", "address", "grpc", "http", "location", "zone", "labels", "version", "phase", "start_ms", "lru_ms", "models", "capacity_bytes", "used_bytes", "load_threads", "loads_in_progress", "rpm", "shutting_down", "data_plane", "replica_set", "cordoned", "revision", "lost_bytes")
     ID_FIELD_NUMBER: _ClassVar[int]
     IS_JAVA_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
@@ -303,6 +303,7 @@ class Instance(_message.Message):
     REPLICA_SET_FIELD_NUMBER: _ClassVar[int]
     CORDONED_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    LOST_BYTES_FIELD_NUMBER: _ClassVar[int]
     id: str
     is_java: bool
     address: str
@@ -326,7 +327,8 @@ class Instance(_message.Message):
     replica_set: str
     cordoned: bool
     revision: int
-    def __init__(self, id: _Optional[str] = ..., is_java: bool = ..., address: _Optional[str] = ..., grpc: _Optional[str] = ..., http: _Optional[str] = ..., location: _Optional[str] = ..., zone: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ..., phase: _Optional[str] = ..., start_ms: _Optional[int] = ..., lru_ms: _Optional[int] = ..., models: _Optional[int] = ..., capacity_bytes: _Optional[int] = ..., used_bytes: _Optional[int] = ..., load_threads: _Optional[int] = ..., loads_in_progress: _Optional[int] = ..., rpm: _Optional[int] = ..., shutting_down: bool = ..., data_plane: _Optional[str] = ..., replica_set: _Optional[str] = ..., cordoned: bool = ..., revision: _Optional[int] = ...) -> None: ...
+    lost_bytes: int
+    def __init__(self, id: _Optional[str] = ..., is_java: bool = ..., address: _Optional[str] = ..., grpc: _Optional[str] = ..., http: _Optional[str] = ..., location: _Optional[str] = ..., zone: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ..., phase: _Optional[str] = ..., start_ms: _Optional[int] = ..., lru_ms: _Optional[int] = ..., models: _Optional[int] = ..., capacity_bytes: _Optional[int] = ..., used_bytes: _Optional[int] = ..., load_threads: _Optional[int] = ..., loads_in_progress: _Optional[int] = ..., rpm: _Optional[int] = ..., shutting_down: bool = ..., data_plane: _Optional[str] = ..., replica_set: _Optional[str] = ..., cordoned: bool = ..., revision: _Optional[int] = ..., lost_bytes: _Optional[int] = ...) -> None: ...
 
 class ListInstancesRequest(_message.Message):
     __slots__ = ()

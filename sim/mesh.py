@@ -17,7 +17,7 @@ from meshcore.asks import Answered, Done, Failed, Kind, Met, Outcome, Request, U
 from meshcore.capacity import CacheParams
 from meshcore.commands import Command, Holder
 from meshcore.constraints import TypeConstraint
-from meshcore.events import Constrained, DrainAsked, Idled
+from meshcore.events import Constrained, DrainAsked, Idled, Started
 from meshcore.hot import Choice
 from meshcore.me import Me
 from meshcore.rules import Rules
@@ -218,6 +218,7 @@ class Mesh:
         self._network.instances[instance.name] = instance
         instance.driver.feed(Constrained(self.world.constraints))
         self.records.watch(instance.name, instance.driver.feed, self.world.start_ms + int(self.env.now))
+        instance.driver.feed(Started())
         self.env.process(self._account(instance))
 
     def _restart(self, restart: Restart) -> Generator[simpy.Event, Any, None]:

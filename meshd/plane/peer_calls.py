@@ -96,7 +96,7 @@ def to_wire(request: Request) -> wire.EnsureLoadedRequest:
         last_used_ms=request.last_used, tried=[wire.Tried(instance=i, load_ts=ts) for i, ts in request.tried],
         tried_targets=request.targets, exclude=request.exclude, size_units=request.size_units,
         only_status=request.op is Op.STATUS, hops=request.hops, origin=request.origin,
-        copies=request.copies,
+        copies=request.copies, unasked=not request.is_asked_for,
     )  # fmt: skip
 
 
@@ -109,4 +109,5 @@ def from_wire(asked: wire.EnsureLoadedRequest) -> Request:
         last_used=asked.last_used_ms, tried=tuple((tried.instance, tried.load_ts) for tried in asked.tried),
         targets=tuple(asked.tried_targets), exclude=tuple(asked.exclude), origin=asked.origin,
         hops=asked.hops, size_units=asked.size_units, copies=max(1, asked.copies),
+        is_asked_for=not asked.unasked,
     )  # fmt: skip

@@ -54,6 +54,7 @@ from meshcore.events import (
     Idled,
     RuntimeSuspected,
     SessionRenewed,
+    Started,
     Ticked,
     Usage,
     Used,
@@ -123,6 +124,7 @@ class Cluster:
         self.hosts.append(host)
         self._stand(host)
         self.look(host)
+        self.feed(host, Started())
         return host
 
     def _stand(self, host: Host) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from meshcore.events import (
     Published,
     RegistrySeen,
     Seen,
+    Started,
     Ticked,
 )
 from meshcore.me import Me
@@ -69,6 +71,7 @@ class Lone:
         me: dict[str, Any] | None = None,
         seed: int = 0,
         rules: Rules | None = None,
+        has_started: bool = True,
         **limits: int,
     ) -> None:
         self.now = NOW
@@ -81,6 +84,8 @@ class Lone:
         self.feed(Published(1))
         seen = tuple(Seen(name, record.encode(), 1) for name, record in (peers or {}).items())
         self.feed(InstancesSeen(1, seen, True))
+        if has_started:
+            self.feed(Started())
         self.feed(Ticked())  # what was due since the start
         self.commands.clear()
 
@@ -157,12 +162,15 @@ class Lone:
     def load_fails(self, model: str, text: str = "bad") -> list[Command]:
         return self.feed(LoadFailed(model, self.node.cache.entries[model].gen, text))
 
-    def begin_load(self, model: str, units: int = 10, last_used: int = 0, **fields: Any) -> int:
+    def begin_load(
+        self, model: str, units: int = 10, last_used: int = 0, is_asked_for: bool = True, **fields: Any
+    ) -> int:
         """A copy here on its way to be loaded, as far as it comes by itself; its gen."""
         if self.node.view.record(model) is None:
             self.know(model, ModelRecord("onnx", **fields))
         declined = ("elsewhere",) * self.node.settings.max_declines  # so often that it has to be here
-        self.ask(Request(model, Op.ENSURE, Kind.LOAD, is_sync=False, last_used=last_used, targets=declined))
+        request = Request(model, Op.ENSURE, Kind.LOAD, is_sync=False, last_used=last_used, targets=declined)
+        self.ask(replace(request, is_asked_for=is_asked_for))
         gen = self.node.cache.entries[model].gen
         if any(asked.gen == gen for asked in self.all(Predict)):
             self.predict(model, units)

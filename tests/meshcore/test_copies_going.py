@@ -228,6 +228,19 @@ def test_failed_load_that_nobody_waits_for_is_begun_elsewhere() -> None:
     assert begin.why.cause == "bad load"
 
 
+def test_failed_load_is_begun_elsewhere_as_what_it_was() -> None:
+    """Asked for by a client by the time it failed, or not."""
+    lone = Lone()
+    for name, is_asked_for in (("m", True), ("n", False), ("o", False)):
+        lone.begin_load(name, 30, is_asked_for=is_asked_for)
+    lone.ask(Request("o", Op.ENSURE, Kind.LOAD, is_sync=False))
+    for name in "mno":
+        lone.load_fails(name)
+        lone.feed(Unloaded(name, lone.node.cache.entries[name].gen))
+    found = {begin.request.model: begin.request.is_asked_for for begin in lone.all(Begin)}
+    assert found == {"m": True, "n": False, "o": True}
+
+
 def test_failed_copy_is_tried_again_here_when_the_failure_is_over() -> None:
     """The new load waits until the runtime has cleaned up after the former; then the failure is off the record."""
     lone = Lone()

@@ -46,6 +46,18 @@ def test_an_inference_that_finds_a_queued_load_raises_it_among_its_class_by_its_
     assert started(queue) == ["b", "c", "a"]
 
 
+def test_loads_that_clients_want_are_counted_wherever_they_are() -> None:
+    """Offered, queued and running; the others are not."""
+    queue = queued(1, *(entry(name, is_asked_for=name in "ac") for name in "abc"))
+    for name in "de":
+        queue.offer(entry(name, is_asked_for=name == "d"))
+    running = queue.next_startable(can)
+    assert running is not None
+    assert (running.model, queue.asked_for, queue.in_progress) == ("a", 3, 5)
+    queue.discard(running)
+    assert queue.asked_for == 2
+
+
 def test_a_load_raised_before_it_is_queued_is_queued_as_raised() -> None:
     queue, late = queued(1, entry("a")), entry("b")
     queue.raise_class(late)

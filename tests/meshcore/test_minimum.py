@@ -32,7 +32,7 @@ def on(*names: str, least: int, **fields: object) -> ModelRecord:
 def begun(lone: Lone) -> list[tuple[str, tuple[str, ...]]]:
     """The loads that were begun, and where not, since it was asked last."""
     found = [(begin.request.model, begin.request.exclude) for begin in lone.all(Begin)]
-    assert all(begin.request.op is Op.ENSURE and not begin.request.is_sync for begin in lone.all(Begin))
+    assert all(begin.request.op is Op.ENSURE and not begin.request.is_asked_for for begin in lone.all(Begin))
     lone.commands.clear()
     return found
 

@@ -37,7 +37,9 @@ def test_copy_that_makes_room_is_loaded_where_there_is_room() -> None:
     """Not here, as old as it was, and with the size that is known by now."""
     lone = evicted({"b": roomy()})
     begin = lone.last(Begin)
-    assert begin.request == Request("m", Op.ENSURE, is_sync=False, last_used=NOW, exclude=("a",), size_units=60)
+    assert begin.request == Request(
+        "m", Op.ENSURE, is_sync=False, last_used=NOW, exclude=("a",), size_units=60, is_asked_for=False
+    )
     assert (begin.why.rule, begin.why.cause) == ("evict", "room for new")
 
 

@@ -51,7 +51,8 @@ def test_leader_fills_room_with_the_models_used_last() -> None:
     go_on(lone, 1 + 200)
     assert begun(lone) == ["m0", "m1", "m2"]
     first = lone.all(Begin)[0]
-    assert first.request == Request("m0", Op.ENSURE, Kind.EXTERNAL, is_sync=False, last_used=NOW - HOUR)
+    used = {"last_used": NOW - HOUR, "is_asked_for": False}
+    assert first.request == Request("m0", Op.ENSURE, Kind.EXTERNAL, is_sync=False, **used)
     assert first.why.rule is Rule.FILL
     (plan,) = [reason for reason in lone.node.log.since(0) if reason.rule is Rule.FILL and not reason.model]
     assert plan.inputs == {"free": 3, "most": 3, "newer_than": 0}

@@ -9,13 +9,26 @@ from hypothesis import given
 from hypothesis import settings as runs
 from hypothesis import strategies as st
 
-from meshcore.events import InstancesSeen, Loaded, LoadFailed, Measured, Seen
+from meshcore.asks import Kind, Op, Request
+from meshcore.commands import Probe
+from meshcore.events import (
+    Finding,
+    InstancesSeen,
+    Loaded,
+    LoadFailed,
+    Measured,
+    RuntimeBack,
+    RuntimeProbed,
+    RuntimeSuspected,
+    Seen,
+    Started,
+)
 from meshcore.failfast import Blame, Trials, blame, verdict
 from meshcore.reasons import Reason, Rule
 from meshcore.records import Failure, InstanceRecord
 from meshcore.settings import Settings
 from meshcore.units import NEVER
-from tests.builders import NOW, instance, model
+from tests.builders import NOW, instance, model, params
 from tests.meshcore.lone import Lone
 
 L_MS = 90_000
@@ -94,6 +107,39 @@ def test_nobody_is_waited_for_for_ever() -> None:
     assert lone.node.readiness.missing == ()
 
 
+def test_an_instance_that_has_not_started_waits_for_whoever_goes_meanwhile() -> None:
+    """What it is to load before clients come takes its time: nobody going when that began says nothing."""
+    lone = Lone(me=JUST_STARTED, peers={"b": instance()}, has_started=False)
+    assert lone.node.readiness.missing == ()
+    lone.meet("b", going())
+    assert lone.node.readiness.missing == ("waits until other instances are gone: b",)
+    lone.lose("b")
+    assert lone.node.readiness.missing == ()
+    lone.meet("c", going())
+    lone.now += 60_000
+    lone.feed(Started())
+    assert lone.node.readiness.missing == ("waits until other instances are gone: c",)
+    assert lone.node.readiness.next_wake() == lone.now + Settings().ready_wait_ms
+    lone.lose("c")
+    lone.meet("d", going())
+    assert lone.node.readiness.missing == ()
+    assert [why.cause for why in reasons(lone, Rule.GATE)] == ["waits for b", "waits for c", "nobody is going any more"]
+
+
+def test_an_instance_whose_runtime_is_away_is_not_ready_and_goes_on_waiting() -> None:
+    """The first time at which it is ready counts, not the first at which nobody is going."""
+    lone = Lone(me=JUST_STARTED, has_started=False)
+    lone.feed(RuntimeSuspected("reset"))
+    lone.feed(RuntimeProbed(lone.last(Probe).question, Finding.REFUSED))
+    lone.feed(Started())
+    lone.meet("b", going())
+    assert lone.node.readiness.missing == ("waits until other instances are gone: b",)
+    lone.lose("b")
+    lone.feed(RuntimeBack(params(min_churn_age_ms=0)))
+    lone.meet("b", going())
+    assert lone.node.readiness.missing == ()
+
+
 @runs(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("bcd"), st.sampled_from(["going", "there", "gone"])), max_size=20))
 def test_it_is_ready_from_the_first_moment_at_which_nobody_was_going(events: list[tuple[str, str]]) -> None:
@@ -115,24 +161,26 @@ def test_it_is_ready_from_the_first_moment_at_which_nobody_was_going(events: lis
 
 
 @pytest.mark.parametrize(
-    ("fields", "expected"),
+    ("fields", "asked_for", "unasked"),
     [
-        ({}, Blame.GENERAL),
-        ({"copies": {"b": NOW - L_MS}}, Blame.FATAL),
-        ({"copies": {"b": NOW - L_MS + 1}}, Blame.GENERAL),
-        ({"copies": {"a": NOW - L_MS}}, Blame.GENERAL),
-        ({"copies": {"gone": NOW - L_MS}}, Blame.GENERAL),
-        ({"failures": {"b": Failure(NOW - OLD_MS, "bad")}}, Blame.NONE),
-        ({"failures": {"b": Failure(NOW - OLD_MS + 1, "bad")}}, Blame.GENERAL),
-        ({"copies": {"b": NOW - L_MS}, "failures": {"c": Failure(NOW - OLD_MS, "bad")}}, Blame.FATAL),
+        ({}, Blame.GENERAL, Blame.NONE),
+        ({"copies": {"b": NOW - L_MS}}, Blame.FATAL, Blame.FATAL),
+        ({"copies": {"b": NOW - L_MS + 1}}, Blame.GENERAL, Blame.NONE),
+        ({"copies": {"a": NOW - L_MS}}, Blame.GENERAL, Blame.NONE),
+        ({"copies": {"gone": NOW - L_MS}}, Blame.GENERAL, Blame.NONE),
+        ({"failures": {"b": Failure(NOW - OLD_MS, "bad")}}, Blame.NONE, Blame.NONE),
+        ({"failures": {"b": Failure(NOW - OLD_MS + 1, "bad")}}, Blame.GENERAL, Blame.NONE),
+        ({"copies": {"b": NOW - L_MS}, "failures": {"c": Failure(NOW - OLD_MS, "bad")}}, Blame.FATAL, Blame.FATAL),
     ],
 )
 def test_a_failure_is_the_instances_where_others_hold_the_model_and_the_models_where_it_failed_long_ago(
-    fields: dict[str, Any], expected: Blame
+    fields: dict[str, Any], asked_for: Blame, unasked: Blame
 ) -> None:
-    """A copy counts when it is as old as a load may take, so that it did load; a failure after half an hour."""
-    found = blame(model(**fields), "a", lambda name, _: name != "gone", L_MS, NOW, Settings())
-    assert found is expected
+    """A copy counts when it is as old as a load may take, so that it did load; a failure after half an hour. What
+    nobody asked for and nobody has says nothing: it may lie broken in the registry for long."""
+    for is_asked_for, expected in ((True, asked_for), (False, unasked)):
+        found = blame(model(**fields), is_asked_for, "a", lambda name, _: name != "gone", L_MS, NOW, Settings())
+        assert found is expected
 
 
 @pytest.mark.parametrize(
@@ -161,10 +209,10 @@ def test_more_than_two_fatal_failures_or_more_than_half_of_more_than_twenty_load
 BROKEN = "3 models that other instances hold could not be loaded here, so it stays out of use (fail-fast)"
 
 
-def fail(lone: Lone, name: str, **fields: Any) -> None:
+def fail(lone: Lone, name: str, is_asked_for: bool = True, **fields: Any) -> None:
     """A load here that the runtime ends with an error."""
     lone.know(name, model(**fields))
-    lone.begin_load(name)
+    lone.begin_load(name, is_asked_for=is_asked_for)
     lone.load_fails(name)
     lone.commit()
 
@@ -173,10 +221,12 @@ def held_elsewhere(since_ms: int = 3_000_000) -> dict[str, Any]:
     return {"copies": {"b": NOW - since_ms}, "ready": {"b": NOW - since_ms}}
 
 
-def scaled(lone: Lone, name: str, outcome: type[LoadFailed] | type[Loaded] = LoadFailed) -> None:
+def scaled(
+    lone: Lone, name: str, outcome: type[LoadFailed] | type[Loaded] = LoadFailed, is_asked_for: bool = True
+) -> None:
     """A further copy here of a model that b holds, which fails (or not)."""
     lone.know(name, model())
-    lone.begin_load(name)
+    lone.begin_load(name, is_asked_for=is_asked_for)
     gen = lone.node.cache.entries[name].gen
     record = lone.record(name)
     lone.know(name, record.with_copy("b", NOW - 3_000_000))
@@ -231,6 +281,32 @@ def test_loads_that_work_make_up_for_those_that_do_not() -> None:
     assert lone.node.readiness.missing == ()
     fail(lone, "last")
     assert lone.node.readiness.missing == ("16 of 31 loads failed here, so it stays out of use (fail-fast)",)
+
+
+def test_loads_that_nobody_asked_for_count_only_where_others_hold_the_model() -> None:
+    """Neither those that fail nor those that work, nor those under way."""
+    lone = Lone(me=JUST_STARTED, peers={"b": instance()}, capacity_units=10_000, load_threads=64)
+    for number in range(40):
+        fail(lone, f"idle{number}", is_asked_for=False)
+        lone.begin_load(f"slow{number}", is_asked_for=False)
+    for number in range(20):
+        fail(lone, f"m{number}")
+        lone.begin_load(f"good{number}", is_asked_for=False)
+        lone.loaded(f"good{number}", 10)
+    assert lone.node.readiness._trials == Trials(failed=20)
+    scaled(lone, "held", is_asked_for=False)
+    assert lone.node.readiness.missing == ("21 of 21 loads failed here, so it stays out of use (fail-fast)",)
+
+
+@pytest.mark.parametrize("op", [Op.ENSURE, Op.INFER])
+def test_a_load_that_was_begun_in_advance_counts_once_a_client_wants_it(op: Op) -> None:
+    """Whether that client waits for it or not; who asks only what it does says nothing."""
+    lone = Lone(me=JUST_STARTED, capacity_units=1000)
+    for number, asked in enumerate((Op.STATUS, op)):
+        lone.begin_load(f"m{number}", is_asked_for=False)
+        lone.ask(Request(f"m{number}", asked, Kind.LOAD, is_sync=False))
+        lone.load_fails(f"m{number}")
+        assert lone.node.readiness._trials == Trials(failed=number)
 
 
 def test_a_model_that_was_unregistered_meanwhile_says_nothing() -> None:

@@ -99,12 +99,13 @@ def test_our_fields_of_an_instance_stand_in_one_object() -> None:
         build="0.1",
         accepted=4,
         min_space_units=5,
+        lost_units=6,
         is_shutting_down=True,
     )
     stored = (
         b'{"startTime":1,"labels":["a","b"],"actionable":true,"lruTime":9223372036854775807,"shutdown":true,"meshd":'
         b'{"v":1,"addr":"h:1","grpc":"h:2","http":"h:3","rs":"r","phase":"ready","dp":"python","ver":"0.1","acc":4,'
-        b'"min_space":5}}'
+        b'"min_space":5,"lost":6}}'
     )
     assert record.encode() == stored
     assert InstanceRecord.decode(stored) == replace(record, labels=("a", "b"))

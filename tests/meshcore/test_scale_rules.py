@@ -73,6 +73,7 @@ def used_regularly(**fields: Any) -> Standing:
         ({"free_units": 99}, False),
         ({"free_units": 0, "lru_age_ms": 20 * HOUR}, False),
         ({"free_units": 0, "lru_age_ms": 20 * HOUR + 1}, True),
+        ({"free_units": 0, "lru_age_ms": NEVER}, False),
     ],
 )
 def test_second_copy_needs_room_that_nobody_will_miss(fields: dict[str, Any], is_due: bool) -> None:
@@ -152,10 +153,15 @@ def of_two(**fields: Any) -> Standing:
         ({"lru_age_ms": 200 * HOUR, "unused_ms": 10 * HOUR + 1, "calm_ms": 40 * HOUR}, True),
         ({"lru_age_ms": 200 * HOUR, "unused_ms": 10 * HOUR + 1, "calm_ms": 40 * HOUR - 1}, False),
         ({"lru_age_ms": 200 * HOUR, "unused_ms": 20 * HOUR + 1, "calm_ms": 40 * HOUR - 1}, True),
+        ({"lru_age_ms": NEVER, "unused_ms": 10 * HOUR}, False),
+        ({"lru_age_ms": NEVER, "unused_ms": 10 * HOUR + 1}, True),
+        ({"lru_age_ms": NEVER, "unused_ms": 10 * HOUR, "calm_ms": 0}, False),
+        ({"lru_age_ms": NEVER, "unused_ms": 10 * HOUR + 1, "calm_ms": 0}, True),
     ],
 )
 def test_second_copy_goes_when_it_was_not_used_for_long(fields: dict[str, Any], goes: bool) -> None:
-    """D-12: for a tenth of the age of the cluster's cache; for a model that was not heavily used, 10 h are enough."""
+    """D-12: for a tenth of the age of the cluster's cache; for a model that was not heavily used, 10 h are enough;
+    and where nothing has such an age."""
     assert bool(scale_down.cause(of_two(**fields), SETTINGS)) is goes
 
 
@@ -183,6 +189,8 @@ def of_many(**fields: Any) -> Standing:
         ({"lru_age_ms": 10 * HOUR, "calm_ms": 18 * MINUTE + 104_000}, True),
         ({"lru_age_ms": 1000 * HOUR, "calm_ms": 5 * HOUR - 1}, False),
         ({"lru_age_ms": 1000 * HOUR, "calm_ms": 5 * HOUR}, True),
+        ({"lru_age_ms": NEVER, "calm_ms": 5 * HOUR - 1}, False),
+        ({"lru_age_ms": NEVER, "calm_ms": 5 * HOUR}, True),
         ({"is_better_placed": True}, True),
     ],
 )

@@ -10,6 +10,7 @@ from meshcore.commands import Commit, Unload, Withdraw
 from meshcore.events import CommitFailed, Conflicted, Drained, Used
 from meshcore.reasons import Rule
 from meshcore.records import InstanceRecord, ModelRecord
+from meshcore.units import NEVER
 from tests.builders import NOW, model
 from tests.meshcore.scale import HOUR, MINUTE, SECOND, Scaled, full, rules
 
@@ -161,6 +162,18 @@ def test_second_copy_goes_where_the_other_is_better_placed() -> None:
         assert bool(scaled.decided()) is goes
         if goes:
             assert scaled.decided()[0].cause == "one of two copies, and unused for long"
+
+
+def test_second_copy_stays_for_long_where_nothing_has_an_age() -> None:
+    """All that is loaded is pinned, so no cache tells how long is long."""
+    scaled = Scaled(others=1, like=full(lru_ms=NEVER), min_space_units=1000)
+    scaled.load("m", units=800, is_pinned=True)
+    scaled.know("m", copies(scaled, "b", is_pinned=True))
+    scaled.go(10 * HOUR)
+    assert scaled.decided() == []
+    scaled.go(6 * MINUTE)
+    (reason,) = scaled.decided()
+    assert (reason.cause, "lru_age_ms" in reason.inputs) == ("one of two copies, and unused for long", False)
 
 
 def test_heavy_use_is_told_with_the_decision() -> None:

@@ -65,18 +65,19 @@ def test_capacity_that_is_back_starts_what_waits_for_it() -> None:
 
 
 def test_others_hear_of_lost_capacity_and_of_its_return() -> None:
-    """The instance's record says what it has."""
+    """The instance's record says what it has, and what it lacks."""
     lone, gen = lost()
 
-    def published() -> int:
+    def published() -> tuple[int, int]:
         lone.tick(10_000)
         last = lone.last(Publish)
         lone.feed(Published(last.seq))
-        return InstanceRecord.decode(last.value).capacity_units
+        record = InstanceRecord.decode(last.value)
+        return record.capacity_units, record.lost_units
 
-    assert published() == 50
+    assert published() == (50, 40)
     lone.feed(Unloaded("m", gen))
-    assert published() == 90
+    assert published() == (90, 0)
 
 
 def test_model_is_loaded_anew_though_its_former_copy_cannot_be_unloaded() -> None:

@@ -86,10 +86,10 @@ def test_a_verdict_of_a_later_version_means_choose_another() -> None:
 
 
 def test_a_management_request_arrives_as_it_was_sent() -> None:
-    for op in (Op.ENSURE, Op.STATUS):
+    for op, is_asked_for in ((Op.ENSURE, True), (Op.ENSURE, False), (Op.STATUS, True)):
         request = Request(
             "naïve", op, Kind.HIT, is_sync=False, last_used=3, tried=(("i1", 7),), targets=("i2",), exclude=("i3",),
-            origin="i0", hops=1, size_units=4, copies=3,
+            origin="i0", hops=1, size_units=4, copies=3, is_asked_for=is_asked_for,
         )  # fmt: skip
         assert from_wire(wire.EnsureLoadedRequest.FromString(to_wire(request).SerializeToString())) == request
 

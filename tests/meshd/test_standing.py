@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import time
+from typing import Any
 
 import pytest
 
 from meshcore.records import InstanceRecord
 from protos import meshd_pb2 as wire
+from runtimes import sdk
 from runtimes.behaviour import Behaviour
+from runtimes.fake import Fake
+from runtimes.gate import Gate
 from tests.client import GUARD_S, instance_of, refused, spec
 from tests.meshd.mesh import mesh
 from tests.processes import got, until
@@ -55,11 +59,56 @@ def test_a_started_instance_is_not_ready_while_another_is_going() -> None:
         assert added.ready()[0] == 200
 
 
+class Gated(Fake):
+    """Loads when it is let."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.loads = Gate()
+        self.loads.shut()
+
+    async def load(self, model: sdk.ModelInfo) -> sdk.Loaded:
+        await self.loads.passed()
+        return await super().load(model)
+
+    async def let_all(self) -> None:
+        self.loads.open()
+
+
+def test_an_instance_that_still_loads_what_it_is_to_have_waits_for_whoever_goes_meanwhile() -> None:
+    """Nobody was going when it began to look; by the time that it would be ready somebody is."""
+    going = InstanceRecord(address="127.0.0.1:1", phase="draining", is_shutting_down=True).encode()
+    static = [{"modelId": "static", "modelInfo": {"type": "fake"}, "ensureLoaded": True}]
+    with mesh(0) as made:
+        added = made.add(wait=False, runtime=Gated, MM_AUTO_REGISTER_MODELS=json.dumps(static))
+        until(lambda: added.fake.loads.waiting == 1, "its load is under way")
+        made.put("instances/old", going)
+        waits = "waits until other instances are gone: old\n"
+        until(lambda: added.ready() == (503, f"not ready: startup, {waits}"), "both are told")
+        made.run(added.fake.let_all())
+        until(lambda: added.ready() == (503, f"not ready: {waits}"), "it has started, and waits")
+        made.delete("instances/old")
+        until(lambda: added.ready()[0] == 200, "it is ready")
+
+
 def test_a_lone_instance_is_ready_though_its_former_process_was_going() -> None:
     """It was killed while it drained, and its record outlives it."""
     with mesh(0) as made:
         made.put("instances/i0", InstanceRecord(address="127.0.0.1:1", is_shutting_down=True).encode())
         assert made.add().ready() == (200, "ready\n")
+
+
+def test_models_that_nobody_asks_for_put_no_instance_out_of_use() -> None:
+    """Each is to have a copy, and fails on the one instance and on the other: those are not asked for there either."""
+    with mesh(2, default=Behaviour(fail="INTERNAL", fail_text="rotten")) as made:
+        names = [f"m{number}" for number in range(24)]
+        assert {result.code for result in made.client.register_all([spec(name, min_copies=1) for name in names])} == {0}
+        until(lambda: all(_failed(made.record(name)) == {"i0", "i1"} for name in names), "all failed everywhere")
+        assert [instance.ready() for instance in made.instances] == [(200, "ready\n")] * 2
+
+
+def _failed(record: dict[str, Any] | None) -> set[str]:
+    return set((record or {}).get("failedIn", ()))
 
 
 @pytest.mark.parametrize("fails_fast", ["true", "false"])

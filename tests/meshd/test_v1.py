@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from protos import meshd_pb2 as wire
 from tests.client import GUARD_S, Client, refused
 from tests.meshd.mesh import MIB, Mesh, mesh
+from tests.mmctl.meshes import mmctl
 from tests.processes import until
 
 
@@ -32,6 +33,25 @@ def test_an_instance_says_who_it_is_and_what_it_can_do(pair: Mesh) -> None:
         "Info", "Register", "Unregister", "GetModel", "ListModels", "ListInstances", "Explain", "Decisions",
         "GetSettings", "SetSetting",
     }  # fmt: skip
+
+
+def leads(mesh: Mesh) -> str:
+    """Who leads, as all say."""
+    told: set[str] = set()
+
+    def is_agreed() -> bool:
+        told.clear()
+        told.update(each.client.v1.Info(wire.InfoRequest(), timeout=GUARD_S).leader for each in mesh.instances)
+        return len(told) == 1
+
+    until(is_agreed, "all know the same")
+    return told.pop()
+
+
+def test_all_instances_say_who_leads(pair: Mesh) -> None:
+    candidates = pair.kv(lambda kv: kv.read(["/mm/test/leaderLatch/_i0", "/mm/test/leaderLatch/_i1"])).pairs
+    first = min((pair for pair in candidates if pair is not None), key=lambda pair: pair.create)
+    assert leads(pair) == first.key.rpartition("_")[2]
 
 
 def test_what_is_not_built_says_so(client: Client) -> None:
@@ -94,3 +114,17 @@ def test_a_java_instance_is_shown_as_one_and_nothing_is_asked_of_it(pair: Mesh, 
         assert kept["instanceIds"]["java"] == 5, "its copy stays in the record"
     finally:
         pair.delete("instances/java")
+
+
+def test_who_leads_and_what_unloads_that_failed_have_cost_is_shown_at_a_glance(pair: Mesh, client: Client) -> None:
+    record = {"startTime": 1, "cap": 7 * 128, "meshd": {"v": 1, "addr": "127.0.0.1:1", "phase": "ready", "lost": 128}}
+    pair.put("instances/short", json.dumps(record).encode())
+    try:
+        until(lambda: "short" in client.instances(), "it is shown")
+        shown = mmctl("status", "--endpoint", f"127.0.0.1:{pair[0].port}", "-o", "json").json
+        assert (shown["leader"] == leads(pair), {each["id"]: each["lost_bytes"] for each in shown["instances"]}) == (
+            True, {"i0": 0, "i1": 0, "short": MIB},
+        )  # fmt: skip
+        assert shown["problems"] == ["short has lost 1 MiB of memory to unloads that failed"]
+    finally:
+        pair.delete("instances/short")

@@ -68,6 +68,7 @@ INSTANCES = [
         lru_ms=NOW_MS - 600_000,
         models=1234,
         capacity_bytes=512 * 2**20,
+        lost_bytes=12 * 2**20,
         used_bytes=500 * 2**20,
         load_threads=8,
         loads_in_progress=2,
