@@ -26,7 +26,7 @@ class Admission:
 
     def admit(
         self, model: str, record: ModelRecord, known: Mapping[str, int], last_used: int, size_units: int,
-        is_inference: bool, count: int = 1,
+        is_inference: bool, is_asked_for: bool = True, count: int = 1,
     ) -> Entry:  # fmt: skip
         """Begin a load; raises ChurnRefused or FellThrough where it would push out what is needed more.
 
@@ -46,7 +46,8 @@ class Admission:
         average_units = 0 if size_units else copies.sizing.average(record.type, copies.queue.in_progress, params)
         entry = Entry(
             model, self._gen, max(now, min(stale, NEVER - 1) + 1), record.type, record.path, record.key,
-            priority=record.priority, is_pinned=record.is_pinned, is_prioritised=is_inference, known=known,
+            priority=record.priority, is_pinned=record.is_pinned, is_prioritised=is_inference,
+            is_asked_for=is_asked_for, known=known,
             predicted_units=size_units or average_units or params.default_units, is_average=bool(average_units),
             load_ms=copies.load_times.expected_ms(record.type, params.assume_loaded_ms), copies=count,
         )  # fmt: skip

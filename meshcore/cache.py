@@ -258,6 +258,8 @@ class Cache:
     def _plan(self, entry: Entry, growth: int, units: int, last_used: int, now: int, takes_loads: bool) -> Plan:
         """Who goes so that ``entry`` may grow by ``growth`` and, in the end, have ``units``: nobody who is needed more
         than it is, which a pinned one is most."""
+        if not entry.is_asked_for:
+            last_used -= 1  # else two of those that were last used at once could take each other's place for ever
         most = None if entry.is_pinned else self._planner.key(entry, units, last_used, now)
         return self._planner.plan(self.buffer.short_units(growth), now, entry.model, most, takes_loads)
 

@@ -218,7 +218,7 @@ class FrontDesk:
         node.copies.remove(request.model, "tried again after a failure")
         return node.copies.admission.admit(
             request.model, record, record.copies, request.last_used, request.size_units, request.is_inference,
-            request.copies,
+            request.is_asked_for, request.copies,
         )  # fmt: skip
 
     def may_load(self, record: ModelRecord) -> bool:

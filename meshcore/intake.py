@@ -68,6 +68,7 @@ def take(node: Node, event: Event) -> None:
             node.readiness.look()
         case Constrained(constraints):
             node.view.constrain(constraints)
+            node.upkeep.constrained()
         case Predicted(model, gen, size_bytes):
             node.copies.admission.predicted(model, gen, size_bytes)
         case Loaded(model, gen, size_bytes, max_concurrency):

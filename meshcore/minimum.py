@@ -15,6 +15,8 @@ from meshcore.view import MINIMUM_MARK
 if TYPE_CHECKING:
     from meshcore.node import Node
 
+UNUSED = 1
+"""Before every use: what counts is the record's own last use."""
 STUCK = 6
 """What came to nothing once is tried this much less often."""
 
@@ -24,6 +26,7 @@ class Minimum:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._begins_at = node.now + node.settings.min_copies_retry_ms
         self._models: dict[str, None] = {}
         """Those that are to have some."""
         self._look_at: dict[str, int] = {}
@@ -32,12 +35,14 @@ class Minimum:
         """A heap of the same; what no longer holds is passed over."""
         self._asked: dict[str, tuple[int, int]] = {}
         """What was asked for: how many copies there were then, and when."""
+        self._settled: dict[str, None] = {}
+        """Those that had as many, and lost none by the end of its instance: others took their place."""
         self.unsatisfied: dict[str, int] = {}
         """Models that cannot have as many for now, and how many they have."""
 
     def end(self) -> None:
         """Another leads."""
-        for kept in (self._models, self._look_at, self._asked, self.unsatisfied):
+        for kept in (self._models, self._look_at, self._asked, self._settled, self.unsatisfied):
             kept.clear()
         self._due.clear()
 
@@ -51,15 +56,22 @@ class Minimum:
             del self._models[model]
             self._look_at.pop(model, None)
             self._asked.pop(model, None)
+            self._settled.pop(model, None)
             self.unsatisfied.pop(model, None)
 
     def instance_seen(self, instance: str, takes_loads: bool) -> None:
         """An instance takes loads, or does not any more: the models that lack a copy, or had one there, are looked
         at."""
-        models = list(self.unsatisfied) if takes_loads else self._node.routes.naming(instance)
-        for model in models:
+        for model in list(self.unsatisfied) if takes_loads else self._node.routes.naming(instance):
             if model in self._models:
                 self._look(model, self._node.now)
+            if not takes_loads:
+                self._settled.pop(model, None)
+
+    def constrained(self) -> None:
+        """Other instances may have what could not be had."""
+        for model in self.unsatisfied:
+            self._look(model, self._node.now)
 
     def _look(self, model: str, at: int) -> None:
         if at < self._look_at.get(model, NEVER):
@@ -69,7 +81,11 @@ class Minimum:
     # -- time --------------------------------------------------------------------------------------
 
     def next_wake(self) -> int:
-        """The instant at which some model is looked at."""
+        """The instant at which some model is looked at: not just after a start, for others start too."""
+        due = self._next_due()
+        return due if due == NEVER else max(due, self._begins_at)
+
+    def _next_due(self) -> int:
         while self._due and self._look_at.get(self._due[0][1]) != self._due[0][0]:
             heappop(self._due)
         return self._due[0][0] if self._due else NEVER
@@ -83,7 +99,7 @@ class Minimum:
             _, model = heappop(self._due)
             del self._look_at[model]
             self._judge(model)
-        while self.next_wake() <= node.now:
+        while self._next_due() <= node.now:
             _, model = heappop(self._due)
             del self._look_at[model]
             self._look(model, node.now + node.settings.slice_pause_ms)
@@ -94,9 +110,11 @@ class Minimum:
         if record is None:
             return
         holders = tuple(holder.instance for holder in node.view.holders(record))
-        live = sum(node.view.order.get(holder) is not None for holder in holders)  # one that goes is as good as gone
+        live = sum(node.view.may_load(holder, record.type) for holder in holders)  # one that goes is as good as gone
         wanted = record.min_copies
         if live >= wanted:
+            self._settled[model] = None
+        if live + self._missing(record) >= wanted:
             self.unsatisfied.pop(model, None)
             self._asked.pop(model, None)
             return
@@ -105,7 +123,7 @@ class Minimum:
         if live == before and age_ms(asked_at, now) < pause_ms:
             self._look(model, asked_at + pause_ms)
             return
-        places = len(node.view.order) - live - self._failing(record, holders)
+        places = node.view.totals_for(record.type).instances - live - self._failing(record, holders)
         if places <= 0 or live == before:
             self._tell(model, live, wanted, places)
         if places <= 0:
@@ -117,13 +135,22 @@ class Minimum:
         self._look(model, now + retry_ms * (STUCK if model in self.unsatisfied else 1))
         inputs: dict[str, int | str] = {"copies": live, "min": wanted}
         why = node.explain(Reason(Rule.FILL, model, node.me, "fewer copies than it is to have", inputs=inputs))
-        node.emit(Begin(Request(model, Op.ENSURE, is_sync=False, exclude=holders, is_asked_for=False), why))
+        # What made room for others would only take their place in turn if it counted as used now.
+        last_used = UNUSED if model in self._settled else now
+        asked = Request(model, Op.ENSURE, is_sync=False, exclude=holders, last_used=last_used, is_asked_for=False)
+        node.emit(Begin(asked, why))
+
+    def _missing(self, record: ModelRecord) -> int:
+        """How many copies are on instances that went without a word: they may be back, and else will be taken out of
+        the record (docs/design.md, pruning)."""
+        view = self._node.view
+        return sum(not view.instance_mod(holder) for holder in record.copies if holder != self._node.me)
 
     def _failing(self, record: ModelRecord, holders: tuple[str, ...]) -> int:
         """How many instances cannot have it for now, because they failed to load it."""
         node = self._node
         return sum(
-            node.view.order.get(instance) is not None
+            node.view.may_load(instance, record.type)
             and instance not in holders
             and age_ms(failure.at, node.now) < node.settings.failure_expiry_ms
             for instance, failure in record.failures.items()

@@ -102,6 +102,10 @@ class Upkeep:
             if takes != did:
                 self.minimum.instance_seen(instance, takes)
 
+    def constrained(self) -> None:
+        """Other constraints are in force."""
+        self.minimum.constrained()
+
     # -- time --------------------------------------------------------------------------------------
 
     def next_wake(self) -> int:

@@ -61,8 +61,10 @@ def params(**fields: Any) -> CacheParams:
 
 
 def entry(model: str, **fields: Any) -> Entry:
-    """A copy just admitted."""
-    usual: dict[str, Any] = {"gen": 1, "load_ts": NOW, "type": "onnx", "path": "", "key": ""}
+    """A copy just admitted, for a client."""
+    usual: dict[str, Any] = {
+        "gen": 1, "load_ts": NOW, "type": "onnx", "path": "", "key": "", "is_asked_for": True,
+    }  # fmt: skip
     return Entry(model, **(usual | fields))
 
 

@@ -39,12 +39,16 @@ class CacheSteps(RuleBasedStateMachine):
     # -- rules -------------------------------------------------------------------------------------
 
     @rule(
-        model=models, age=ages, priority=st.integers(4, 6), pin=st.integers(0, 5), predicted=units, load_ms=load_times
+        model=models, age=ages, priority=st.integers(4, 6), pin=st.integers(0, 5), predicted=units, load_ms=load_times,
+        is_asked_for=st.booleans(),
     )  # fmt: skip
-    def admit(self, model: str, age: int, priority: int, pin: int, predicted: int, load_ms: int) -> None:
+    def admit(
+        self, model: str, age: int, priority: int, pin: int, predicted: int, load_ms: int, is_asked_for: bool
+    ) -> None:  # fmt: skip
         if model not in self.cache.entries:
             copy = entry(
-                model, priority=priority, is_pinned=pin == 0, predicted_units=predicted, load_ms=load_ms
+                model, priority=priority, is_pinned=pin == 0, predicted_units=predicted, load_ms=load_ms,
+                is_asked_for=is_asked_for,
             )  # fmt: skip
             self.insert(copy, age)
 
@@ -178,6 +182,9 @@ class CacheSteps(RuleBasedStateMachine):
         """Who has to go for ``growth`` units, so that ``copy`` has ``units``, and what is raised if that is not
         enough."""
         short = self.cache.buffer.short_units(growth)
+
+        if copy is not None and not copy.is_asked_for:
+            last_used -= 1  # of two that were used at once the one that is there stays
 
         def key(other: Entry, used: int, units: int) -> tuple[int, int]:
             return other.priority, -(self.now - min(self.now, used)) * self.factor(other, units)

@@ -12,7 +12,8 @@ from meshcore.commands import Load
 from meshcore.kv import ANY, Write
 from meshcore.records import ModelRecord
 from tests.builders import NOW
-from tests.meshcore.cluster import MODELS, WATCHED, Cluster
+from tests.meshcore.prompt import Prompt
+from tests.meshcore.stored import MODELS
 
 IDLE = [f"idle{number:02}" for number in range(40)]
 BROKEN = {model for number, model in enumerate(IDLE) if number % 5 < 3}
@@ -22,7 +23,7 @@ WINDOW_MS = 180_000
 HOUR = 3_600_000
 
 
-class Mesh(Cluster):
+class Mesh(Prompt):
     """A mesh with idle models; what ``bad`` says of an instance and a model fails when it is loaded there."""
 
     def __init__(self, bad: Callable[[str, str], bool], **record: int) -> None:
@@ -34,21 +35,10 @@ class Mesh(Cluster):
         for model in IDLE:
             self.kv.commit([Write(MODELS + model, ANY, ModelRecord("onnx", **fields).encode())])
 
-    def go_on(self, ms: int) -> None:
-        """Let so much time go by, with everything answered at once."""
-        until = self.now + ms
-        while True:
-            if self.pending:
-                pending = self.pending[0]
-                fails = isinstance(pending.what, Load) and self._bad(pending.host.id, pending.what.model)
-                self.failed[pending.host.id] += fails
-                self.deliver(pending, is_well=not fails)
-            elif not sum(self.watch(host, prefix) for host in self.live for prefix in WATCHED):
-                wake = min(self.wake(host) for host in self.live)
-                if wake > until:
-                    break
-                self.advance(max(0, wake - self.now))
-        self.now = until
+    def is_bad(self, load: Load, instance: str) -> bool:
+        fails = self._bad(instance, load.model)
+        self.failed[instance] += fails
+        return fails
 
     def missing(self) -> list[tuple[str, ...]]:
         return [host.node.readiness.missing for host in self.live]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from meshcore.asks import Op
 from meshcore.commands import Begin
-from meshcore.events import LeaderSeen
+from meshcore.constraints import TypeConstraint
+from meshcore.events import Constrained, LeaderSeen
 from meshcore.reasons import Reason, Rule
 from meshcore.records import Failure, ModelRecord, Phase
 from meshcore.settings import Settings
@@ -175,3 +176,79 @@ def test_many_are_looked_at_in_slices() -> None:
     assert lone.node.upkeep.minimum.next_wake() == lone.now + 20
     lone.tick(20)
     assert len(begun(lone)) == 1
+
+
+def used_at(lone: Lone) -> list[int]:
+    """As when used the copies count that were begun since it was asked last."""
+    found = [begin.request.last_used for begin in lone.all(Begin)]
+    lone.commands.clear()
+    return found
+
+
+def test_copy_whose_instance_went_without_a_word_is_awaited_until_its_record_names_it_no_more() -> None:
+    """It may be back at once; else it is pruned, which is the cause to look again."""
+    lone = leading("b", "c")
+    lone.know("m", on("a", "b", least=2))
+    lone.lose("b")
+    lone.tick(RETRY_MS)
+    assert begun(lone) == []
+    lone.know("m", on("a", least=2))
+    lone.tick(0)
+    assert begun(lone) == [("m", ("a",))]
+
+
+def test_copy_that_made_room_for_others_does_not_come_back_as_used_just_now() -> None:
+    """Else those that are to have copies would take each other's place for ever where there is not room for all."""
+    lone = leading("b")
+    lone.know("m", on("b", least=1, last_used=OLD))
+    lone.tick(0)
+    lone.know("m", on(least=1, last_used=OLD))
+    lone.tick(0)
+    assert used_at(lone) == [1]
+    lone.know("never", on("b", least=1))
+    lone.tick(0)
+    lone.know("never", on(least=1))
+    lone.tick(0)
+    assert used_at(lone) == [1]
+
+
+def test_first_copy_and_one_that_went_with_its_instance_come_as_used_just_now() -> None:
+    lone = leading("b", "c")
+    lone.know("m", on(least=1, last_used=OLD))
+    lone.tick(0)
+    assert used_at(lone) == [lone.now]
+    lone.know("m", on("b", least=1, last_used=OLD))
+    lone.tick(0)
+    assert used_at(lone) == []
+    lone.meet("b", instance(address="b:8080", phase=Phase.DRAINING, is_shutting_down=True))
+    lone.tick(0)
+    assert used_at(lone) == [lone.now]
+
+
+def test_nothing_is_brought_up_just_after_a_start() -> None:
+    """Those that start with this one are to have their share."""
+    lone = Lone(settings=Settings(fill_period_ms=0), peers={"a": instance(address="a:8080")}, me={"start_ms": NOW})
+    lone.feed(LeaderSeen("a"))
+    lone.know("m", on(least=1))
+    lone.tick(RETRY_MS - 1)
+    assert begun(lone) == []
+    assert lone.node.upkeep.minimum.next_wake() == lone.now + 1
+    lone.tick(1)
+    assert begun(lone) == [("m", ())]
+
+
+def test_instances_that_may_not_load_a_type_are_no_places_for_it() -> None:
+    """Nor is a copy there one that it has; other constraints are the cause to look again."""
+    lone = leading("b", "c")
+    lone.meet("c", instance(address="c:8080", labels=("gpu",)))
+    lone.feed(Constrained({"onnx": TypeConstraint(("gpu",))}))
+    lone.know("m", on("b", least=2))
+    lone.tick(0)
+    assert begun(lone) == [("m", ("b",))]
+    lone.know("m", on("b", "c", least=2))
+    lone.tick(0)
+    assert begun(lone) == []
+    assert unsatisfied(lone)[-1].inputs == {"copies": 1, "min": 2, "places": 0}
+    lone.feed(Constrained({}))
+    lone.tick(0)
+    assert lone.node.upkeep.minimum.unsatisfied == {}
