@@ -6,6 +6,7 @@ that no clock, here or elsewhere, brings a copy or takes one by jumping.
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,14 @@ class Scaling:
         self._passes = 0
         self._pass_from = 0
         self._pass_at = self._sample_at = self._janitor_at = NEVER
+        self._to_look_at: deque[str] = deque()
+        """Copies that the look under way has still to come to, least recently used first."""
+        self._look_at = 0
+        """When it goes on, if there are any."""
+        self._is_first = True
+        """Whether it has given nothing up yet."""
+        self._may_give_units = 0
+        """What it may give up beyond the first copy."""
 
     # -- what is noticed -------------------------------------------------------------------------------
 
@@ -105,7 +114,7 @@ class Scaling:
 
     def next_wake(self) -> int:
         """When it is to be looked next; NEVER while no copy here answers and nothing was done lately."""
-        return min(self._pass_at, self._sample_at, self._janitor_at)
+        return min(self._pass_at, self._sample_at, self._janitor_at, self._look_at if self._to_look_at else NEVER)
 
     def tick(self) -> None:
         """Look at what is due."""
@@ -118,9 +127,13 @@ class Scaling:
             self._tell_busyness()
         if now >= self._pass_at:
             self._pass()
+        if self._to_look_at and now >= self._look_at:
+            self._look_at = now + settings.slice_pause_ms
+            self._scale_down()
         if now >= self._janitor_at:
             self._janitor_at = now + settings.janitor_period_ms if self._meters else NEVER
-            self._scale_down()
+            self._look_at = now + settings.slice_pause_ms
+            self._begin_look()
 
     def _look(self) -> None:
         """Note the time; where the clock jumped, what was counted until then says nothing, and all begins anew."""
@@ -128,6 +141,7 @@ class Scaling:
             for meter in self._meters.values():
                 meter.count = 0
             self._used.clear()
+            self._to_look_at.clear()
             self._begin()
 
     def _begin(self) -> None:
@@ -224,21 +238,39 @@ class Scaling:
 
     # -- fewer copies ----------------------------------------------------------------------------------
 
+    def _begin_look(self) -> None:
+        """All copies of which there are others are to be looked at, where their memory may be wanted for others."""
+        node, wanted = self._node, dict[str, bool]()
+        self._to_look_at.clear()
+        self._is_first = True
+        self._may_give_units = node.cache.capacity_units // GIVEN_UP_PART
+        node.view.see_self(node.own_record())
+        for model, _ in node.cache.lru.ascending():
+            meter = self._meters.get(model)
+            if meter is None or not meter.others:
+                continue
+            kind = node.cache.entries[model].type
+            if kind not in wanted:
+                wanted[kind] = node.rules.is_memory_wanted(node.view.totals_for(kind))
+            if wanted[kind]:
+                self._to_look_at.append(model)
+
     def _scale_down(self) -> None:
-        """Look at all copies of which there are others, least recently used first, and give up what is too much."""
+        """Look at the next few copies, least recently used first, and give up what is too much."""
         node = self._node
         if not self._may_decide:
+            self._to_look_at.clear()
             return
         node.view.see_self(node.own_record())
-        left, is_first = node.cache.capacity_units // GIVEN_UP_PART, True
-        for model, last_used in list(node.cache.lru.ascending()):
+        for _ in range(min(node.settings.slice_models, len(self._to_look_at))):
+            model = self._to_look_at.popleft()
             meter, entry = self._meters.get(model), node.cache.entries.get(model)
             if meter is None or entry is None or not meter.others or entry.is_leaving:
                 continue
-            if not is_first and entry.weight > left:
+            if not self._is_first and entry.weight > self._may_give_units:
                 continue
-            if self._give_up(model, entry, last_used):
-                left, is_first = left - entry.weight, False
+            if self._give_up(model, entry, node.cache.last_used(model)):
+                self._may_give_units, self._is_first = self._may_give_units - entry.weight, False
 
     def _give_up(self, model: str, entry: Entry, last_used: int) -> bool:
         """Take the copy here out of its record if the rules say so; it goes when that is done. Whether they do."""
