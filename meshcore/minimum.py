@@ -85,8 +85,7 @@ class Minimum:
             _, model = heappop(self._due)
             del self._look_at[model]
             self._judge(model)
-        if self.next_wake() <= node.now:
-            self._slice_at = node.now + node.settings.slice_pause_ms
+        self._slice_at = node.now + node.settings.slice_pause_ms
 
     def _judge(self, model: str) -> None:
         node, now, retry_ms = self._node, self._node.now, self._node.settings.min_copies_retry_ms

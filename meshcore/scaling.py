@@ -239,21 +239,17 @@ class Scaling:
     # -- fewer copies ----------------------------------------------------------------------------------
 
     def _begin_look(self) -> None:
-        """All copies of which there are others are to be looked at, where their memory may be wanted for others."""
-        node, wanted = self._node, dict[str, bool]()
+        """All copies of which there are others are to be looked at, if the memory of any may be wanted for others."""
+        node, meters = self._node, self._meters
         self._to_look_at.clear()
         self._is_first = True
         self._may_give_units = node.cache.capacity_units // GIVEN_UP_PART
         node.view.see_self(node.own_record())
-        for model, _ in node.cache.lru.ascending():
-            meter = self._meters.get(model)
-            if meter is None or not meter.others:
-                continue
-            kind = node.cache.entries[model].type
-            if kind not in wanted:
-                wanted[kind] = node.rules.is_memory_wanted(node.view.totals_for(kind))
-            if wanted[kind]:
-                self._to_look_at.append(model)
+        kinds = {entry.type: None for entry in node.cache.entries.values()}
+        if any(node.rules.is_memory_wanted(node.view.totals_for(kind)) for kind in kinds):
+            self._to_look_at += (
+                model for model, _ in node.cache.lru.ascending() if model in meters and meters[model].others
+            )
 
     def _scale_down(self) -> None:
         """Look at the next few copies, least recently used first, and give up what is too much."""
