@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from meshcore.commands import Command
-from meshcore.events import Event, LeaderSeen, RegistrySeen, Seen, Ticked
+from meshcore.events import Event, LeaderSeen, RegistrySeen, Seen, Ticked, Usage, Used
 from meshcore.records import InstanceRecord, ModelRecord
 from tests.builders import NOW, instance
 from tests.meshcore.lone import Lone
@@ -37,23 +37,32 @@ class Timed(Lone):
         self.commands += commands
         return commands
 
+    def go_on(self, ms: int) -> None:
+        """Let so much time go by."""
+        until = self.now + ms
+        while (wake := self.node.next_wake(self.now)) <= until:
+            self.now = max(wake, self.now)
+            self.feed(Ticked())
+        self.now = until
+
     def measure(self, name: str, ms: int, begin: Callable[[], object]) -> None:
         """Print the longest step from ``begin`` on until so much time has gone by."""
         self.commands.clear()
         gc.collect()
         gc.disable()
-        self.longest_s, self.steps, until = 0.0, 0, self.now + ms
+        self.longest_s, self.steps = 0.0, 0
         begin()
-        while (wake := self.node.next_wake(self.now)) <= until:
-            self.now = max(wake, self.now)
-            self.feed(Ticked())
+        self.go_on(ms)
         gc.enable()
         print(f"{name:42} {self.longest_s * 1000:8.1f} ms in the longest of {self.steps} steps", flush=True)
-        self.now = until
+
+    def use_all(self) -> None:
+        """Every copy here is used."""
+        self.feed(Used(tuple(Usage(f"m{number}", 5, self.now) for number in range(COPIES))))
 
 
-def mesh(peer: InstanceRecord, min_copies: int = 0) -> Timed:
-    """The node in its mesh, and nothing going on."""
+def mesh(peer: InstanceRecord, min_copies: int = 0, others: bool = True) -> Timed:
+    """The node in its mesh, and nothing going on; ``others``: each copy here has another one on b."""
     peers = {"a": replace(peer, address="a:8080"), "b": replace(peer, address="b:1")}
     peers |= {f"i{number:02}": replace(peer, address=f"i{number:02}:1") for number in range(INSTANCES - 2)}
     lone = Timed(peers=peers, capacity_units=COPIES * UNITS + 2 * UNITS)
@@ -66,6 +75,9 @@ def mesh(peer: InstanceRecord, min_copies: int = 0) -> Timed:
     for number in range(COPIES):
         model = f"m{number}"
         lone.load(model, UNITS, NOW - HOUR_MS)
+        lone.commands.clear()
+        if not others:
+            continue
         record = lone.record(model)
         copies, ready = {**record.copies, "b": NOW - 5}, {**record.ready, "b": NOW - 5}
         lone.know(model, replace(record, copies=copies, ready=ready, min_copies=min_copies))
@@ -81,6 +93,12 @@ def main() -> None:
     lone = mesh(full)
     lone.measure("a minute without anything", 60_000, lambda: None)
     lone.measure("looking for copies too many", 2 * 360_000, lambda: None)
+    alone = mesh(replace(full, lru_ms=NOW - HOUR_MS), others=False)
+    for _ in range(8):  # until that is use of the kind that second copies are for
+        alone.use_all()
+        alone.go_on(60_000)
+    alone.measure("5,000 usages at once", 0, alone.use_all)
+    alone.measure("all copies are used regularly", 60_000, lambda: None)
     lone.measure("another instance begins to go", 5_000, lambda: lone.meet("b", going))
     lone.measure("it is gone", 5_000, lambda: lone.lose("b"))
     lone.measure("it is back", 5_000, lambda: lone.meet("b", replace(full, address="b:1")))
