@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from meshcore.constraints import Partition
 from meshcore.records import InstanceRecord
 from meshcore.units import NEVER, age_ms
 
@@ -35,6 +36,28 @@ class Filling:
     def takes(self, place: int, last_used: int) -> bool:
         """Whether the model that comes at ``place`` (from 0) when the latest used comes first is among them."""
         return place < self.free or (place < self.most and last_used >= self.newer_than)
+
+
+LOOKED_AT = 2
+"""So many models are looked at, at most, for each that may be loaded."""
+
+
+@dataclass(slots=True)
+class Share:
+    """What a plan that is being made has for the instances of one partition."""
+
+    partition: Partition
+    want: Filling
+    chosen: int = 0
+    looked: int = 0
+    is_open: bool = True
+
+    def looks_at(self, last_used: int) -> bool:
+        """Whether it takes the next model, the latest used first, if its instances can have it."""
+        self.looked += 1
+        is_looked_at = self.looked <= LOOKED_AT * self.want.most and self.want.takes(self.chosen, last_used)
+        self.is_open = self.is_open and is_looked_at
+        return self.is_open
 
 
 def filling(records: Iterable[InstanceRecord], default_units: int, now: int) -> Filling:

@@ -16,21 +16,28 @@ SPARE = 1_000
 class IdleModels:
     """A heap of (minus last use, model), in which what no longer holds is passed over when it comes up.
 
-    It is made by and by from all registrations, and kept up as they change.
+    It is made by and by from all registrations, and kept up as they change. Who goes through it takes out what comes
+    up, and gives it back in the end.
     """
 
     def __init__(self, view: ClusterView) -> None:
         self._view = view
         self._heap: list[tuple[int, str]] = []
         self._unseen: deque[str] = deque()
+        self._taken: dict[str, None] = {}
 
     @property
     def is_whole(self) -> bool:
         """Whether every registration was looked at."""
         return not self._unseen
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing is left to take out."""
+        return not self._heap
+
     def begin(self) -> None:
-        """Look at all registrations anew."""
+        """Look at all registrations anew; what was taken out stays out."""
         self._heap.clear()
         self._unseen = deque(self._view.ids())
 
@@ -38,6 +45,7 @@ class IdleModels:
         """Nobody wants to know any more."""
         self._heap.clear()
         self._unseen.clear()
+        self._taken.clear()
 
     def look(self, most: int) -> list[str]:
         """Look at so many registrations that were not looked at yet; these."""
@@ -55,16 +63,21 @@ class IdleModels:
         if len(self._heap) > 2 * self._view.count + SPARE:
             self.begin()
 
-    def latest(self, most: int) -> list[tuple[str, int]]:
-        """Up to ``most`` models with their last use, the latest first, equal ones by id (D-15)."""
-        found: dict[str, int] = {}
-        while self._heap and len(found) < most:
+    def take(self, most: int) -> list[tuple[str, int]]:
+        """Go on by ``most`` places; the models that stand there, with their last use, the latest first, equal ones by
+        id (D-15)."""
+        found: list[tuple[str, int]] = []
+        for _ in range(min(most, len(self._heap))):
             place, model = heappop(self._heap)
-            if model not in found and self._last_used(model) == -place:
-                found[model] = -place
-        for model, last_used in found.items():
-            heappush(self._heap, (-last_used, model))
-        return list(found.items())
+            if model not in self._taken and self._last_used(model) == -place:
+                self._taken[model] = None
+                found.append((model, -place))
+        return found
+
+    def give_back(self) -> None:
+        """What was taken out is to be looked at again."""
+        self._unseen += self._taken
+        self._taken.clear()
 
     def _last_used(self, model: str) -> int | None:
         """None: it has a copy, or is not registered."""

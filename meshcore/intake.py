@@ -65,6 +65,7 @@ def take(node: Node, event: Event) -> None:
             see = node.view.reset_instances if is_whole else node.view.see_instances
             for instance in see(revision, instances):
                 node.instance_seen(instance)
+            node.rerouting.tick()
             node.readiness.look()
         case Constrained(constraints):
             node.view.constrain(constraints)

@@ -33,6 +33,8 @@ class Minimum:
         """When which of them is looked at."""
         self._due: list[tuple[int, str]] = []
         """A heap of the same; what no longer holds is passed over."""
+        self._slice_at = 0
+        """When it is gone on with those that are due and were too many for one go."""
         self._asked: dict[str, tuple[int, int]] = {}
         """What was asked for: how many copies there were then, and when."""
         self._settled: dict[str, None] = {}
@@ -88,7 +90,7 @@ class Minimum:
     def _next_due(self) -> int:
         while self._due and self._look_at.get(self._due[0][1]) != self._due[0][0]:
             heappop(self._due)
-        return self._due[0][0] if self._due else NEVER
+        return max(self._due[0][0], self._slice_at) if self._due else NEVER
 
     def tick(self) -> None:
         """Look at what is due, some at a time."""
@@ -99,10 +101,7 @@ class Minimum:
             _, model = heappop(self._due)
             del self._look_at[model]
             self._judge(model)
-        while self._next_due() <= node.now:
-            _, model = heappop(self._due)
-            del self._look_at[model]
-            self._look(model, node.now + node.settings.slice_pause_ms)
+        self._slice_at = node.now + node.settings.slice_pause_ms
 
     def _judge(self, model: str) -> None:
         node, now, retry_ms = self._node, self._node.now, self._node.settings.min_copies_retry_ms

@@ -26,6 +26,7 @@ from meshcore.publisher import Publisher
 from meshcore.readiness import Readiness
 from meshcore.reasons import Reason, ReasonLog, Rule
 from meshcore.records import InstanceRecord, ModelRecord, Phase
+from meshcore.rerouting import Rerouting
 from meshcore.restarts import RuntimeWatch
 from meshcore.routes import Routes
 from meshcore.routing import Flow
@@ -66,12 +67,14 @@ class Node:
         self.desk = FrontDesk(self)
         self.alignment = Alignment(self)
         self.contacts = Contacts(self)
+        self.rerouting = Rerouting(self)
         self.scaling = Scaling(self)
         self.failures = Failures(self)
         self.readiness = Readiness(self)
         self.upkeep = Upkeep(self)
         # Failures last: upkeep looks at records, where those that are taken out in this very tick still stand.
-        self._timed = (self.copies, self.runtime, self.scaling, self.readiness, self.upkeep, self.failures)
+        parts = self.rerouting, self.copies, self.runtime, self.scaling, self.readiness, self.upkeep, self.failures
+        self._timed = parts
         self._is_stopping = False
 
     # -- the ways in ---------------------------------------------------------------------------------
@@ -256,11 +259,7 @@ class Node:
         if instance == self.me and is_lost and self.publisher.phase != Phase.STOPPING:
             self.publisher.ask_now(self.now)  # who lost it does not matter: this instance is there
         self.contacts.tell(instance, record.address if record is not None else "")
-        life = None
-        if record is not None and record.is_ours:
-            life = record.start_ms, record.address, record.phase, record.is_shutting_down
-        for model in self.routes.of_changed(instance, life):
-            self.routes.update(model, self.record_or_none(model))
+        self.rerouting.instance_seen(instance)
         self.upkeep.instance_seen(instance)
 
     # -- time and the end --------------------------------------------------------------------------------

@@ -106,14 +106,21 @@ def trimmed(candidates: list[Candidate]) -> tuple[tuple[Candidate, ...], int]:
     return tuple(candidates[:CANDIDATES_KEPT]), max(0, len(candidates) - CANDIDATES_KEPT)
 
 
+def _least_telling(kept: list[Reason], rule: Rule) -> int:
+    """The place of the oldest one that the same rule decided anew since, by ``rule`` at last; else of the oldest: what
+    is decided again and again does not hide the one reason for it."""
+    rules = [*(reason.rule for reason in kept), rule]
+    return next((place for place in range(len(kept)) if rules[place] in rules[place + 1 :]), 0)
+
+
 class ReasonLog:
-    """The latest reasons: a ring for the instance and the last few of each model."""
+    """The latest reasons: a ring for the instance and the last few of each model, the last of every rule first."""
 
     NOT_STATE = frozenset({"_ring", "_by_model"})  # told, never decided by
 
     def __init__(self, kept: int = KEPT_IN_ALL, kept_per_model: int = KEPT_PER_MODEL) -> None:
         self._ring: deque[Reason] = deque(maxlen=kept)
-        self._by_model: dict[str, deque[Reason]] = {}
+        self._by_model: dict[str, list[Reason]] = {}
         self._kept_per_model = kept_per_model
         self._seq = 0
 
@@ -128,9 +135,11 @@ class ReasonLog:
         if stamped.model:
             kept = self._by_model.pop(stamped.model, None)
             if kept is None:
-                kept = deque(maxlen=self._kept_per_model)
+                kept = []
                 if len(self._by_model) >= MODELS_KEPT:
                     del self._by_model[next(iter(self._by_model))]
+            if len(kept) == self._kept_per_model:
+                del kept[_least_telling(kept, stamped.rule)]
             kept.append(stamped)
             self._by_model[stamped.model] = kept  # at the end: decided about last
         return stamped

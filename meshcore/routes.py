@@ -11,9 +11,6 @@ from meshcore.records import ModelRecord
 from meshcore.redundancy import is_redundant
 from meshcore.view import ClusterView
 
-Life = tuple[int, str, str, bool]
-"""When an instance started, its address, its phase, and whether it is going."""
-
 
 class Routes:
     """One Route per model that some record or this instance's cache names a copy of; ``emit`` takes what changed.
@@ -31,7 +28,6 @@ class Routes:
         self._view, self._entry, self._emit, self._mark = view, entry, emit, mark
         self._routes: dict[str, Route] = {}
         self._copies = Naming()
-        self._lives: dict[str, Life] = {}
 
     def __contains__(self, model: str) -> bool:
         return model in self._copies
@@ -43,17 +39,6 @@ class Routes:
     def naming(self, instance: str) -> list[str]:
         """The models whose record names ``instance``, alive or not."""
         return self._copies.naming(instance)
-
-    def of_changed(self, instance: str, life: Life | None) -> list[str]:
-        """The same, if ``life`` is another than known (None: it is not there): an instance writes its record often, and
-        which copies there can be alive, and stay, changes seldom."""
-        if self._lives.get(instance) == life:
-            return []
-        if life is None:
-            del self._lives[instance]
-        else:
-            self._lives[instance] = life
-        return self.naming(instance)
 
     def holders(self, model: str, record: ModelRecord | None) -> tuple[Holder, ...]:
         """Live copies by ascending instance id; the one here as the cache has it, whatever the record says of it."""

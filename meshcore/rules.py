@@ -13,6 +13,7 @@ from meshcore.placement import Want
 from meshcore.reasons import Reason
 from meshcore.settings import Settings
 from meshcore.standing import Standing
+from meshcore.totals import Totals
 from meshcore.view import ClusterView
 
 Place = Callable[[ClusterView, Want, int, Random], tuple[str | None, Reason]]
@@ -21,6 +22,7 @@ Balance = Callable[[Route, str, bool, Mapping[str, int], Callable[[str], bool], 
 SecondCopy = Callable[[Standing, Settings], str]
 ScaleUp = Callable[[Standing, Settings], int]
 ScaleDown = Callable[[Standing, Settings], str]
+IsMemoryWanted = Callable[[Totals], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Rules:
     evict_order: EvictOrder = eviction.lru_order
     second_copy: SecondCopy = second_copy.is_due
     scale_up: ScaleUp = scale_up.further
+    is_memory_wanted: IsMemoryWanted = scale_down.is_memory_wanted
+    """Where it says no, ``scale_down`` is not asked."""
     scale_down: ScaleDown = scale_down.cause
 
 

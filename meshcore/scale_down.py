@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from meshcore.settings import Settings
 from meshcore.standing import Standing
+from meshcore.totals import Totals
 from meshcore.units import NEVER
 
 MOST_FREE_PERCENT = 5
@@ -16,6 +17,11 @@ HEAVY_PERCENT = 3
 QUIET_PERIODS = 8
 """Of the rate pass, after another copy went."""
 MOST_QUEUED = 1
+
+
+def is_memory_wanted(totals: Totals) -> bool:
+    """Whether any copy may go, by what the instances add up to that may load models of its type."""
+    return totals.free_units * 100 <= totals.capacity_units * MOST_FREE_PERCENT
 
 
 def cause(standing: Standing, settings: Settings) -> str:

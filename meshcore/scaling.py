@@ -6,6 +6,8 @@ that no clock, here or elsewhere, brings a copy or takes one by jumping.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -56,13 +58,32 @@ class Scaling:
         self._passes = 0
         self._pass_from = 0
         self._pass_at = self._sample_at = self._janitor_at = NEVER
+        self._wanting: deque[tuple[str, bool]] = deque()
+        """Copies that the last pass found to be used regularly (True), or so much that more may be needed, and that
+        are still to be decided about, the latest used first."""
+        self._wanting_since = 0
+        """When that pass began to count."""
+        self._decide_at = 0
+        """When more of them are decided about."""
+        self._may_ask = 0
+        """For how many models further copies may still be asked for."""
+        self._busy: dict[str, None] = {}
+        """Instances that had so many requests that a further copy would not do well there."""
+        self._to_look_at: deque[str] = deque()
+        """Copies that the look under way has still to come to, least recently used first."""
+        self._look_at = 0
+        """When it goes on, if there are any."""
+        self._is_first = True
+        """Whether it has given nothing up yet."""
+        self._may_give_units = 0
+        """What it may give up beyond the first copy."""
 
     # -- what is noticed -------------------------------------------------------------------------------
 
     def used(self, usages: tuple[Usage, ...]) -> None:
         """The plane served requests."""
         self._look()
-        is_limited = self._node.cache.params.limits_concurrency
+        is_limited = self._limits_concurrency
         for usage in usages:
             self._busyness.add(usage.service_us if is_limited else usage.count)
             if meter := self._meters.get(usage.model):
@@ -105,7 +126,9 @@ class Scaling:
 
     def next_wake(self) -> int:
         """When it is to be looked next; NEVER while no copy here answers and nothing was done lately."""
-        return min(self._pass_at, self._sample_at, self._janitor_at)
+        decide_at = self._decide_at if self._wanting else NEVER
+        look_at = self._look_at if self._to_look_at else NEVER
+        return min(self._pass_at, self._sample_at, self._janitor_at, decide_at, look_at)
 
     def tick(self) -> None:
         """Look at what is due."""
@@ -118,9 +141,16 @@ class Scaling:
             self._tell_busyness()
         if now >= self._pass_at:
             self._pass()
+        if self._wanting and now >= self._decide_at:
+            self._decide_at = now + settings.slice_pause_ms
+            self._decide()
+        if self._to_look_at and now >= self._look_at:
+            self._look_at = now + settings.slice_pause_ms
+            self._scale_down()
         if now >= self._janitor_at:
             self._janitor_at = now + settings.janitor_period_ms if self._meters else NEVER
-            self._scale_down()
+            self._look_at = now + settings.slice_pause_ms
+            self._begin_look()
 
     def _look(self) -> None:
         """Note the time; where the clock jumped, what was counted until then says nothing, and all begins anew."""
@@ -128,6 +158,8 @@ class Scaling:
             for meter in self._meters.values():
                 meter.count = 0
             self._used.clear()
+            self._wanting.clear()
+            self._to_look_at.clear()
             self._begin()
 
     def _begin(self) -> None:
@@ -139,7 +171,7 @@ class Scaling:
 
     def _tell_busyness(self) -> None:
         """Requests a minute, or thousandths of the time of one request after the other."""
-        per_ms = 1 if self._node.cache.params.limits_concurrency else MINUTE_MS
+        per_ms = 1 if self._limits_concurrency else MINUTE_MS
         least_ms = self._node.settings.rate_period_ms
         self._node.publisher.rpm = self._busyness.rate(self._pace.lived_ms, per_ms, least_ms)
 
@@ -154,56 +186,74 @@ class Scaling:
         self._tell_busyness()
         used = sorted(filter(self._meters.get, self._used), key=node.cache.last_used, reverse=True)
         self._used.clear()
-        wanting = [(model, is_regular) for model in used for is_regular in self._judged(model, now - since)]
-        if not wanting or not self._may_decide:
-            return
-        busy, left = self._busy(used), settings.scale_up_most
-        for model, is_regular in wanting:
-            if not left:
+        self._wanting.clear()
+        self._wanting += self._judged(used, now - since)
+        self._wanting_since, self._decide_at, self._may_ask = since, now, settings.scale_up_most
+        self._busy.clear()
+        if self._wanting:
+            self._busy |= self._busy_beside(used)
+
+    def _decide(self) -> None:
+        """Ask for further copies of the next few models, where the rules say so."""
+        if not self._may_decide:
+            self._wanting.clear()
+        for _ in range(min(self._node.settings.slice_models, len(self._wanting))):
+            if not self._may_ask:
+                self._wanting.clear()
                 return
-            left -= self._scale_up(model, is_regular, since, busy)
+            model, is_regular = self._wanting.popleft()
+            if model in self._meters:
+                self._may_ask -= self._scale_up(model, is_regular)
 
     @property
     def _may_decide(self) -> bool:
         return not self._node.is_draining and not self._node.is_runtime_away
 
-    def _judged(self, model: str, elapsed_ms: int) -> list[bool]:
-        """Whether a copy is used regularly, if that, or its load, may be a reason for further ones; else nothing."""
-        meter, settings, lived = self._meters[model], self._node.settings, self._pace.lived_ms
-        meter.rpm, meter.rated_in = meter.count * MINUTE_MS // max(1, elapsed_ms), self._passes
-        meter.count = 0
-        meter.threshold = settings.scale_up_rpm
-        if self._node.cache.params.limits_concurrency:
-            most = self._node.cache.entries[model].max_concurrency
-            meter.threshold = meter.full_rpm(most, settings.scale_up_percent, settings.scale_up_rpm)
-        if meter.rpm * 4 > meter.threshold * HEAVY_OF_4:
-            meter.heavy_at = lived
-        is_regular = second_copy.use(meter, lived, settings) and not meter.others
-        return [is_regular] if is_regular or meter.rpm >= meter.threshold else []
+    def _judged(self, used: list[str], elapsed_ms: int) -> Iterator[tuple[str, bool]]:
+        """Of copies that were used, those of which there may have to be more: for their load, or (True) for regular
+        use."""
+        settings, lived, is_limited = self._node.settings, self._pace.lived_ms, self._limits_concurrency
+        for model in used:
+            meter = self._meters[model]
+            meter.rpm, meter.rated_in = meter.count * MINUTE_MS // max(1, elapsed_ms), self._passes
+            meter.count = 0
+            meter.threshold = settings.scale_up_rpm
+            if is_limited:
+                most = self._node.cache.entries[model].max_concurrency
+                meter.threshold = meter.full_rpm(most, settings.scale_up_percent, settings.scale_up_rpm)
+            if meter.rpm * 4 > meter.threshold * HEAVY_OF_4:
+                meter.heavy_at = lived
+            is_regular = second_copy.use(meter, lived, settings) and not meter.others
+            if is_regular or meter.rpm >= meter.threshold:
+                yield model, is_regular
 
-    def _busy(self, used: list[str]) -> dict[str, None]:
+    @property
+    def _limits_concurrency(self) -> bool:
+        return self._node.cache.params.limits_concurrency
+
+    def _busy_beside(self, used: list[str]) -> dict[str, None]:
         """Instances with so many requests that a further copy would not do well there."""
         node = self._node
         share = node.settings.scale_up_rpm
-        if node.cache.params.limits_concurrency:
+        if self._limits_concurrency:
             at_once = sum(node.cache.entries[model].max_concurrency for model in used)
             share = WORK_PERMILLE * max(1, at_once // len(used))
         limit = max(BUSY_TIMES * share, node.publisher.rpm - BUSY_LESS * share)
         return {entry: None for entry, record in node.view.instances() if entry != node.me and record.rpm > limit}
 
-    def _scale_up(self, model: str, is_regular: bool, since: int, busy: dict[str, None]) -> bool:
+    def _scale_up(self, model: str, is_regular: bool) -> bool:
         """Ask for further copies if the rules say so; whether they do."""
         node, meter, settings = self._node, self._meters[model], self._node.settings
         record = node.record_or_none(model)
         if record is None:
             return False
         holders = node.routes.holders(model, record)
-        standing = self._standing(model, record, holders, is_regular, busy)
+        standing = self._standing(model, record, holders, is_regular, self._busy)
         if cause := node.rules.second_copy(standing, settings):
-            rule, more, last_used, exclude = Rule.SECOND_COPY, 1, since, tuple[str, ...]()
+            rule, more, last_used, exclude = Rule.SECOND_COPY, 1, self._wanting_since, tuple[str, ...]()
             meter.first_use = meter.last_use  # if nothing comes of it, it is to be used so again
         elif more := node.rules.scale_up(standing, settings):
-            rule, last_used, exclude = Rule.SCALE_UP, node.now + settings.scale_up_ahead_ms, tuple(busy)
+            rule, last_used, exclude = Rule.SCALE_UP, node.now + settings.scale_up_ahead_ms, tuple(self._busy)
             cause = "more requests than its copies should have"
         else:
             return False
@@ -224,21 +274,35 @@ class Scaling:
 
     # -- fewer copies ----------------------------------------------------------------------------------
 
+    def _begin_look(self) -> None:
+        """All copies of which there are others are to be looked at, if the memory of any may be wanted for others."""
+        node, meters = self._node, self._meters
+        self._to_look_at.clear()
+        self._is_first = True
+        self._may_give_units = node.cache.capacity_units // GIVEN_UP_PART
+        node.view.see_self(node.own_record())
+        kinds = {entry.type: None for entry in node.cache.entries.values()}
+        if any(node.rules.is_memory_wanted(node.view.totals_for(kind)) for kind in kinds):
+            self._to_look_at += (
+                model for model, _ in node.cache.lru.ascending() if model in meters and meters[model].others
+            )
+
     def _scale_down(self) -> None:
-        """Look at all copies of which there are others, least recently used first, and give up what is too much."""
+        """Look at the next few copies, least recently used first, and give up what is too much."""
         node = self._node
         if not self._may_decide:
+            self._to_look_at.clear()
             return
         node.view.see_self(node.own_record())
-        left, is_first = node.cache.capacity_units // GIVEN_UP_PART, True
-        for model, last_used in list(node.cache.lru.ascending()):
+        for _ in range(min(node.settings.slice_models, len(self._to_look_at))):
+            model = self._to_look_at.popleft()
             meter, entry = self._meters.get(model), node.cache.entries.get(model)
             if meter is None or entry is None or not meter.others or entry.is_leaving:
                 continue
-            if not is_first and entry.weight > left:
+            if not self._is_first and entry.weight > self._may_give_units:
                 continue
-            if self._give_up(model, entry, last_used):
-                left, is_first = left - entry.weight, False
+            if self._give_up(model, entry, node.cache.last_used(model)):
+                self._may_give_units, self._is_first = self._may_give_units - entry.weight, False
 
     def _give_up(self, model: str, entry: Entry, last_used: int) -> bool:
         """Take the copy here out of its record if the rules say so; it goes when that is done. Whether they do."""

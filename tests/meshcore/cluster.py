@@ -74,8 +74,8 @@ from tests.meshcore.stored import WATCHED
 
 
 def small_settings() -> Settings:
-    """Two tries of an unload, so that losing memory is within reach; the rest as everywhere."""
-    return Settings(unload_retries=2)
+    """Two tries of an unload, so that losing memory is within reach; slices of one model, so that there are several."""
+    return Settings(unload_retries=2, slice_models=1)
 
 
 MakeNode = Callable[[Me, Settings, CacheParams, int], Node]

@@ -9,6 +9,7 @@ from meshcore.commands import Begin
 from meshcore.events import Usage, Used
 from meshcore.reasons import Reason, Rule
 from meshcore.records import InstanceRecord
+from meshcore.rules import Rules
 from meshcore.settings import Settings
 from tests.builders import NOW, instance
 from tests.meshcore.lone import Lone
@@ -28,11 +29,18 @@ class Scaled(Lone):
     """Instance a with the model m loaded, and ``others`` (b, c, ...) beside it."""
 
     def __init__(
-        self, others: int = 3, *, settings: Settings | None = None, like: InstanceRecord | None = None, **limits: Any
+        self,
+        others: int = 3,
+        *,
+        settings: Settings | None = None,
+        like: InstanceRecord | None = None,
+        rules: Rules | None = None,
+        **limits: Any,
     ) -> None:
         names = "bcdefghijklmnopqrstuvwxyz"[:others]
         limits = {"capacity_units": 1000, "load_threads": 8} | limits
-        super().__init__(settings=settings, peers={name: like or instance() for name in names}, **limits)
+        peers = {name: like or instance() for name in names}
+        super().__init__(settings=settings, peers=peers, rules=rules, **limits)
 
     def serve(self, count: int, model: str = "m", **usage: int) -> None:
         """The plane served so many requests."""

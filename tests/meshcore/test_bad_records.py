@@ -45,13 +45,13 @@ def test_record_of_a_model_here_is_told_of_once_whoever_asks() -> None:
 
 
 def test_copy_elsewhere_is_used_as_before_its_record_was_spoilt() -> None:
-    """Until that instance changes: then nobody can say where the copy is."""
+    """Until that instance starts anew: then nobody can say where the copy is."""
     lone = Lone(peers={"b": instance(address="b:1")})
     lone.know("m", model(copies={"b": NOW - 5}, ready={"b": NOW - 5}))
     lone.commands.clear()
     spoil(lone, "m", b"[]", RegistrySeen)
     assert lone.all(Route) == []
-    lone.meet("b", instance(address="b:2"))
+    lone.meet("b", instance(address="b:2", start_ms=NOW))
     assert lone.last(Route) == Route("m", None, ())
 
 

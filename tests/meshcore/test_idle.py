@@ -28,23 +28,51 @@ class Registry:
             self.idle.seen(model)
 
 
+def taken(registry: Registry) -> list[tuple[str, int]]:
+    """All there is from the head on, which is given back."""
+    found = []
+    while not registry.idle.is_spent:
+        found += registry.idle.take(3)
+    registry.idle.give_back()
+    while not registry.idle.is_whole:
+        registry.idle.look(3)
+    return found
+
+
 def test_models_are_looked_at_some_at_a_time() -> None:
     """A million registrations are not read at once."""
     registry = Registry(m1=1, m2=2, m3=3)
     assert registry.idle.look(2) == ["m1", "m2"]
     assert not registry.idle.is_whole
-    assert registry.idle.latest(9) == [("m2", 2), ("m1", 1)]
     assert registry.idle.look(2) == ["m3"]
     assert registry.idle.is_whole
-    assert registry.idle.latest(1) == [("m3", 3)]
-    assert registry.idle.latest(9) == [("m3", 3), ("m2", 2), ("m1", 1)], "asking takes nothing out"
+    assert taken(registry) == [("m3", 3), ("m2", 2), ("m1", 1)]
+    assert taken(registry) == [("m3", 3), ("m2", 2), ("m1", 1)], "all was given back"
+
+
+def test_who_goes_through_it_meets_each_once() -> None:
+    """Also one that is another one meanwhile, or that all are looked at anew."""
+    registry = Registry(m1=1, m2=2, m3=3)
+    registry.idle.look(9)
+    assert registry.idle.take(1) == [("m3", 3)]
+    registry.put("m3", ModelRecord("t", last_used=9))
+    assert registry.idle.take(1) == []
+    registry.idle.begin()
+    registry.idle.look(9)
+    assert registry.idle.take(2) == [("m2", 2)]
+    assert not registry.idle.is_spent
+    assert registry.idle.take(9) == [("m1", 1)]
+    assert registry.idle.is_spent
+    registry.idle.give_back()
+    registry.idle.look(9)
+    assert taken(registry) == [("m3", 9), ("m2", 2), ("m1", 1)]
 
 
 def test_equal_last_uses_are_told_apart_by_the_id() -> None:
     """D-15: models that were registered together have the same last use, and none is lost for it."""
     registry = Registry(b=5, c=5, a=5, d=0)
     registry.idle.look(9)
-    assert registry.idle.latest(9) == [("a", 5), ("b", 5), ("c", 5), ("d", 0)]
+    assert taken(registry) == [("a", 5), ("b", 5), ("c", 5), ("d", 0)]
 
 
 def test_index_follows_what_changes() -> None:
@@ -52,13 +80,13 @@ def test_index_follows_what_changes() -> None:
     registry = Registry(m=1, n=2)
     registry.idle.look(9)
     registry.put("n", ModelRecord("t", last_used=3, copies={"a": T}))
-    assert registry.idle.latest(9) == [("m", 1)]
+    assert taken(registry) == [("m", 1)]
     registry.put("n", ModelRecord("t", last_used=4, failures={"a": Failure(T, "bad")}))
     registry.put("n", ModelRecord("t", last_used=4, failures={"b": Failure(T, "bad")}))
-    assert registry.idle.latest(9) == [("n", 4), ("m", 1)]
+    assert taken(registry) == [("n", 4), ("m", 1)]
     registry.put("m", None)
     registry.put("o", ModelRecord("t"))
-    assert registry.idle.latest(9) == [("n", 4), ("o", 0)]
+    assert taken(registry) == [("n", 4), ("o", 0)]
 
 
 def test_index_stays_as_small_as_what_it_is_of() -> None:
@@ -70,8 +98,11 @@ def test_index_stays_as_small_as_what_it_is_of() -> None:
         registry.put(f"gone-{number}", None)
     assert len(registry.idle._heap) <= SPARE + 2
     registry.idle.look(9)
-    assert registry.idle.latest(9) == [("m", 1)]
+    assert taken(registry) == [("m", 1)]
     registry.idle.begin()
+    registry.idle.take(1)
     registry.idle.end()
     assert registry.idle.is_whole
-    assert registry.idle.latest(9) == []
+    assert registry.idle.is_spent
+    registry.idle.give_back()
+    assert registry.idle.is_whole

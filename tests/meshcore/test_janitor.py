@@ -118,7 +118,7 @@ def test_models_are_looked_at_in_slices() -> None:
         lone.know(name, model(failures={"a": Failure(NOW, "bad")}, last_used=NOW + 48 * HOUR))
     lone.tick(PERIOD_MS)
     assert len(written(lone)) == 2
-    assert lone.node.upkeep.janitor.next_wake() == lone.now + 20
+    assert lone.node.upkeep.janitor.next_wake() == lone.now + 10
     lone.tick(20)
     assert len(written(lone)) == 3
     assert lone.node.upkeep.janitor.next_wake() == lone.now + PERIOD_MS

@@ -173,8 +173,10 @@ def test_many_are_looked_at_in_slices() -> None:
         lone.know(f"m{number}", on("a", least=2))
     lone.tick(0)
     assert len(begun(lone)) == 2
-    assert lone.node.upkeep.minimum.next_wake() == lone.now + 20
-    lone.tick(20)
+    assert lone.node.upkeep.minimum.next_wake() == lone.now + 10
+    lone.tick(9)
+    assert begun(lone) == []
+    lone.tick(1)
     assert len(begun(lone)) == 1
 
 

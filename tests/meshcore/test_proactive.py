@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from meshcore.asks import Kind, Op, Request
 from meshcore.commands import Begin, Commit
-from meshcore.events import InstancesSeen, LeaderSeen, Seen
+from meshcore.constraints import TypeConstraint
+from meshcore.events import Constrained, LeaderSeen
 from meshcore.reasons import Rule
 from meshcore.records import Failure, ModelRecord
 from meshcore.settings import Settings
@@ -179,12 +180,73 @@ def test_who_leads_no_more_stops() -> None:
     assert lone.node.upkeep.proactive.next_wake() == NEVER
 
 
-def test_model_that_a_set_of_instances_cannot_have_is_not_planned_for_it() -> None:
-    """The entry for partitions: the records of some instances, and what they can have."""
-    lone = leading(5)
+def test_models_are_planned_for_the_instances_that_can_have_them() -> None:
+    """Partition by partition, those with most room first: each has its own share, and no model is wanted twice."""
+    roomy, gpu = replace(EMPTY, capacity_units=120), replace(EMPTY, labels=("gpu",), address="b:8080")
+    lone = leading(0, a=replace(roomy, address="a:8080"), b=gpu)
+    lone.feed(Constrained({"cuda": TypeConstraint(("gpu",))}))
+    for number in range(9):
+        kind = "cuda" if number % 2 else "onnx"
+        lone.know(f"m{number}", ModelRecord(kind, last_used=NOW - HOUR - number))
+    go_on(lone, FIRST_MS + 200)
+    assert begun(lone) == ["m0", "m1", "m2", "m3", "m4", "m5", "m6", "m8"]
+    plans = [reason for reason in lone.node.log.since(0) if reason.rule is Rule.FILL and not reason.model]
+    assert [(plan.cause.split()[0], plan.inputs["free"]) for plan in plans] == [("5", 5), ("3", 3)]
+
+
+def test_plan_looks_at_twice_as_many_models_as_may_be_loaded() -> None:
+    """So that a plan ends where few models are such that the instances can have them."""
+    lone = leading(6)
+    lone.feed(Constrained({"cuda": TypeConstraint(("gpu",))}))
+    for number in range(5):
+        lone.know(f"first{number}", ModelRecord("cuda", last_used=NOW - 1 - number))
+    go_on(lone, FIRST_MS + 200)
+    assert begun(lone) == ["m0"]
+
+
+def test_plan_is_made_in_slices_and_its_loads_begin_when_it_is_whole() -> None:
+    """A tick looks at so many places in the order of last uses at most, whatever stands there; what was looked at is
+    looked at again for the next plan."""
+    lone = leading(9, Settings(slice_models=2))
     go_on(lone, 1_000)
-    planned = lone.node.upkeep.proactive.plan([EMPTY], lambda _, record: record.last_used % 2 == 0)
-    assert planned == [("m0", NOW - HOUR), ("m2", NOW - HOUR - 2), ("m4", NOW - HOUR - 4)]
-    lone.revision += 1
-    lone.feed(InstancesSeen(lone.revision, (Seen("a", None, lone.revision),)))
-    assert lone.node.upkeep.proactive.plan([], lambda *_: True) == []
+    for number in range(3):
+        lone.know(f"m{number}", model(copies={"a": NOW - 1}))
+    go_on(lone, FIRST_MS - 1_001)
+    lone.tick(1)
+    sliced = [lone.now]
+    while lone.node.upkeep.proactive.next_wake() == lone.now + 10:
+        lone.tick(10)
+        sliced.append(lone.now)
+    lone.tick(200)
+    # places: three that have a copy by now, three that are chosen, and two with which it is over
+    assert len(sliced) == 4 + 3, "four for the plan, and three to look again at the five that were taken out"
+    assert begun(lone) == ["m3", "m4", "m5"]
+    lone.commands.clear()
+    go_on(lone, PERIOD_MS)
+    assert begun(lone) == ["m3", "m4", "m5"]
+
+
+def test_whoever_has_something_under_way_is_woken_for_it() -> None:
+    """Also where all registrations are to be looked at again because of an event that is no tick."""
+    lone = leading(3, Settings(slice_models=1))
+    go_on(lone, FIRST_MS - 1)
+    proactive = lone.node.upkeep.proactive
+    proactive.idle.begin()
+    assert proactive.next_wake() == lone.now
+    lone.tick(1)
+    assert not proactive.idle.is_whole
+    proactive.idle.begin()
+    assert proactive.next_wake() == lone.now + 10
+    go_on(lone, 1_000)
+    assert begun(lone) == ["m0", "m1", "m2"]
+
+
+def test_who_leads_no_more_forgets_the_plan_that_it_makes() -> None:
+    lone = leading(9, Settings(slice_models=1))
+    go_on(lone, FIRST_MS)
+    assert lone.node.upkeep.proactive.next_wake() != NEVER
+    lone.feed(LeaderSeen("b"))
+    assert lone.node.upkeep.proactive.next_wake() == NEVER
+    lone.feed(LeaderSeen("a"))
+    go_on(lone, FIRST_MS + 400)
+    assert begun(lone) == ["m0", "m1", "m2"]

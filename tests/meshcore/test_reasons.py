@@ -35,6 +35,16 @@ def test_last_few_reasons_of_each_model_are_kept() -> None:
     assert log.of("o") == ()
 
 
+def test_a_rule_that_decides_again_and_again_does_not_push_out_what_others_decided() -> None:
+    """The last reason of each rule stays as long as one is kept that the same rule decided anew since."""
+    log = ReasonLog(kept_per_model=3)
+    for number, rule in enumerate((Rule.UNSATISFIED, Rule.FILL, Rule.PLACE, Rule.FILL, Rule.PLACE, Rule.FILL)):
+        log.add(Reason(rule, "m", "a", ""), number)
+    assert [(kept.rule, kept.at) for kept in log.of("m")] == [(Rule.UNSATISFIED, 0), (Rule.PLACE, 4), (Rule.FILL, 5)]
+    log.add(reason("m"), 6)
+    assert [kept.rule for kept in log.of("m")] == [Rule.PLACE, Rule.FILL, Rule.LOAD]
+
+
 def test_reasons_are_kept_of_the_models_decided_about_last() -> None:
     """However many models come by, those of so many are kept; a new decision about an old one keeps it."""
     log = ReasonLog()

@@ -76,14 +76,6 @@ def test_plane_is_told_only_what_changed() -> None:
     assert table.update(None) is None
 
 
-def test_an_instance_that_only_writes_its_record_again_changes_no_route() -> None:
-    """Another start, or its end, may bring copies back or take them."""
-    table = Table()
-    table.update(model(copies={"b": NOW}))
-    lives = (None, (5, "b:1"), (5, "b:1"), (6, "b:1"), (6, "b:2"), None, None)
-    assert [table.routes.of_changed("b", life) for life in lives] == [[], ["m"], [], ["m"], ["m"], ["m"], []]
-
-
 def test_models_of_an_instance_are_found_without_a_search() -> None:
     """An instance that comes or goes changes the routes of the models whose record names it, alive or not."""
     table = Table()

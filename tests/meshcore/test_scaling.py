@@ -12,7 +12,7 @@ from meshcore.records import Failure
 from meshcore.settings import Settings
 from meshcore.units import NEVER
 from tests.builders import NOW, instance, model
-from tests.meshcore.scale import MINUTE, SECOND, Scaled, rules
+from tests.meshcore.scale import HOUR, MINUTE, SECOND, Scaled, rules
 
 BUSY = 4 * 2000 + 1
 
@@ -150,6 +150,33 @@ def test_second_copies_are_asked_for_few_at_a_time() -> None:
     scaled.feed(Used(tuple(Usage(name, 1, scaled.now) for name in "nop")))
     scaled.go(10 * SECOND)
     assert [request.model for request in scaled.asked()] == ["n", "o", "p"]
+
+
+def test_further_copies_are_decided_about_in_slices() -> None:
+    """The latest used first; a copy that goes meanwhile is passed over, and a clock that jumps ends it."""
+    scaled = Scaled(others=8, settings=Settings(slice_models=1), capacity_units=10_000)
+    for name in ("m", "n", "o", "p"):
+        scaled.load(name)
+    for second in range(10):
+        for name in ("m", "n", "o", "p"):
+            scaled.serve(400, name)
+            scaled.now += 10
+        while scaled.node.next_wake(scaled.now) <= scaled.now:
+            scaled.tick(0)
+        scaled.now += 960 if second < 9 else 0
+    while not scaled.decided():
+        scaled.tick(scaled.node.next_wake(scaled.now) - scaled.now)
+    assert [request.model for request in scaled.asked()] == ["p"]
+    scaled.tick(9)
+    assert len(scaled.asked()) == 1
+    scaled.node.copies.remove("o", "test")
+    scaled.tick(1)
+    assert len(scaled.asked()) == 1
+    scaled.tick(10)
+    assert [request.model for request in scaled.asked()] == ["p", "n"]
+    scaled.tick(HOUR)
+    scaled.tick(10)
+    assert len(scaled.asked()) == 2
 
 
 def test_limited_concurrency_goes_by_how_long_requests_take() -> None:

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from meshcore.commands import Commit, Unload, Withdraw
-from meshcore.events import CommitFailed, Conflicted, Drained, Used
+from meshcore.events import CommitFailed, Conflicted, DrainAsked, Drained, Used
 from meshcore.reasons import Rule
 from meshcore.records import InstanceRecord, ModelRecord
+from meshcore.rules import Rules
+from meshcore.settings import Settings
+from meshcore.standing import Standing
 from meshcore.units import NEVER
-from tests.builders import NOW, model
+from tests.builders import NOW, instance, model
 from tests.meshcore.scale import HOUR, MINUTE, SECOND, Scaled, full, rules
 
 
@@ -51,7 +54,7 @@ def test_last_unload_is_marked_where_many_are_left() -> None:
     scaled = crowded(others=4)
     scaled.go(35 * MINUTE)
     scaled.commit()
-    assert (len(scaled.record("m").copies), scaled.record("m").last_unload) == (4, NOW + 30 * MINUTE)
+    assert (len(scaled.record("m").copies), scaled.record("m").last_unload) == (4, NOW + 30 * MINUTE + SECOND)
 
 
 def test_an_evicted_copy_of_many_marks_the_unload_too() -> None:
@@ -151,6 +154,69 @@ def test_more_is_given_up_only_as_far_as_a_twentieth_of_the_capacity() -> None:
     scaled.commit()
     scaled.go(6 * MINUTE)
     assert [reason.model for reason in scaled.decided()] == ["first", "large"]
+
+
+def test_copies_are_looked_at_in_slices() -> None:
+    """Those used least recently first; what may be given up is counted over all slices of a look."""
+    settings = Settings(slice_models=2)
+    scaled = Scaled(others=2, like=full(), min_space_units=1000, settings=settings)
+    for number, units in enumerate((20, 60, 50, 20, 9)):
+        scaled.load(f"m{number}", units=units, last_used=NOW - HOUR + number)
+        there = {"a": scaled.node.cache.entries[f"m{number}"].load_ts, "b": NOW - HOUR, "c": NOW - HOUR}
+        scaled.know(f"m{number}", model(copies=there, ready=there))
+    scaled.load("old", last_used=NOW - 2 * HOUR)
+    told = []
+    while scaled.now < NOW + 31 * MINUTE:
+        scaled.tick(max(0, scaled.node.next_wake(scaled.now) - scaled.now))
+        if len(told) < len(scaled.decided()):
+            told = scaled.decided()
+    assert [reason.model for reason in told] == ["m0", "m3", "m4"]
+    assert [reason.at - told[0].at for reason in told] == [0, 10, 20]
+
+
+def test_look_ends_where_the_clock_jumps_or_the_instance_goes() -> None:
+    """What is left of it says nothing any more."""
+    for end in ("jump", "drain"):
+        scaled = Scaled(others=2, like=full(), min_space_units=1000, settings=Settings(slice_models=1))
+        scaled.load("other", units=400)
+        there = {"a": scaled.node.cache.entries["other"].load_ts, "b": NOW - HOUR}
+        scaled.know("other", model(copies=there, ready=there, min_copies=2))
+        scaled.load("m", units=400)
+        there = {"a": scaled.node.cache.entries["m"].load_ts, "b": NOW - HOUR, "c": NOW - HOUR}
+        scaled.know("m", model(copies=there, ready=there))
+        scaled.load("old", last_used=NOW - 2 * HOUR)
+        scaled.go(29 * MINUTE)
+        while not scaled.node.scaling._to_look_at:
+            scaled.tick(scaled.node.next_wake(scaled.now) - scaled.now)
+        scaled.tick(10)
+        assert len(scaled.node.scaling._to_look_at) == 1
+        if end == "jump":
+            scaled.tick(HOUR)
+        else:
+            scaled.feed(DrainAsked())
+            scaled.tick(10)
+        assert not scaled.node.scaling._to_look_at
+        assert scaled.decided() == []
+
+
+def test_no_copy_is_looked_at_where_nobody_needs_its_memory() -> None:
+    """What all instances together have free tells that, for each type."""
+    asked = []
+
+    def scale_down(standing: Standing, settings: Settings) -> str:
+        asked.append(standing)
+        return ""
+
+    for other, expected in ((instance(), 0), (full(), 3)):
+        asked.clear()
+        scaled = Scaled(others=2, like=other, min_space_units=1000, rules=Rules(scale_down=scale_down))
+        for name in ("m", "n"):
+            scaled.load(name)
+            there = {"a": scaled.node.cache.entries[name].load_ts, "b": NOW - HOUR}
+            scaled.know(name, model(copies=there, ready=there))
+        scaled.load("alone")
+        scaled.go(6 * MINUTE + SECOND)
+        assert len(asked) == min(2, expected)
 
 
 def test_second_copy_goes_where_the_other_is_better_placed() -> None:

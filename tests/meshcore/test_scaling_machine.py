@@ -27,7 +27,7 @@ SETTINGS = Settings(
     rate_period_ms=1_000, scale_up_rpm=60, scale_up_ahead_ms=2_000, second_copy_min_ms=10_000,
     second_copy_max_ms=60_000, second_copy_lru_ms=0, janitor_period_ms=5_000, scale_down_unused_ms=20_000,
     scale_down_settled_ms=20_000, scale_down_heavy_ms=10_000, scale_down_heavy_base_ms=1_000, busy_period_ms=6_000,
-    busy_window_ms=36_000,
+    busy_window_ms=36_000, slice_models=1,
 )  # fmt: skip
 LIMITS = {"min_space_units": 1000, "load_threads": 8}
 """There is room for all, and all count as full: so copies go, and only where they are one too many."""

@@ -42,7 +42,8 @@ class Upkept(Cluster):
     def __init__(self) -> None:
         self.told: dict[Host, Told] = {}
         self.prunings = 0
-        super().__init__(dict.fromkeys(MODELS_KEPT, 10), Settings(janitor_period_ms=60_000, fill_gap_ms=5_000))
+        settings = Settings(janitor_period_ms=60_000, fill_gap_ms=5_000, slice_models=1)
+        super().__init__(dict.fromkeys(MODELS_KEPT, 10), settings)
 
     def feed(self, host: Host, event: Event) -> None:
         told = self.told.setdefault(host, Told(hold_until=host.node.identity.start_ms + 2 * LEASE_MS))
