@@ -141,7 +141,7 @@ class Minimum:
 
     def _missing(self, record: ModelRecord) -> int:
         """How many copies are on instances that went without a word: they may be back, and else will be taken out of
-        the record (docs/design.md, pruning)."""
+        the record (docs/design.md, upkeep)."""
         view = self._node.view
         return sum(not view.instance_mod(holder) for holder in record.copies if holder != self._node.me)
 
