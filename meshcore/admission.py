@@ -26,7 +26,7 @@ class Admission:
 
     def admit(
         self, model: str, record: ModelRecord, known: Mapping[str, int], last_used: int, size_units: int,
-        is_inference: bool, is_asked_for: bool = True, count: int = 1,
+        is_inference: bool, is_asked_for: bool, count: int,
     ) -> Entry:  # fmt: skip
         """Begin a load; raises ChurnRefused or FellThrough where it would push out what is needed more.
 

@@ -117,10 +117,10 @@ def handler(path: str, serve: Serve) -> Any:
 
 
 def _call(
-    plane: PythonPlane, path: str, metadata: Metadata, context: Any, body: bytes | None, is_whole: Metadata = ()
+    plane: PythonPlane, path: str, metadata: Metadata, context: Any, body: bytes | None, whole_mark: Metadata = ()
 ) -> InferenceCall:
     if body is None:
-        return StreamCall(plane, path, metadata, context, is_whole)
+        return StreamCall(plane, path, metadata, context, whole_mark)
     return UnaryCall(plane, path, metadata, context, body)
 
 

@@ -21,9 +21,10 @@ T = TypeVar("T")
 
 GUARD_S = 60  # against hanging
 POLL_S = 0.02
-PORTS = range(15_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 2, 30_000, 2)
-"""Where no outgoing connection gets its port from, so that what is free now is free when an instance comes back; each
-of two processes that run tests beside each other has its own."""
+PORTS = range(10_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 2, 20_000, 2)
+"""Where no outgoing connection gets its port from, so that what is free now is free when an instance comes back, nor
+`mmctl up`; each of two processes that run tests beside each other has its own."""
+
 
 _rng = random.SystemRandom()
 _given: dict[int, None] = {}

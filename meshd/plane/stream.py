@@ -30,11 +30,11 @@ LATE_MOST = 5
 class StreamCall(InferenceCall):
     """A call whose messages are read while they are passed on.
 
-    ``is_whole`` is what an answer of one message is marked with once all of it is there.
+    ``whole_mark`` is what an answer of one message begins with once all of it is there.
     """
 
-    def __init__(self, plane: Carrier, path: str, metadata: Metadata, context: Any, is_whole: Metadata = ()) -> None:
-        self._is_whole = is_whole
+    def __init__(self, plane: Carrier, path: str, metadata: Metadata, context: Any, whole_mark: Metadata = ()) -> None:
+        self._whole_mark = whole_mark
         self._inbound = Inbound(context.read, plane.buffer)
         super().__init__(plane, path, metadata, context, self._inbound)
         self._first: bytes | None = None
@@ -84,7 +84,7 @@ class StreamCall(InferenceCall):
         self._stop_looking()
         if self._first is not None or message is not grpc.aio.EOF:
             initial = for_client(await call.initial_metadata())
-            await self._show_beginning(initial if message is not grpc.aio.EOF else initial + self._is_whole, False)
+            await self._show_beginning(initial if message is not grpc.aio.EOF else initial + self._whole_mark, False)
 
     async def _show_beginning(self, initial: Metadata, has_to: bool) -> None:
         """From here on there is no other try."""
