@@ -21,12 +21,12 @@ $(INSTALLED): pyproject.toml
 demo: setup
 	@$(BIN)/python -m demo
 
-# What takes longest begins first, so that both cores are busy to the end.
-IN_ORDER := -n 2 --dist loadfile --no-loadscope-reorder
+# What takes longest begins first, so that both cores are busy to the end. Whole meshes wait for much, so three at once.
+IN_ORDER := --dist loadfile --no-loadscope-reorder
 
 test: setup
-	$(BIN)/python -m pytest tests/meshcore/test_*_machine.py tests/meshcore --cov $(IN_ORDER)
-	$(BIN)/python -m pytest tests/e2e tests --ignore=tests/meshcore $(IN_ORDER)
+	$(BIN)/python -m pytest tests/meshcore/test_*_machine.py tests/meshcore --cov -n 2 $(IN_ORDER)
+	$(BIN)/python -m pytest tests/e2e tests --ignore=tests/meshcore -n 3 $(IN_ORDER)
 
 test-pythons:
 	@set -e; for version in $(OTHER_PYTHONS); do .ci/on-python $$version; done

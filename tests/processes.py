@@ -21,9 +21,10 @@ T = TypeVar("T")
 
 GUARD_S = 60  # against hanging
 POLL_S = 0.02
-PORTS = range(10_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 2, 20_000, 2)
+_WORKER, _WORKERS = (os.environ.get(f"PYTEST_XDIST_WORKER{name}", "") for name in ("", "_COUNT"))
+PORTS = range(10_000 + int(_WORKER.removeprefix("gw") or 0), 20_000, int(_WORKERS or 1))
 """Where no outgoing connection gets its port from, so that what is free now is free when an instance comes back, nor
-`mmctl up`; each of two processes that run tests beside each other has its own."""
+`mmctl up`; each of the processes that run tests beside each other has its own."""
 
 
 _rng = random.SystemRandom()

@@ -7,13 +7,13 @@ import os
 from hypothesis import HealthCheck, settings
 
 STEPS = int(os.environ.get("MESHD_STEPS", "10000"))
-"""Steps that each machine takes in all, at most."""
+"""Steps that a machine takes in all, at most."""
 
 
-def steps(each: int) -> settings:
-    """Runs of up to ``each`` steps, as many as STEPS has room for."""
+def steps(each: int, part: int = 1) -> settings:
+    """Runs of up to ``each`` steps, as many as STEPS has room for, or one in ``part`` of them."""
     return settings(
-        max_examples=max(1, STEPS // each),
+        max_examples=max(1, STEPS // each // part),
         stateful_step_count=each,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],

@@ -66,7 +66,7 @@ def test_what_was_used_while_a_load_was_written_down_stays_unless_a_request_wait
     copies = Copies(around, cache)
     for number in range(4):
         loaded(cache, f"m{number}", 20, age_ms=1000)
-    copies.admission.admit("cold", model(), {}, 0, 20, is_inference)
+    copies.admission.admit("cold", model(), {}, 0, 20, is_inference, is_asked_for=True, count=1)
     around.now += 800
     for number in range(4):
         cache.used(f"m{number}", around.now - 100, 0)

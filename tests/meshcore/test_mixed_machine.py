@@ -96,4 +96,4 @@ class MixedMachine(ClusterMachine):
 
 
 TestMixedMachine = MixedMachine.TestCase
-TestMixedMachine.settings = steps(50)
+TestMixedMachine.settings = steps(50, part=2)

@@ -70,4 +70,4 @@ class RestoreMachine(ClusterMachine):
 
 
 TestRestoreMachine = RestoreMachine.TestCase
-TestRestoreMachine.settings = steps(50)
+TestRestoreMachine.settings = steps(50, part=2)

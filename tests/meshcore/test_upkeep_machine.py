@@ -210,7 +210,7 @@ class UpkeepMachine(RuleBasedStateMachine):
 
 
 TestUpkeepMachine = UpkeepMachine.TestCase
-TestUpkeepMachine.settings = steps(50)
+TestUpkeepMachine.settings = steps(50, part=2)
 
 
 def test_machine_comes_to_pruning() -> None:

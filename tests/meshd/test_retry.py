@@ -13,6 +13,7 @@ import grpc
 import pytest
 
 from meshd import app
+from meshd.plane import stream
 from meshd.plane.python import PythonPlane
 from protos import grpc_predict_v2_pb2 as v2
 from protos import grpc_predict_v2_pb2_grpc
@@ -256,8 +257,9 @@ def test_a_client_that_waits_for_a_load_is_not_read() -> None:
         assert sum(len(answer) for answer in answers) == 2000 * (64 << 10)
 
 
-def test_an_only_message_is_no_answer_without_its_status(pair: Mesh) -> None:
+def test_an_only_message_is_no_answer_without_its_status(pair: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
     """The runtime says after it that the model is lost, again and again: the request goes round as any other."""
+    monkeypatch.setattr(stream, "FIRST_S", GUARD_S)  # however long that takes here
     only_on_i0(pair, "m")
     for instance in pair.instances:
         method = instance.client.channel.unary_unary(BREAK)
