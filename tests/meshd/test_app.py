@@ -237,7 +237,7 @@ def test_what_happens_is_counted_once_and_where_it_happens() -> None:
 def test_a_cold_start_elsewhere_is_a_cold_start_of_who_was_asked() -> None:
     with mesh(2) as made:
         one, two = made.instances
-        one.client.register("a", "fake:?load_ms=300")
+        one.client.register("a", "fake:?load_ms=1000")
         load = one.client.begin(ECHO, b"x", (("mm-model-id", "a"), *BALANCED))
         until(lambda: two.client.state("a") == "LOADING", "i1 knows that i0 loads it")
         two.client.infer("a")
