@@ -63,7 +63,7 @@ def check_rest(live: list[Host], records: dict[str, ModelRecord], now: int) -> N
             route = host.table.get(model)
             told = [(h.instance, h.load_ts, h.is_ready) for h in route.holders] if route else []
             assert told == expected, "the table is what the registry says"
-        node.view.expire(now + host.ahead_ms)
+        node.view.expire(now + host.ahead_ms + node.settings.reservation_ms)
         for other in live:
             assert node.view.reservations.loads(other.id) == 0, "nothing is held for ever"
         addresses = {other.id: f"{other.id}:8080" for other in live if other is not host}
