@@ -305,9 +305,10 @@ class Clashed:
 
 @dataclass(frozen=True, slots=True)
 class StoreSilent:
-    """The store does not answer."""
+    """The store does not answer; ``is_refused``: it does, and takes no writes at all."""
 
     text: str
+    is_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

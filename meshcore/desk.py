@@ -160,7 +160,7 @@ class FrontDesk:
         target = self._place(replace(want, exclude={**away, **want.exclude}))
         if target is None and away:  # it waits for the runtime here
             target = self._place(want)
-        if target is not None and target != self.me:
+        if target is not None and target != self.me and not node.outage.is_unsure:
             node.view.reserve(target, want.size_units or node.cache.params.default_units, self.now, request.model)
         return target
 
@@ -183,13 +183,20 @@ class FrontDesk:
         return not is_former and keeps_out(failure, self.now, self.settings, is_use)
 
     def _place(self, want: Want) -> str | None:
-        node = self._node
-        target, why = node.rules.place(node.view, want, self.now, node.rng)
-        node.explain(why)
+        target = self._placed(want)
         if target is None and want.size_units:
             # memory that is being given back is not advertised: the target knows better
-            target, why = node.rules.place(node.view, replace(want, size_units=0), self.now, node.rng)
-            node.explain(why)
+            target = self._placed(replace(want, size_units=0))
+        return target
+
+    def _placed(self, want: Want) -> str | None:
+        """The instance that shall load ``want``: while no record tells of loads, the one that all would choose."""
+        node = self._node
+        if node.outage.is_unsure:
+            target, why = node.rendezvous.place(want, self.now)
+        else:
+            target, why = node.rules.place(node.view, want, self.now, node.rng)
+        node.explain(why)
         return target
 
     def no_place(self, record: ModelRecord) -> MeshError:
@@ -235,6 +242,8 @@ class FrontDesk:
         if node.is_runtime_away:
             order = view.order.walk(self.now, view.partitions.eligible(record.type).candidates)
             return not request.targets and any(entry.id != self.me for entry in islice(order, 2))
+        if node.outage.is_unsure:
+            return False  # who chose this instance will choose it again
         why = node.rules.outdone(view, self._want(request, record), self.now)
         if why is not None:
             node.explain(why)
@@ -268,7 +277,8 @@ class FrontDesk:
 
     def not_here(self, model: str, instance: str, load_ts: int) -> None:
         """A peer does not have the copy that its record names: take it out, unless it may only just have come."""
-        record = None if self.is_read_only else self._node.record_or_none(model)
+        is_kept = self.is_read_only or self._node.outage.is_unsure
+        record = None if is_kept else self._node.record_or_none(model)
         if record is None or record.copies.get(instance) != load_ts or age_ms(load_ts, self.now) <= PRUNE_AGE_MS:
             return
         why = self.explain(Reason(Rule.PRUNE, model, instance, "said to be not there", self._node.view.revision))

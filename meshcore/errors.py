@@ -141,6 +141,10 @@ class StoreAway(MeshError):
     code = Code.UNAVAILABLE
 
 
+class PutBack(StoreAway):
+    """The store denies what is known of it: it was put back to an earlier state, and has to be looked at anew."""
+
+
 class Draining(MeshError):
     """This instance takes no new loads and nobody else is there."""
 

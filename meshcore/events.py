@@ -168,10 +168,14 @@ class Conflicted:
 
 @dataclass(frozen=True, slots=True)
 class CommitFailed:
-    """Answer to Commit: the store did not take it; nothing was written."""
+    """Answer to Commit: the store did not take it, as far as is known; it may have been written all the same.
+
+    ``is_refused``: the store answers, and takes no writes at all.
+    """
 
     ticket: int
     text: str
+    is_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,12 +245,12 @@ class LeaderSeen:
 
 @dataclass(frozen=True, slots=True)
 class StoreLost:
-    """Nothing can be followed in the store any more: what is known grows old."""
+    """The store is away: it answers nothing, or cannot be followed, and what is known grows old."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreFound:
-    """The store can be followed again; who lost it too may not have told so yet."""
+    """The store answers and can be followed again; who lost it too may not have told so yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,9 @@ def take(node: Node, event: Event) -> None:
             node.writer.committed(ticket, mod)
         case Conflicted(ticket, value, mod):
             node.writer.conflicted(ticket, value, mod)
-        case CommitFailed(ticket, text):
+        case CommitFailed(ticket, text, is_refused):
+            if is_refused:
+                node.outage.refused(text)
             node.writer.failed(ticket, text, node.now)
         case RegistrySeen(revision, models, is_whole):
             for gone in models:  # first, lest a registration made anew at once keep the copy of the former
@@ -93,8 +95,10 @@ def take(node: Node, event: Event) -> None:
             node.runtime.back(params)
         case Published(seq):
             node.publisher.published(seq)
+            node.outage.published()
         case PublishFailed(seq, _):
             node.publisher.failed(seq, node.now)
+            node.outage.unpublished()
         case Reached(instance):
             node.contacts.reached(instance)
         case SessionRenewed():
@@ -106,8 +110,10 @@ def take(node: Node, event: Event) -> None:
             node.upkeep.led_by(instance)
         case StoreLost():
             node.upkeep.store_lost()
+            node.outage.lost()
         case StoreFound():
             node.upkeep.store_found()
+            node.outage.found()
         case Started():
             node.readiness.started()
         case Ticked():

@@ -143,7 +143,11 @@ class Minimum:
         """How many copies are on instances that went without a word: they may be back, and else will be taken out of
         the record (docs/design.md, upkeep)."""
         view = self._node.view
-        return sum(not view.instance_mod(holder) for holder in record.copies if holder != self._node.me)
+        return sum(
+            not view.instance_mod(holder) and view.instance(holder) is None
+            for holder in record.copies
+            if holder != self._node.me
+        )
 
     def _failing(self, record: ModelRecord, holders: tuple[str, ...]) -> int:
         """How many instances cannot have it for now, because they failed to load it."""

@@ -22,10 +22,12 @@ from meshcore.events import Event, Seen
 from meshcore.failures import Failures
 from meshcore.intake import take
 from meshcore.me import Me
+from meshcore.outage import Outage
 from meshcore.publisher import Publisher
 from meshcore.readiness import Readiness
 from meshcore.reasons import Reason, ReasonLog, Rule
 from meshcore.records import InstanceRecord, ModelRecord, Phase
+from meshcore.rendezvous import Rendezvous
 from meshcore.rerouting import Rerouting
 from meshcore.restarts import RuntimeWatch
 from meshcore.routes import Routes
@@ -34,6 +36,7 @@ from meshcore.rules import Rules
 from meshcore.scaling import Scaling
 from meshcore.settings import Settings
 from meshcore.totals import Totals
+from meshcore.units import NEVER
 from meshcore.upkeep import Upkeep
 from meshcore.view import ClusterView
 from meshcore.writer import Ended, Writer
@@ -60,7 +63,9 @@ class Node:
         self.view = ClusterView(me.instance, me.start_ms, settings, params.min_churn_age_ms)
         self.cache = Cache(params, rules.evict_order)
         self.routes = Routes(self.view, self.cache.entries.get, self.emit, self.cache.mark_redundant)
-        self.writer = Writer(self.view, self.emit, self.model_seen, settings.store_retry_ms)
+        self.outage = Outage(self)
+        self.rendezvous = Rendezvous(self.view)
+        self.writer = Writer(me.instance, self.view, self.outage, self.emit, self.model_seen, settings.store_retry_ms)
         self.publisher = Publisher(me, lambda: self.settings, rng)
         self.copies = Copies(self, self.cache)
         self.runtime = RuntimeWatch(self, self.copies)
@@ -74,7 +79,7 @@ class Node:
         self.upkeep = Upkeep(self)
         # Failures last: upkeep looks at records, where those that are taken out in this very tick still stand.
         parts = self.rerouting, self.copies, self.runtime, self.scaling, self.readiness, self.upkeep, self.failures
-        self._timed = parts
+        self._timed = self.outage, *parts
         self._is_stopping = False
 
     # -- the ways in ---------------------------------------------------------------------------------
@@ -116,7 +121,8 @@ class Node:
 
     def next_wake(self, now: int) -> int:
         """The instant at which Ticked is due, NEVER if nothing waits for time."""
-        others = min(self.publisher.next_wake(), self.writer.next_wake(), self.view.health.next_wake())
+        publish_at = NEVER if self.outage.is_away else self.publisher.next_wake()
+        others = min(publish_at, self.writer.next_wake(), self.view.health.next_wake())
         return min(others, *(part.next_wake() for part in self._timed))
 
     def _drain(self) -> list[Command]:
@@ -262,6 +268,14 @@ class Node:
         self.rerouting.instance_seen(instance)
         self.upkeep.instance_seen(instance)
 
+    def instance_given_up(self, instance: str) -> None:
+        """An instance is taken for gone whose record vanished some time ago."""
+        self.view.came_or_went(instance, self.now)
+        self.contacts.tell(instance, "")
+        self.rerouting.instance_seen(instance)
+        self.upkeep.place_seen(instance)
+        self.readiness.look()
+
     # -- time and the end --------------------------------------------------------------------------------
 
     def tick(self) -> None:
@@ -273,10 +287,10 @@ class Node:
 
     def _publish(self) -> None:
         """Write this instance's record if it is time, and follow the end of a drain."""
-        if self._is_stopping and not len(self.writer):
+        if self._is_stopping and self.writer.is_done:
             self._is_stopping = False
             self.emit(Stop())
-        if self.publisher.next_wake() > self.now:
+        if self.outage.is_away or self.publisher.next_wake() > self.now:
             return
         record = self.own_record()
         seq = self.publisher.take(record, self.now)

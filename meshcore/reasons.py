@@ -50,6 +50,7 @@ class Rule(StrEnum):
     SETTINGS = "settings"  # numbers that the rules go by are others
     GATE = "gate"  # this instance waits, or no longer, before it says that it is ready
     FAILFAST = "failfast"  # this instance is not ready any more, for good
+    STORE = "store"  # the store went away, came back, takes no writes, takes them again
 
 
 class Rejected(StrEnum):
@@ -69,6 +70,7 @@ class Rejected(StrEnum):
     NOT_READY = "not-ready"  # still loading while another copy is ready
     OUTSTANDING = "outstanding"  # has more calls under way
     NOT_DRAWN = "not-drawn"  # equal, the draw fell elsewhere
+    RENDEZVOUS = "rendezvous"  # comes later in the order that all share
     TOO_SMALL = "too-small"  # can never hold the model
     IN_USE = "in-use"  # answering requests, others go first
     LOADING = "loading"  # half loaded: others are evicted first, an older load is waited for first

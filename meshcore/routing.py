@@ -332,8 +332,8 @@ def _returned(desk: Desk, passed_on: Request, trip: Trip, instance: str, outcome
             trip.gone.append(instance)
         case Verdict.UNKNOWN_MODEL:
             raise UnknownModel
-        case Verdict.LOAD_FAILED if outcome.code is Code.UNAVAILABLE:
-            raise StoreAway(outcome.text)
+        case Verdict.LOAD_FAILED if outcome.code is Code.UNAVAILABLE:  # it does not know the model, and cannot ask
+            trip.error = StoreAway(outcome.text)
         case Verdict.LOAD_FAILED:
             trip.failed(instance, LoadFailure(outcome.text, outcome.code), desk.now)
         case Verdict.FULL:

@@ -207,7 +207,9 @@ class Scaling:
 
     @property
     def _may_decide(self) -> bool:
-        return not self._node.is_draining and not self._node.is_runtime_away
+        """Not while records do not tell of all copies: of those that count, and of those asked for."""
+        node = self._node
+        return not node.is_draining and not node.is_runtime_away and not node.outage.is_unsure
 
     def _judged(self, used: list[str], elapsed_ms: int) -> Iterator[tuple[str, bool]]:
         """Of copies that were used, those of which there may have to be more: for their load, or (True) for regular

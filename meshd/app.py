@@ -36,7 +36,8 @@ from meshd.plane.inbound import Retained
 from meshd.plane.methods import Methods
 from meshd.plane.peer_calls import PeerCall, who_answers
 from meshd.plane.python import Calls, PythonPlane
-from meshd.records import KEY_BYTES, Keys, Reach, Records, cluster_key, follow, follow_session
+from meshd.reach import Guarded, Reach
+from meshd.records import KEY_BYTES, Keys, Records, cluster_key, follow, follow_session
 from meshd.reflect import reflect
 from meshd.renewal import RenewedRuntime
 from meshd.selfsigned import server_context
@@ -102,10 +103,10 @@ class App:
         store_config = parse_kv_store(config.kv_store)
         for warning in store_config.warnings:
             _log.warning(warning)
-        store = open_store(store_config, rng, self._hub)
+        keys = Keys(store_config.root_prefix, config.kv_prefix, config.service_name)
+        store = Guarded(open_store(store_config, rng, self._hub), self._reach, keys.cluster_key)
         ending.push_async_callback(store.close)
         await store.check(STORE_LIMIT_S)
-        keys = Keys(store_config.root_prefix, config.kv_prefix, config.service_name)
         await check_enabled(store, keys)
         key = await cluster_key(store, keys, secrets.token_bytes(KEY_BYTES))
         await self._check_alone(store, keys, key, tls)
@@ -233,7 +234,7 @@ class App:
         self._watch(follow_config(store, keys, tuning, config, self._reach, rng))
         self._watch(follow(store, keys.instances, InstancesSeen, tell, instances, self._reach, rng))
         self._watch(follow(store, keys.registry, RegistrySeen, tell, models, self._reach, rng))
-        self._watch(follow_session(session, tell))
+        self._watch(follow_session(session, tell, self._reach))
         ending.push_async_callback(self._end_background)
         await self._unless_stopped(instances.wait())
         await self._unless_stopped(models.wait())

@@ -143,6 +143,11 @@ class Metrics:
         self._gauges["meshd_lost_bytes"] = ("Memory that unloads which fail have cost so far", lost_bytes)
         self._gauges["meshd_unsatisfied_bytes"] = ("What pinned copies take beyond what there is", unsatisfied_bytes)
 
+    def store(self, is_blind: bool, to_write: int) -> None:
+        """Whether the store takes what is written, and what waits for that."""
+        self._gauges["meshd_store_available"] = ("0 while the store is away or takes no writes", int(not is_blind))
+        self._gauges["meshd_store_pending_models"] = ("Models whose record is still to be written", to_write)
+
     def upkeep(self, is_leading: bool, unsatisfied: int, counts: tuple[int, int, int]) -> None:
         """What is true of the whole cluster is said by the instance that leads it alone.
 

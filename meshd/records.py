@@ -10,9 +10,10 @@ from random import Random
 
 from meshcore.asks import Clashed, StoreSilent, Wrote
 from meshcore.errors import BadRecord
-from meshcore.events import Event, InstancesSeen, RegistrySeen, Seen, SessionRenewed, StoreFound, StoreLost
+from meshcore.events import Event, InstancesSeen, RegistrySeen, Seen, SessionRenewed
 from meshcore.kv import ABSENT, ANY, DELETE, KEEP, Change, Committed, Conflict, Deleted, Pair, Snapshot, Write
-from meshd.store.base import Session, Store, StoreError
+from meshd.reach import SESSION, Reach
+from meshd.store.base import Session, Store, StoreError, StoreRefused
 from meshd.store.mirror import mirror
 
 READ_GAP_S = 0.005
@@ -69,7 +70,7 @@ class Records:
             # Absent, but since when: only a read tells a revision at which it was.
             snapshot = await self._store.read(key)
         except StoreError as error:
-            return StoreSilent(str(error))
+            return StoreSilent(str(error), isinstance(error, StoreRefused) and error.is_for_all)
         seen = _seen(model, key, snapshot)
         return Clashed(seen.value, seen.mod)
 
@@ -112,31 +113,6 @@ class Records:
 def _seen(model: str, key: str, snapshot: Snapshot) -> Seen:
     pair = next((pair for pair in snapshot.pairs if pair.key == key), None)
     return Seen(model, pair.value, pair.mod) if pair else Seen(model, None, snapshot.revision)
-
-
-class Reach:
-    """Whether all that is followed in the store can be followed at present; ``tell`` hears when that changes."""
-
-    def __init__(self) -> None:
-        self._away: set[str] = set()
-        self.tell: Callable[[Event], None] = lambda _: None
-
-    def __bool__(self) -> bool:
-        return not self._away
-
-    def lost(self, prefix: str, why: str) -> None:
-        """What is under ``prefix`` cannot be followed any more."""
-        _log.warning("the store is away: %s", why)
-        if not self._away:
-            self.tell(StoreLost())
-        self._away.add(prefix)
-
-    def found(self, prefix: str) -> None:
-        """It can again."""
-        _log.info("the store is back")
-        self._away.discard(prefix)
-        if not self._away:
-            self.tell(StoreFound())
 
 
 class _Ids:
@@ -185,13 +161,16 @@ async def follow(
     )  # fmt: skip
 
 
-async def follow_session(session: Session, feed: Callable[[Event], None]) -> None:
-    """Have the instance's record written again whenever its lease was lost and replaced."""
+async def follow_session(session: Session, feed: Callable[[Event], None], reach: Reach) -> None:
+    """Have the instance's record written again whenever its lease was lost and replaced; until then others may have
+    lost theirs for the same cause."""
     while True:
         await session.lost.wait()
         _log.warning("the lease of this instance is lost")
+        reach.lost(SESSION, "the lease of this instance is lost")
         await session.resumed.wait()
         _log.info("this instance has a new lease")
+        reach.found(SESSION)
         feed(SessionRenewed())
 
 

@@ -17,7 +17,7 @@ from meshd.config import Config
 from meshd.decisions import Decisions
 from meshd.listing import ListGone, Listing
 from meshd.messages import instance_message, model_message
-from meshd.records import Reach
+from meshd.reach import Reach
 from meshd.settings_api import SettingsApi
 from meshd.store.connect import StoreConfig
 from protos import meshd_pb2 as wire
@@ -50,7 +50,7 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
         return wire.InfoResponse(
             version=me.build, instance=me.instance, service=self._config.service_name, data_plane=me.data_plane,
             start_ms=me.start_ms, store="memory" if self._store.etcd is None else "etcd",
-            store_available=bool(self._reach), revision=self._node.view.revision,
+            store_available=bool(self._reach) and not self._node.outage.refusal, revision=self._node.view.revision,
             phase=self._node.publisher.phase, methods=METHODS, read_only=self._node.is_read_only,
             leader=self._node.upkeep.leader,
         )  # fmt: skip

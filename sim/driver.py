@@ -215,8 +215,8 @@ class Driver:
                 self.feed(Committed(command.ticket, mod))
             case Clashed(value, mod):
                 self.feed(Conflicted(command.ticket, value, mod))
-            case StoreSilent(text):
-                self.feed(CommitFailed(command.ticket, text))
+            case StoreSilent(text, is_refused):
+                self.feed(CommitFailed(command.ticket, text, is_refused))
 
     def _publish(self, command: Publish) -> Waits:
         problem = yield from self._registry.publish(command.value)

@@ -32,7 +32,8 @@ from meshd.plane.methods import Methods
 from meshd.plane.peer_calls import PeerCall
 from meshd.plane.python import PythonPlane
 from meshd.plane.stream import StreamCall
-from meshd.records import Keys, Reach, Records, follow
+from meshd.reach import Reach
+from meshd.records import Keys, Records, follow
 from meshd.renewal import RenewedRuntime
 from meshd.spi import RuntimeClient
 from meshd.store.memory import MemoryHub, MemoryStore
