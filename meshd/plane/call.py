@@ -20,7 +20,6 @@ from meshd.memory import LARGE_BYTES
 from meshd.metrics import Metrics
 from meshd.plane import internal
 from meshd.plane.copies import LocalCopies, Overloaded
-from meshd.plane.inbound import Retained
 from meshd.plane.metadata import Metadata, for_client, for_peer, for_runtime
 from meshd.plane.methods import Methods
 from meshd.plane.splice import Malformed, inject
@@ -47,6 +46,8 @@ class Sent(Protocol):
 
     @property
     def can_repeat(self) -> bool: ...
+    @property
+    def is_done(self) -> bool: ...  # whether the client has said all that it will
     def close(self) -> None: ...
 
 
@@ -59,7 +60,6 @@ class Carrier(Protocol):
     methods: Methods
     copies: LocalCopies
     metrics: Metrics
-    buffer: Retained
     logs_each_request: bool
     large_calls: int
 
