@@ -19,7 +19,7 @@ _UNIT = 2.0**-53
 
 
 def checked(vmodel: str, targets: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """``{model: weight}`` of what was asked for, (model, weight) each; raises InvalidRequest, which says what is wrong."""
+    """``{model: weight}`` of what was asked for, (model, weight) each; raises InvalidRequest, which says why not."""
     weights: dict[str, int] = {}
     for model, weight in targets:
         if not model:

@@ -42,6 +42,18 @@ def model_id(metadata: Iterable[tuple[str, str | bytes]]) -> str:
 _ID_HEADERS = frozenset({"mm-model-id", "mm-model-id-bin", "mm-vmodel-id", "mm-vmodel-id-bin", "tas-model-id"})
 
 
+def sticky_key(metadata: Iterable[tuple[str, str | bytes]]) -> bytes | None:
+    """What the client wants to be kept with: requests with the same go to the same target of a split; None: it says
+    nothing of that."""
+    found = None
+    for key, value in metadata:
+        if key == "mm-vmodel-key":
+            return value.encode() if isinstance(value, str) else value
+        if key == "mm-vmodel-key-bin" and found is None:
+            found = value if isinstance(value, bytes) else value.encode()
+    return found
+
+
 def is_balanced(metadata: Iterable[tuple[str, str | bytes]]) -> bool:
     """Whether the client says that it spreads its requests over the instances."""
     return any(key == "mm-balanced" and value == "true" for key, value in metadata)

@@ -24,13 +24,14 @@ from meshcore.asks import (
     Unreachable,
 )
 from meshcore.commands import Peer, Peers, Route
+from meshcore.errors import Code, MeshError
 from meshcore.events import Event, Reached, Usage
 from meshd.metrics import Metrics
 from meshd.plane.call import InferenceCall, Serving
 from meshd.plane.copies import LocalCopies
 from meshd.plane.inbound import Retained
 from meshd.plane.methods import Methods
-from meshd.plane.shadow import Shadows
+from meshd.plane.shadow import MOST_AT_ONCE, Shadows
 from meshd.tls import Dialer
 
 CHANNEL_OPTIONS = (
@@ -180,6 +181,8 @@ class PythonPlane:
         """One request from its arrival to its end."""
         assert self._core is not None
         calls = self._calls_like(request)
+        if calls is self.of_nobody and request.kind is not Kind.EXTERNAL and calls.open >= MOST_AT_ONCE:
+            return Failed(MeshError("as many shadow calls as there may be are under way", Code.RESOURCE_EXHAUSTED))
         calls.open += 1
         calls.begun += 1
         try:

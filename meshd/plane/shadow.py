@@ -95,6 +95,11 @@ class Shadows:
         self._under_way: set[asyncio.Task[None]] = set()
         self._has_ended = False
 
+    @property
+    def under_way(self) -> int:
+        """How many of them."""
+        return len(self._under_way)
+
     def begin(self, model: str, body: bytes | None) -> Copied:
         """A client's call begins that ``model`` is to see; ``body`` is all that it sends, None: that is to come."""
         copied = Copied(self.buffer, model)

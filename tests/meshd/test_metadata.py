@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from meshcore.errors import Code, InvalidRequest, MeshError
-from meshd.plane.metadata import Metadata, for_client, for_peer, for_runtime, is_balanced, model_id
+from meshd.plane.metadata import Metadata, for_client, for_peer, for_runtime, is_balanced, model_id, sticky_key
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,19 @@ def test_an_id_that_is_not_printable_ascii_travels_as_bytes_alone(model: str) ->
 def test_peers_and_clients_see_nothing_of_what_is_between_instances() -> None:
     assert for_peer((*DROPPED, *OWN)) == OWN
     assert for_client((*DROPPED, *OWN)) == OWN
+
+
+@pytest.mark.parametrize(
+    ("metadata", "key"),
+    [
+        ((("mm-model-id", "a"),), None),
+        ((("mm-vmodel-key", "user-1"),), b"user-1"),
+        ((("mm-vmodel-key", ""),), b""),
+        ((("mm-vmodel-key-bin", b"\x00\xff"),), b"\x00\xff"),
+        ((("mm-vmodel-key-bin", b"bin"), ("mm-vmodel-key", "ascii")), b"ascii"),
+        ((("mm-vmodel-key", "first"), ("mm-vmodel-key", "second")), b"first"),
+        ((("mm-vmodel-key-bin", b"first"), ("mm-vmodel-key-bin", b"second")), b"first"),
+    ],
+)
+def test_a_header_of_either_kind_keeps_a_client_with_one_target(metadata: Metadata, key: bytes | None) -> None:
+    assert sticky_key(metadata) == key
