@@ -87,8 +87,9 @@ class InferenceCall(ABC):
         self._plane, self._path, self._metadata, self._context = plane, path, metadata, context
         self.sent = sent
         self._loop = asyncio.get_running_loop()
-        timeout_s = context.time_remaining()
-        self._deadline = None if timeout_s is None else self._loop.time() + timeout_s
+        self.given_s: float | None = context.time_remaining()
+        """How long the client gave it when it came; None: any time."""
+        self._deadline = None if self.given_s is None else self._loop.time() + self.given_s
         self.has_begun = False
         """Whether the client has seen anything of an answer."""
         self.has_waited = False

@@ -24,14 +24,16 @@ from meshcore.asks import (
     Unreachable,
 )
 from meshcore.commands import Peer, Peers, Route
-from meshcore.errors import Code, MeshError
+from meshcore.errors import Code, MeshError, UnknownModel
 from meshcore.events import Event, Reached, Usage
 from meshd.metrics import Metrics
 from meshd.plane.call import InferenceCall, Serving
 from meshd.plane.copies import LocalCopies
 from meshd.plane.inbound import Retained
+from meshd.plane.metadata import Metadata, model_id
 from meshd.plane.methods import Methods
 from meshd.plane.shadow import MOST_AT_ONCE, Shadows
+from meshd.plane.targets import Target
 from meshd.tls import Dialer
 
 CHANNEL_OPTIONS = (
@@ -92,6 +94,8 @@ class PythonPlane:
         self.copies = LocalCopies(now)
         self._rng = rng
         self._routes: dict[str, Route] = {}
+        self.targets: dict[str, Target] = {}
+        """By virtual model."""
         self._peers: dict[str, Peer] = {}
         self._channels: dict[str, Any] = {}  # by address, for as long as an instance has it
         self._outstanding: dict[str, int] = {}
@@ -174,6 +178,19 @@ class PythonPlane:
         if channel is None:
             channel = self._channels[peer.address] = self._dialer.open(peer.address, CHANNEL_OPTIONS)
         return channel
+
+    def aim(self, metadata: Metadata) -> tuple[str, str]:
+        """The model that a client's request goes to, and the one that is to see it too (empty: none).
+
+        Raises InvalidRequest, UnknownModel.
+        """
+        name, is_virtual = model_id(metadata)
+        if not is_virtual:
+            return name, ""
+        target = self.targets.get(name)
+        if target is None:
+            raise UnknownModel("vmodel not found")
+        return target.draw(metadata, self._rng), target.shadow
 
     # -- requests --------------------------------------------------------------------------------------
 

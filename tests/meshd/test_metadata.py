@@ -18,7 +18,20 @@ from meshd.plane.metadata import Metadata, for_client, for_peer, for_runtime, is
     ],
 )
 def test_the_first_header_of_the_documented_order_names_the_model(metadata: Metadata, model: str) -> None:
-    assert model_id(metadata) == model
+    assert model_id(metadata) == (model, False)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "vmodel"),
+    [
+        ((("mm-vmodel-id", "v"),), "v"),
+        ((("mm-vmodel-id-bin", "naïve/β".encode()),), "naïve/β"),
+        ((("mm-vmodel-id-bin", b"bin"), ("mm-vmodel-id", "ascii")), "ascii"),
+        ((("mm-vmodel-id", "v"), ("tas-model-id", "a")), "v"),
+    ],
+)
+def test_a_virtual_model_is_named_in_the_same_ways(metadata: Metadata, vmodel: str) -> None:
+    assert model_id(metadata) == (vmodel, True)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +49,6 @@ def test_the_first_header_of_the_documented_order_names_the_model(metadata: Meta
          "must include only one of model id and vmodel id"),
         ((("mm-model-id-bin", b"a"), ("mm-vmodel-id-bin", b"")), Code.INVALID_ARGUMENT,
          "must include only one of model id and vmodel id"),
-        ((("mm-vmodel-id", "v"), ("tas-model-id", "a")), Code.NOT_FOUND, "vmodel not found"),
         ((("mm-model-id", "a"), ("mm-model-id", "b")), Code.INVALID_ARGUMENT,
          "only one model id is taken by a request"),
     ],

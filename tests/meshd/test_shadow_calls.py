@@ -3,95 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from random import Random
 
 import grpc
 import pytest
 
-from meshcore.asks import Answered, Asked, Done, Failed, Kind, Request, RuntimeFailed
+from meshcore.asks import Answered, Done, Failed, Kind, Request, RuntimeFailed
 from meshcore.errors import Code, UnknownModel
-from meshcore.events import Event
-from meshd.metrics import Metrics
-from meshd.plane.call import Ended, InferenceCall
-from meshd.plane.inbound import Retained
-from meshd.plane.methods import UNARY, Methods
-from meshd.plane.python import PythonPlane
-from meshd.plane.shadow import MOST_AT_ONCE, Copied, Nobody
-from meshd.spi import RuntimeClient
-from meshd.tls import Dialer
-
-KNOWN, ANY = sorted(UNARY)[0], "/some.Service/Method"
-REQUEST_BYTES, PROCESS_BYTES = 100, 250
-OK = Done(Answered(Ended()))
-
-
-class Desk:
-    """Ends every call that the plane's table does not know as it is told to, once it is let."""
-
-    def __init__(self) -> None:
-        self.end: Done | Failed | Exception = OK
-        self.asked: list[Asked] = []
-        self.calls: list[InferenceCall] = []
-        self.may_end = asyncio.Event()
-
-    def feed(self, event: Event) -> None:
-        pass
-
-    async def run(self, asked: Asked, call: InferenceCall) -> Done | Failed:
-        self.asked.append(asked)
-        self.calls.append(call)
-        await self.may_end.wait()
-        if isinstance(self.end, Exception):
-            raise self.end
-        return self.end
-
-
-class Scene:
-    """A plane of its own with a desk behind it."""
-
-    def __init__(self) -> None:
-        self.metrics = Metrics()
-        self.runtime = RuntimeClient(("127.0.0.1:1",), max_message_bytes=1, min_churn_age_ms=0)
-        buffer = Retained(REQUEST_BYTES, PROCESS_BYTES)
-        self.plane = PythonPlane(
-            "me", b"key", self.runtime, Methods({}, True), lambda: 0, Random(1), self.metrics, buffer, Dialer()
-        )
-        self.desk = Desk()
-        self.plane.serve_for(self.desk)
-
-    def send(self, body: bytes = b"body", path: str = KNOWN, given_s: float | None = None) -> Copied:
-        shadows = self.plane.shadows
-        copied = shadows.begin("shadow", body)
-        shadows.send(copied, path, (("x-user", "u"),), False, given_s)
-        return copied
-
-    def counts(self) -> dict[str, int]:
-        found = {}
-        for line in self.metrics.exposition(("meshd_shadow_total",)).decode().splitlines():
-            if not line.startswith("#"):
-                found[line.split('"')[1]] = int(float(line.rpartition(" ")[2]))
-        return found
-
-    async def over(self) -> None:
-        """Wait until nothing is under way."""
-        await until(lambda: not self.plane.shadows.under_way)
-
-
-async def until(look: Callable[[], bool]) -> None:
-    while not look():  # noqa: ASYNC110
-        await asyncio.sleep(0)
-
-
-def played(scenario: Callable[[Scene], Awaitable[None]]) -> None:
-    async def guarded() -> None:
-        scene = Scene()
-        async with asyncio.timeout(20):
-            await scenario(scene)
-        assert scene.plane.shadows.buffer.used_bytes == 0
-        await scene.runtime.close()
-
-    asyncio.run(guarded())
+from meshd.plane.call import Ended
+from meshd.plane.shadow import MOST_AT_ONCE, Nobody
+from tests.meshd.scene import ANY, KNOWN, OK, REQUEST_BYTES, Scene, played, until
 
 
 @pytest.mark.parametrize(
