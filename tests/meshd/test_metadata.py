@@ -62,7 +62,7 @@ def test_headers_that_name_no_one_model_are_refused_in_the_words_clients_know(
 
 
 def test_an_id_that_is_no_utf_8_is_some_unknown_id() -> None:
-    assert model_id((("mm-model-id-bin", b"\xff"),)) == "\ufffd"
+    assert model_id((("mm-model-id-bin", b"\xff"),)) == ("\ufffd", False)
     with pytest.raises(InvalidRequest):
         model_id((("mm-model-id-bin", b""),))
 
