@@ -53,13 +53,20 @@ class Request:
     copies: int = 1
     """For ENSURE: how many there shall be at least."""
     is_asked_for: bool = True
-    """For ENSURE: whether clients want the model; else the mesh makes a copy of it by itself."""
+    """Whether clients want the model; else the mesh makes a copy of it by itself, or nobody waits for an answer."""
+    is_shadow: bool = False
+    """A copy of a client's request to another model: it is answered like any other, for nobody."""
     met: Met | None = None
     """What the plane met when it served the request by itself."""
 
     @property
     def is_inference(self) -> bool:
         return self.op is Op.INFER
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether a client waits for an answer: its load goes before those of others."""
+        return self.is_inference and not self.is_shadow
 
     @property
     def is_use(self) -> bool:

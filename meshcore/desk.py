@@ -118,10 +118,11 @@ class FrontDesk:
         if (entry := self.entry(request.model)) and request.is_asked_for:
             entry.is_asked_for = True
 
-    def await_load(self, entry: Entry, is_inference: bool) -> None:
+    def await_load(self, entry: Entry, request: Request) -> None:
         """A request is going to wait for this load."""
-        entry.is_awaited = entry.is_asked_for = True
-        if is_inference:
+        entry.is_awaited = True
+        entry.is_asked_for |= request.is_asked_for
+        if request.is_urgent:
             self._node.copies.queue.raise_class(entry)
 
     def lost(self, model: str, gen: int) -> None:
@@ -217,7 +218,7 @@ class FrontDesk:
             raise LoadFailure(failure.text)
         node.copies.remove(request.model, "tried again after a failure")
         return node.copies.admission.admit(
-            request.model, record, record.copies, request.last_used, request.size_units, request.is_inference,
+            request.model, record, record.copies, request.last_used, request.size_units, request.is_urgent,
             request.is_asked_for, request.copies,
         )  # fmt: skip
 
