@@ -9,6 +9,8 @@ from enum import StrEnum
 from meshcore.errors import Code, MeshError
 from meshcore.events import Seen
 from meshcore.reasons import Reason
+from meshcore.vmodel_asks import AskedVModel, AwaitVModel, Overtaken, PutVModel, ReadVModel, VModelRead
+from meshcore.vmodel_record import Weights
 
 
 class Op(StrEnum):
@@ -32,6 +34,7 @@ class Request:
     """One request for a model as the core sees it: everything but the body."""
 
     model: str
+    """Empty where ``vmodel`` is one that the plane does not know."""
     op: Op = Op.INFER
     kind: Kind = Kind.EXTERNAL
     is_balanced: bool = False
@@ -56,6 +59,8 @@ class Request:
     """Whether clients want the model; else the mesh makes a copy of it by itself, or nobody waits for an answer."""
     is_shadow: bool = False
     """A copy of a client's request to another model: it is answered like any other, for nobody."""
+    vmodel: str = ""
+    """The virtual model that the client named, if it named one."""
     met: Met | None = None
     """What the plane met when it served the request by itself."""
 
@@ -115,7 +120,7 @@ class Unregister:
     is_trial: bool = False
 
 
-Asked = Request | Register | Unregister
+Asked = Request | Register | Unregister | AskedVModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +178,7 @@ class Put:
     why: Reason
 
 
-Step = Infer | Forward | AwaitLoaded | Pause | Read | Put
+Step = Infer | Forward | AwaitLoaded | Pause | Read | Put | ReadVModel | PutVModel | AwaitVModel
 
 
 class Status(StrEnum):
@@ -209,6 +214,35 @@ class StatusInfo:
     """For Register and Unregister: the record was written."""
     mod: int = 0
     """For Register: the revision of the record."""
+
+
+class VModelStatus(StrEnum):
+    """A virtual model's status as the management API names it."""
+
+    NOT_FOUND = "NOT_FOUND"
+    DEFINED = "DEFINED"
+    TRANSITIONING = "TRANSITIONING"
+    TRANSITION_FAILED = "TRANSITION_FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class VModelInfo:
+    """Where a virtual model points, and what the models do."""
+
+    status: VModelStatus = VModelStatus.NOT_FOUND
+    active: str = ""
+    target: str = ""
+    owner: str = ""
+    active_status: StatusInfo | None = None
+    target_status: StatusInfo | None = None
+    """Only while something else shall answer than does."""
+    shares: Weights = field(default_factory=dict)
+    """Of the models that answer."""
+    wanted: Weights = field(default_factory=dict)
+    """Of those that shall answer."""
+    shadow: str = ""
+    mod: int = 0
+    """The revision of the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,14 +363,15 @@ class Met:
 
 Outcome = (
     Answered | Told | Refused | RuntimeFailed | Unreachable | Settled | TimedOut | Seen | Wrote | Clashed | StoreSilent
-)
+    | VModelRead | Overtaken
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
     """The flow's end: what it answers."""
 
-    answer: Answered | RuntimeFailed | StatusInfo
+    answer: Answered | RuntimeFailed | StatusInfo | VModelInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from meshcore.reasons import Candidate, Reason, Rejected, Rule, trimmed
 from meshcore.records import Failure, ModelRecord
 from meshcore.settings import Settings
 from meshcore.units import age_ms, to_units
+from meshcore.vmodel_record import VModelRecord
 
 if TYPE_CHECKING:
     from meshcore.node import Node
@@ -75,6 +77,41 @@ class FrontDesk:
     def explain(self, reason: Reason) -> Reason:
         """Keep why something is done."""
         return self._node.explain(reason)
+
+    # -- virtual models --------------------------------------------------------------------------------
+
+    @property
+    def default_owner(self) -> str:
+        """Of virtual models that are made without one."""
+        return self._node.identity.vmodel_owner
+
+    def vmodel(self, vmodel: str) -> VModelRecord | None:
+        """A virtual model's record as known here; raises BadRecord."""
+        return self._node.vmodels.record(vmodel)
+
+    def vmodel_mod(self, vmodel: str) -> int:
+        """The revision that it is known at; 0: absent."""
+        return self._node.vmodels.mod(vmodel)
+
+    def see_vmodel(self, seen: Seen) -> None:
+        """A read or a write told what stands in the store."""
+        self._node.vmodels.see(seen)
+
+    def may_switch(self, vmodel: str, record: VModelRecord) -> bool:
+        """Whether what shall answer for a virtual model is as ready as what answers now, or has waited long enough."""
+        return self._node.transitions.may_switch(vmodel, record)
+
+    def is_held(self, models: Iterable[str]) -> bool:
+        """Whether there is a live copy of any of them."""
+        return self._node.transitions.is_held(models)
+
+    def transited(self, vmodel: str) -> None:
+        """The store was asked to end its transition."""
+        self._node.transitions.ended(vmodel)
+
+    def prepared(self, vmodel: str, has_failed: bool) -> None:
+        """Copies that it needs are there or on their way, or cannot be had."""
+        self._node.transitions.prepared(vmodel, has_failed)
 
     # -- copies --------------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ from meshcore.asks import (
     Unreachable,
     Verdict,
     VerdictError,
+    VModelInfo,
 )
 from meshcore.commands import Holder
 from meshcore.entry import Entry, State
@@ -56,7 +57,7 @@ from meshcore.records import ModelRecord
 from meshcore.settings import Settings
 from meshcore.trip import Trip
 
-Answer = Answered | RuntimeFailed | StatusInfo
+Answer = Answered | RuntimeFailed | StatusInfo | VModelInfo
 Flow = Generator[Step, Outcome, Answer]
 _Leg = Generator[Step, Outcome, Answer | None]
 """One round of a flow: its answer, or None to go round again."""

@@ -15,7 +15,7 @@ from typing import Any
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from meshcore.errors import BadRecord
-from meshcore.events import Constrained, DrainAsked, Event, Idled, InstancesSeen, RegistrySeen, Started
+from meshcore.events import Constrained, DrainAsked, Event, Idled, InstancesSeen, RegistrySeen, Started, VModelsSeen
 from meshcore.me import Me
 from meshcore.records import InstanceRecord
 from meshcore.rules import with_eviction
@@ -201,6 +201,7 @@ class App:
             location=config.location or config.address, zone=config.zone, labels=config.labels,
             version=config.version, build=config.service_version or version("meshd"),
             replica_set=replica_set_of(config.instance_id), is_read_only=config.is_read_only,
+            vmodel_owner=config.default_vmodel_owner,
         )  # fmt: skip
 
     def _check_ports(self) -> None:
@@ -229,15 +230,15 @@ class App:
         tell: Callable[[Event], None], tuning: Tuning, rng: Random,
     ) -> None:  # fmt: skip
         """Have ``tell`` told of the store from now on, and wait until it knows all that stands there now."""
-        instances, models, config = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        instances, models, vmodels, config = (asyncio.Event() for _ in range(4))
         self._watch(follow_config(store, keys, tuning, config, self._reach, rng))
         self._watch(follow(store, keys.instances, InstancesSeen, tell, instances, self._reach, rng))
         self._watch(follow(store, keys.registry, RegistrySeen, tell, models, self._reach, rng))
+        self._watch(follow(store, keys.vmodels, VModelsSeen, tell, vmodels, self._reach, rng))
         self._watch(follow_session(session, tell))
         ending.push_async_callback(self._end_background)
-        await self._unless_stopped(instances.wait())
-        await self._unless_stopped(models.wait())
-        await self._unless_stopped(config.wait())
+        for known in (instances, models, vmodels, config):
+            await self._unless_stopped(known.wait())
 
     async def _provide(
         self, static: tuple[StaticModel, ...], management: Management, driver: Driver, clock: Clock

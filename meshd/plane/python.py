@@ -23,7 +23,7 @@ from meshcore.asks import (
     Request,
     Unreachable,
 )
-from meshcore.commands import Peer, Peers, Route
+from meshcore.commands import Peer, Peers, Route, Targets
 from meshcore.errors import Code, MeshError, UnknownModel
 from meshcore.events import Event, Reached, Usage
 from meshd.metrics import Metrics
@@ -138,6 +138,13 @@ class PythonPlane:
                 self._peers[peer.instance] = peer
                 if peer.is_ok and (known is None or not known.is_ok):
                     self._forget_failure(peer.address)
+
+    def retarget(self, targets: Targets) -> None:
+        """Replace what is known about one virtual model."""
+        if targets.active:
+            self.targets[targets.vmodel] = Target(targets.active, targets.split, targets.shadow)
+        else:
+            self.targets.pop(targets.vmodel, None)
 
     def redial(self) -> None:
         """Connect to other instances anew at the next call: what connections are made with has changed."""
