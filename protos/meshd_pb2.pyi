@@ -413,7 +413,7 @@ class WeightedModel(_message.Message):
     def __init__(self, model: _Optional[str] = ..., weight: _Optional[int] = ...) -> None: ...
 
 class SetVModelRequest(_message.Message):
-    __slots__ = ("name", "targets", "shadow", "owner", "update_only", "expected_target", "force", "load", "sync")
+    __slots__ = ("name", "targets", "shadow", "owner", "update_only", "expected_target", "force", "load", "sync", "dry_run")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TARGETS_FIELD_NUMBER: _ClassVar[int]
     SHADOW_FIELD_NUMBER: _ClassVar[int]
@@ -423,6 +423,7 @@ class SetVModelRequest(_message.Message):
     FORCE_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     SYNC_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     name: str
     targets: _containers.RepeatedCompositeFieldContainer[WeightedModel]
     shadow: str
@@ -432,7 +433,8 @@ class SetVModelRequest(_message.Message):
     force: bool
     load: bool
     sync: bool
-    def __init__(self, name: _Optional[str] = ..., targets: _Optional[_Iterable[_Union[WeightedModel, _Mapping]]] = ..., shadow: _Optional[str] = ..., owner: _Optional[str] = ..., update_only: bool = ..., expected_target: _Optional[str] = ..., force: bool = ..., load: bool = ..., sync: bool = ...) -> None: ...
+    dry_run: bool
+    def __init__(self, name: _Optional[str] = ..., targets: _Optional[_Iterable[_Union[WeightedModel, _Mapping]]] = ..., shadow: _Optional[str] = ..., owner: _Optional[str] = ..., update_only: bool = ..., expected_target: _Optional[str] = ..., force: bool = ..., load: bool = ..., sync: bool = ..., dry_run: bool = ...) -> None: ...
 
 class VModelFilter(_message.Message):
     __slots__ = ("name_prefix", "owner", "model", "status")
