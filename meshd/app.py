@@ -300,6 +300,7 @@ class App:
         As long as its copies are in their records others pass requests on: that ends with them, not before.
         """
         self._missing.append("this instance is going")
+        plane.shadows.end()
         driver.feed(DrainAsked())
         loop = asyncio.get_running_loop()
         budget_s = max(NOT_READY_S, self._config.shutdown_timeout_ms / 1000 - DEREGISTER_S)
