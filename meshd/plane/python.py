@@ -197,7 +197,8 @@ class PythonPlane:
         target = self.targets.get(name)
         if target is None:
             raise UnknownModel("vmodel not found")
-        return target.draw(metadata, self._rng), target.shadow
+        model = target.draw(metadata, self._rng)
+        return model, target.seen_by(model)
 
     # -- requests --------------------------------------------------------------------------------------
 
