@@ -10,7 +10,7 @@ from meshcore.errors import Code, MeshError
 from meshcore.events import Seen
 from meshcore.reasons import Reason
 from meshcore.vmodel_asks import AskedVModel, AwaitVModel, Overtaken, PutVModel, ReadVModel, VModelRead
-from meshcore.vmodel_record import Weights
+from meshcore.vmodel_record import VModelStatus, Weights
 
 
 class Op(StrEnum):
@@ -214,15 +214,6 @@ class StatusInfo:
     """For Register and Unregister: the record was written."""
     mod: int = 0
     """For Register: the revision of the record."""
-
-
-class VModelStatus(StrEnum):
-    """A virtual model's status as the management API names it."""
-
-    NOT_FOUND = "NOT_FOUND"
-    DEFINED = "DEFINED"
-    TRANSITIONING = "TRANSITIONING"
-    TRANSITION_FAILED = "TRANSITION_FAILED"
 
 
 @dataclass(frozen=True, slots=True)

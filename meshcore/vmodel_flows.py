@@ -17,7 +17,6 @@ from meshcore.asks import (
     StoreSilent,
     TimedOut,
     VModelInfo,
-    VModelStatus,
     Wrote,
 )
 from meshcore.errors import BadRecord, Code, InvalidRequest, MeshError, Overrun, StoreAway, UnknownModel
@@ -267,7 +266,7 @@ def _info(desk: VDesk, vmodel: str) -> _Info:
             return VModelInfo()
         active = yield from _status(desk, record.active)
     info = VModelInfo(
-        VModelStatus.DEFINED, record.active, record.target, record.owner, active, shares=record.shares,
+        record.status, record.active, record.target, record.owner, active, shares=record.shares,
         wanted=record.wanted, shadow=record.shadow, mod=desk.vmodel_mod(vmodel),
     )  # fmt: skip
     if not record.is_in_transition:
@@ -276,8 +275,7 @@ def _info(desk: VDesk, vmodel: str) -> _Info:
     is_hopeless = record.has_failed and target.status is Status.LOADING_FAILED
     if target.status is not Status.NOT_FOUND and not is_hopeless:
         target = replace(target, status=Status.LOADING)
-    status = VModelStatus.TRANSITION_FAILED if record.has_failed else VModelStatus.TRANSITIONING
-    return replace(info, status=status, target_status=target)
+    return replace(info, target_status=target)
 
 
 def _status(desk: VDesk, model: str) -> Generator[Step, Outcome, StatusInfo]:

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 from meshcore.attributes import Attributes, by_key, encode, without_defaults
 from meshcore.split import MOST_TARGETS, WHOLE, heaviest
+
+
+class VModelStatus(StrEnum):
+    """A virtual model's status as the management API names it."""
+
+    NOT_FOUND = "NOT_FOUND"
+    DEFINED = "DEFINED"
+    TRANSITIONING = "TRANSITIONING"
+    TRANSITION_FAILED = "TRANSITION_FAILED"
+
 
 Weights = Mapping[str, int]
 """Models with the share of requests that each gets, in percent."""
@@ -77,6 +88,13 @@ class VModelRecord:
     def is_in_transition(self) -> bool:
         """Whether others shall answer than do, or with other weights."""
         return self.wanted != self.shares
+
+    @property
+    def status(self) -> VModelStatus:
+        """What it is doing."""
+        if not self.is_in_transition:
+            return VModelStatus.DEFINED
+        return VModelStatus.TRANSITION_FAILED if self.has_failed else VModelStatus.TRANSITIONING
 
     @property
     def roles(self) -> frozenset[str]:

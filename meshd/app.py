@@ -21,7 +21,7 @@ from meshcore.records import InstanceRecord
 from meshcore.rules import with_eviction
 from meshcore.upgrades import replica_set_of
 from meshd import constraints_watch, servers, tls_watch, web
-from meshd.api import Management, ModelMeshApi
+from meshd.api import ModelMeshApi
 from meshd.clock import Clock
 from meshd.config import Config
 from meshd.driver import Driver
@@ -29,6 +29,7 @@ from meshd.external import InferencePort, MeshPort
 from meshd.handshake import RuntimeInfo, RuntimeUnusable
 from meshd.journal import make_node
 from meshd.latch import Latch
+from meshd.management import Management
 from meshd.memory import give_back
 from meshd.mesh_api import MeshApi
 from meshd.metrics import Metrics

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from meshcore.asks import Answered, Done, Failed, Refused, Request, RuntimeFailed, Verdict, VerdictError
+from meshcore.asks import Answered, Done, Failed, Refused, RuntimeFailed, Verdict, VerdictError
 from meshcore.errors import Code, MeshError
 from meshd import request_id
 from meshd.codes import TO_GRPC
@@ -17,7 +17,7 @@ from meshd.metrics import Metrics
 from meshd.plane import internal
 from meshd.plane.call import Ended, InferenceCall
 from meshd.plane.inbound import Retained
-from meshd.plane.metadata import Metadata, is_balanced
+from meshd.plane.metadata import Metadata
 from meshd.plane.methods import UNARY, Methods
 from meshd.plane.python import PythonPlane
 from meshd.plane.stream import StreamCall
@@ -52,12 +52,11 @@ class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
         began = self._now()
         plane = self._plane
         try:
-            model, shadow = plane.aim(metadata)
+            request, shadow = plane.aim(metadata)
         except MeshError as error:
             await context.abort(TO_GRPC[error.code], error.text)
         copied = plane.shadows.begin(shadow, body) if shadow else None
         call = _call(plane, path, metadata, context, body, plane.buffer, tell=copied.take if copied else None)
-        request = Request(model, is_balanced=is_balanced(metadata))
         end: Done | Failed = _LEFT
         try:
             end = await plane.serve(request, call)

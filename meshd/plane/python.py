@@ -24,13 +24,13 @@ from meshcore.asks import (
     Unreachable,
 )
 from meshcore.commands import Peer, Peers, Route, Targets
-from meshcore.errors import Code, MeshError, UnknownModel
+from meshcore.errors import Code, MeshError
 from meshcore.events import Event, Reached, Usage
 from meshd.metrics import Metrics
 from meshd.plane.call import InferenceCall, Serving
 from meshd.plane.copies import LocalCopies
 from meshd.plane.inbound import Retained
-from meshd.plane.metadata import Metadata, model_id
+from meshd.plane.metadata import Metadata, is_balanced, model_id
 from meshd.plane.methods import Methods
 from meshd.plane.shadow import MOST_AT_ONCE, Shadows
 from meshd.plane.targets import Target
@@ -186,19 +186,18 @@ class PythonPlane:
             channel = self._channels[peer.address] = self._dialer.open(peer.address, CHANNEL_OPTIONS)
         return channel
 
-    def aim(self, metadata: Metadata) -> tuple[str, str]:
-        """The model that a client's request goes to, and the one that is to see it too (empty: none).
+    def aim(self, metadata: Metadata) -> tuple[Request, str]:
+        """A client's request as the core sees it, and the model that is to see it too (empty: none).
 
-        Raises InvalidRequest, UnknownModel.
+        One by the name of a virtual model that is not in the table names no model yet. Raises InvalidRequest.
         """
         name, is_virtual = model_id(metadata)
         if not is_virtual:
-            return name, ""
+            return Request(name, is_balanced=is_balanced(metadata)), ""
         target = self.targets.get(name)
-        if target is None:
-            raise UnknownModel("vmodel not found")
-        model = target.draw(metadata, self._rng)
-        return model, target.seen_by(model)
+        model = target.draw(metadata, self._rng) if target is not None else ""
+        shadow = target.seen_by(model) if target is not None else ""
+        return Request(model, is_balanced=is_balanced(metadata), vmodel=name), shadow
 
     # -- requests --------------------------------------------------------------------------------------
 
@@ -273,5 +272,5 @@ def _with(request: Request, met: Met) -> Request:
     return Request(
         request.model, request.op, request.kind, request.is_balanced, tried=request.tried, targets=request.targets,
         origin=request.origin, hops=request.hops, size_units=request.size_units, met=met,
-        is_asked_for=request.is_asked_for, is_shadow=request.is_shadow,
+        is_asked_for=request.is_asked_for, is_shadow=request.is_shadow, vmodel=request.vmodel,
     )  # fmt: skip
