@@ -71,6 +71,8 @@ def wanted(asked: SetVModel, record: VModelRecord | None, may_switch: bool, defa
     fresh = record or VModelRecord(asked.owner or default_owner)
     before, shadow = fresh.wanted, fresh.shadow if asked.shadow is None else asked.shadow
     after = fresh if record is not None and before == asked.weights else fresh.aimed_at(asked.weights)
+    if shadow in asked.weights:
+        shadow = ""  # it has been looked at for long enough
     if shadow != after.shadow:
         after = replace(after, shadow=shadow)
     is_at_once = asked.is_forced or record is None or (may_switch and after is not record)

@@ -76,6 +76,8 @@ def set_vmodel(desk: VDesk, asked: SetVModel) -> _Info:
     if not asked.vmodel:
         raise InvalidRequest("Must provide vModelId")
     asked = replace(asked, weights=checked(asked.vmodel, asked.weights.items()))
+    if asked.shadow in asked.weights:
+        raise InvalidRequest(f"vmodel {asked.vmodel}: {asked.shadow} is a target and cannot be the shadow too")
     if asked.info is not None and not asked.info.type:
         raise MeshError("", Code.UNKNOWN)  # so does ModelMesh on this way
     before, after = yield from _set(desk, asked)

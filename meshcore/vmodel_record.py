@@ -28,8 +28,8 @@ class VModelRecord:
     """One virtual model (docs/design.md, virtual models).
 
     Who knows of one model only, as a Java pod, reads and writes ``active`` and ``target`` and keeps the rest as it is.
-    So weights count only as long as their heaviest model is the one that stands there; those that do not are still
-    references, until the record is written again.
+    So weights count only as long as their heaviest model is the one that stands there. Of those that do not all others
+    are still referred to, until the record is written again.
     """
 
     owner: str = ""
@@ -99,8 +99,8 @@ class VModelRecord:
     @property
     def roles(self) -> frozenset[str]:
         """The models that it refers to, each once whatever it is to the virtual model."""
-        named = {self.active, self.target, self.shadow, *self.split, *self.next_split}
-        return frozenset(named - {""})
+        shared = (*_referred(self.split, self.active), *_referred(self.next_split, self.target))
+        return frozenset({self.active, self.target, self.shadow, *shared} - {""})
 
     def aimed_at(self, weights: Weights) -> VModelRecord:
         """The same with ``weights`` as what shall answer; what answers is as it was."""
@@ -126,6 +126,12 @@ def _marked(weights: Weights, shares: Weights) -> Weights:
     """One model alone that shall take over from several of which it is the heaviest: its name would say that nothing
     is to change."""
     return weights if heaviest(weights) == heaviest(shares) else {}
+
+
+def _referred(weights: Weights, first: str) -> list[str]:
+    """The models of stored weights that are referred to: whoever puts another one in the place of their heaviest, as a
+    Java pod does, lets that one go and knows of no other."""
+    return [model for model in weights if model == first or model != heaviest(weights)]
 
 
 def _counts(weights: Weights, first: str) -> bool:

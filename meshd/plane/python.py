@@ -195,7 +195,8 @@ class PythonPlane:
         if not is_virtual:
             return Request(name, is_balanced=is_balanced(metadata)), ""
         target = self.targets.get(name)
-        model, shadow = (target.draw(metadata, self._rng), target.shadow) if target is not None else ("", "")
+        model = target.draw(metadata, self._rng) if target is not None else ""
+        shadow = target.seen_by(model) if target is not None else ""
         return Request(model, is_balanced=is_balanced(metadata), vmodel=name), shadow
 
     # -- requests --------------------------------------------------------------------------------------

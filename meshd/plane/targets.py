@@ -19,6 +19,10 @@ class Target:
         self.active, self.shadow = active, shadow
         self._split = Split.of(weights) if weights else None
 
+    def seen_by(self, model: str) -> str:
+        """Who sees a request that ``model`` answers; empty: nobody else."""
+        return "" if self.shadow == model else self.shadow
+
     def draw(self, metadata: Metadata, rng: Random) -> str:
         """The model for one request: by the client's key if it has one, else by chance."""
         if self._split is None:

@@ -67,7 +67,7 @@ def test_a_target_that_fails_fails_and_no_other_answers_for_it() -> None:
         scene.plane.targets["v"] = Target("a", {"a": 1, "b": 99}, "")
         with pytest.raises(Aborted, match="b is broken"):
             await scene.call(TO_V)
-        assert scene.desk.asked == [Request("b")]
+        assert scene.desk.asked == [Request("b", vmodel="v")]
 
     played(scenario)
 
@@ -83,11 +83,26 @@ def test_the_shadow_sees_what_the_client_sent_once_the_client_has_its_answer(has
             await scene.call((*TO_V, ("mm-balanced", "true")), b"body")
         except Aborted:
             assert has_failed
-        assert scene.desk.asked == [Request("a", is_balanced=True)], "not before"
+        assert scene.desk.asked == [Request("a", is_balanced=True, vmodel="v")], "not before"
         await scene.over()
         assert scene.desk.asked[1:] == [Request("c", is_balanced=True, is_asked_for=False, is_shadow=True)]
         assert scene.metrics.counters.requests == 1
         assert sum(scene.counts().values()) == 1
+
+    played(scenario)
+
+
+def test_a_model_that_answers_does_not_see_the_request_once_more() -> None:
+    """As while it hands over to others and becomes their shadow."""
+
+    async def scenario(scene: Scene) -> None:
+        scene.desk.may_end.set()
+        scene.plane.targets["v"] = Target("a", {"a": 50, "b": 50}, "a")
+        for number in range(40):
+            await scene.call((*TO_V, ("mm-vmodel-key", str(number))))
+        await scene.over()
+        assert scene.models.count("a") == 40, "either it answers or it sees what the other one answers"
+        assert 0 < scene.counts()["answered"] == scene.models.count("b") < 40
 
     played(scenario)
 
