@@ -107,7 +107,8 @@ class Transitions:
         """Copies that were asked for are there or on their way, or cannot be had."""
         if vmodel in self._open:
             self._open[vmodel].has_failed = has_failed
-            self._look(vmodel, self._node.now)
+            if has_failed:  # copies that are there tell by their records; and what asks is in the middle of a look
+                self._look(vmodel, self._node.now + 1)
 
     def _look(self, vmodel: str, at: int) -> None:
         if self._node.upkeep.is_leading and at < self._look_at.get(vmodel, NEVER):
