@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from meshcore.reasons import Candidate, Reason, Rejected, Rule, trimmed
 from meshcore.records import Failure, ModelRecord
 from meshcore.settings import Settings
 from meshcore.units import age_ms, to_units
+from meshcore.vmodel_record import VModelRecord
 
 if TYPE_CHECKING:
     from meshcore.node import Node
@@ -76,6 +78,41 @@ class FrontDesk:
         """Keep why something is done."""
         return self._node.explain(reason)
 
+    # -- virtual models --------------------------------------------------------------------------------
+
+    @property
+    def default_owner(self) -> str:
+        """Of virtual models that are made without one."""
+        return self._node.identity.vmodel_owner
+
+    def vmodel(self, vmodel: str) -> VModelRecord | None:
+        """A virtual model's record as known here; raises BadRecord."""
+        return self._node.vmodels.record(vmodel)
+
+    def vmodel_mod(self, vmodel: str) -> int:
+        """The revision that it is known at; 0: absent."""
+        return self._node.vmodels.mod(vmodel)
+
+    def see_vmodel(self, seen: Seen) -> None:
+        """A read or a write told what stands in the store."""
+        self._node.vmodels.see(seen)
+
+    def may_switch(self, vmodel: str, record: VModelRecord) -> bool:
+        """Whether what shall answer for a virtual model is as ready as what answers now, or has waited long enough."""
+        return self._node.transitions.may_switch(vmodel, record)
+
+    def is_held(self, models: Iterable[str]) -> bool:
+        """Whether there is a live copy of any of them."""
+        return self._node.transitions.is_held(models)
+
+    def transited(self, vmodel: str) -> None:
+        """The store was asked to end its transition."""
+        self._node.transitions.ended(vmodel)
+
+    def prepared(self, vmodel: str, has_failed: bool) -> None:
+        """Copies that it needs are there or on their way, or cannot be had."""
+        self._node.transitions.prepared(vmodel, has_failed)
+
     # -- copies --------------------------------------------------------------------------------------
 
     def entry(self, model: str) -> Entry | None:
@@ -118,10 +155,11 @@ class FrontDesk:
         if (entry := self.entry(request.model)) and request.is_asked_for:
             entry.is_asked_for = True
 
-    def await_load(self, entry: Entry, is_inference: bool) -> None:
+    def await_load(self, entry: Entry, request: Request) -> None:
         """A request is going to wait for this load."""
-        entry.is_awaited = entry.is_asked_for = True
-        if is_inference:
+        entry.is_awaited = True
+        entry.is_asked_for |= request.is_asked_for
+        if request.is_urgent:
             self._node.copies.queue.raise_class(entry)
 
     def lost(self, model: str, gen: int) -> None:
@@ -224,7 +262,7 @@ class FrontDesk:
             raise LoadFailure(failure.text)
         node.copies.remove(request.model, "tried again after a failure")
         return node.copies.admission.admit(
-            request.model, record, record.copies, request.last_used, request.size_units, request.is_inference,
+            request.model, record, record.copies, request.last_used, request.size_units, request.is_urgent,
             request.is_asked_for, request.copies,
         )  # fmt: skip
 

@@ -65,6 +65,18 @@ class ModelExists(MeshError):
     code = Code.ALREADY_EXISTS
 
 
+class VModelExists(MeshError):
+    """The virtual model is somebody else's."""
+
+    code = Code.ALREADY_EXISTS
+
+
+class Mismatch(MeshError):
+    """The virtual model is not what the caller expected."""
+
+    code = Code.FAILED_PRECONDITION
+
+
 class Moved(MeshError):
     """The record is not at the revision that the caller expected."""
 
@@ -149,6 +161,12 @@ class Draining(MeshError):
     """This instance takes no new loads and nobody else is there."""
 
     code = Code.UNAVAILABLE
+
+
+class Overrun(MeshError):
+    """What was to be waited for goes on for longer; the status is the one that clients of ModelMesh know."""
+
+    code = Code.UNKNOWN
 
 
 class BadRecord(MeshError):

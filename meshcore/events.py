@@ -32,6 +32,15 @@ class RegistrySeen:
 
 
 @dataclass(frozen=True, slots=True)
+class VModelsSeen:
+    """Virtual models as of ``revision``: all of them (``is_whole``), or what changed."""
+
+    revision: int
+    vmodels: tuple[Seen, ...]
+    is_whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class InstancesSeen:
     """Instances as of ``revision``: all of them (``is_whole``), or what changed."""
 
@@ -274,8 +283,8 @@ class Idled:
 
 
 Event = (
-    RegistrySeen | InstancesSeen | Constrained | Predicted | Loaded | LoadFailed | Measured | Drained | Unloaded
-    | UnloadFailed | RuntimeSuspected | RuntimeProbed | RuntimeBack | Committed | Conflicted | CommitFailed | Published
-    | PublishFailed | Used | Reached | SessionRenewed | LeaderSeen | StoreLost | StoreFound | Tuned | Started | Ticked
-    | DrainAsked | Idled
+    RegistrySeen | VModelsSeen | InstancesSeen | Constrained | Predicted | Loaded | LoadFailed | Measured | Drained
+    | Unloaded | UnloadFailed | RuntimeSuspected | RuntimeProbed | RuntimeBack | Committed | Conflicted | CommitFailed
+    | Published | PublishFailed | Used | Reached | SessionRenewed | LeaderSeen | StoreLost | StoreFound | Tuned
+    | Started | Ticked | DrainAsked | Idled
 )  # fmt: skip

@@ -35,6 +35,7 @@ from meshcore.events import (
     Unloaded,
     UnloadFailed,
     Used,
+    VModelsSeen,
 )
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def take(node: Node, event: Event) -> None:
             see = node.view.reset_models if is_whole else node.view.see_models
             for model in see(revision, models):
                 node.model_seen(model)
+        case VModelsSeen():
+            node.vmodels.told(event)
         case InstancesSeen(revision, instances, is_whole):
             see = node.view.reset_instances if is_whole else node.view.see_instances
             for instance in see(revision, instances):

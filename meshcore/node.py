@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from random import Random
 
-from meshcore import registration, routing
+from meshcore import registration, routing, vmodel_flows
 from meshcore.alignment import Alignment
 from meshcore.asks import Asked, Done, Failed, Op, Outcome, Register, Request, Step, Unregister
 from meshcore.cache import Cache
@@ -36,9 +36,12 @@ from meshcore.rules import Rules
 from meshcore.scaling import Scaling
 from meshcore.settings import Settings
 from meshcore.totals import Totals
+from meshcore.transitions import Transitions
 from meshcore.units import NEVER
 from meshcore.upkeep import Upkeep
 from meshcore.view import ClusterView
+from meshcore.vmodel_asks import AskVModel, DeleteVModel, Prepare, SetVModel, Transit
+from meshcore.vmodels import VModels
 from meshcore.writer import Ended, Writer
 
 
@@ -77,9 +80,11 @@ class Node:
         self.failures = Failures(self)
         self.readiness = Readiness(self)
         self.upkeep = Upkeep(self)
+        self.vmodels = VModels(self)
+        self.transitions = Transitions(self)
         # Failures last: upkeep looks at records, where those that are taken out in this very tick still stand.
-        parts = self.rerouting, self.copies, self.runtime, self.scaling, self.readiness, self.upkeep, self.failures
-        self._timed = self.outage, *parts
+        parts = self.rerouting, self.copies, self.runtime, self.scaling, self.readiness, self.upkeep
+        self._timed = self.outage, *parts, self.transitions, self.failures
         self._is_stopping = False
 
     # -- the ways in ---------------------------------------------------------------------------------
@@ -93,6 +98,16 @@ class Node:
     def serve(self, asked: Asked) -> Flow:
         """The flow of one request; ``resume(flow, None, now)`` takes its first step."""
         match asked:
+            case SetVModel():
+                return vmodel_flows.set_vmodel(self.desk, asked)
+            case AskVModel():
+                return vmodel_flows.vmodel_status(self.desk, asked)
+            case DeleteVModel():
+                return vmodel_flows.delete_vmodel(self.desk, asked)
+            case Transit():
+                return vmodel_flows.transit(self.desk, asked)
+            case Prepare():
+                return vmodel_flows.prepare(self.desk, asked)
             case Register():
                 return registration.register(self.desk, asked)
             case Unregister():
@@ -101,6 +116,8 @@ class Node:
                 return registration.status(self.desk, asked)
             case Request(op=Op.ENSURE):
                 return registration.ensure(self.desk, asked)
+            case Request(vmodel=vmodel) if vmodel:
+                return vmodel_flows.by_name(self.desk, asked)
         return routing.route(self.desk, asked)
 
     def resume(self, flow: Flow, outcome: Outcome | None, now: int) -> tuple[Step | Done | Failed, list[Command]]:
@@ -252,6 +269,7 @@ class Node:
         self.alignment.align(model)
         self.scaling.seen(model)
         self.upkeep.model_seen(model)
+        self.transitions.model_seen(model)
         if not self.view.mod(model):
             self.log.forget(model)
 

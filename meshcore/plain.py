@@ -39,8 +39,11 @@ from meshcore import (
     reservations,
     settings,
     totals,
+    transitions,
     unloads,
     upgrades,
+    vmodel_asks,
+    vmodel_record,
     writer,
 )
 from meshcore.errors import MeshError
@@ -52,7 +55,8 @@ TAG, OF, NUMBER = "@", "of", "#"
 
 MODULES: tuple[ModuleType, ...] = (
     asks, capacity, commands, constraints, copies, edits, entry, errors, events, failfast, filling, intents, me, meter,
-    order, peers, reasons, records, reservations, settings, totals, unloads, upgrades, writer,
+    order, peers, reasons, records, reservations, settings, totals, transitions, unloads, upgrades, vmodel_asks,
+    vmodel_record, writer,
 )  # fmt: skip
 """Where the kinds of values are that a node takes in, gives out and keeps."""
 

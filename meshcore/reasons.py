@@ -40,6 +40,7 @@ class Rule(StrEnum):
     REGISTER = "register"
     UNREGISTER = "unregister"
     TOUCH = "touch"  # a registration's last use is refreshed
+    VMODEL = "vmodel"  # a virtual model is to be answered by other models, or is, or is no more
     PUBLISH = "publish"  # this instance's record is written
     DRAIN = "drain"  # this instance is going
     LEAD = "lead"  # another instance leads

@@ -97,6 +97,12 @@ class Settings:
     fill_pause_ms: int = _knob(200, "before more of them after this")
     min_copies_retry_ms: int = _knob(10_000, "a copy that a model lacks is asked for again after this")
 
+    vmodel_wait_ms: int = _knob(240_000, "who waits for a virtual model to switch waits at most this long")
+    vmodel_match_ms: int = _knob(120_000, "it switches with fewer copies than answer now once this long has passed")
+    vmodel_retry_ms: int = _knob(10_000, "copies that it needs for that are asked for again after this")
+    vmodel_failed_ms: int = _knob(60_000, "and after this where they cannot be loaded")
+    vmodel_batch: int = _knob(20, "virtual models that copies are loaded for at once")
+
     def __post_init__(self) -> None:
         """Raises ValueError where two settings cannot be together."""
         least, most = self.second_copy_min_ms, self.second_copy_max_ms

@@ -64,6 +64,7 @@ class Upkeep:
             self._was_leading = self.is_leading
             self.proactive.lead(self._was_leading)
             self.minimum.end()
+            self._node.transitions.lead()
 
     def store_lost(self) -> None:
         """The store is away."""

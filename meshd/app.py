@@ -15,13 +15,13 @@ from typing import Any
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from meshcore.errors import BadRecord
-from meshcore.events import Constrained, DrainAsked, Event, Idled, InstancesSeen, RegistrySeen, Started
+from meshcore.events import Constrained, DrainAsked, Event, Idled, InstancesSeen, RegistrySeen, Started, VModelsSeen
 from meshcore.me import Me
 from meshcore.records import InstanceRecord
 from meshcore.rules import with_eviction
 from meshcore.upgrades import replica_set_of
 from meshd import constraints_watch, servers, tls_watch, web
-from meshd.api import Management, ModelMeshApi
+from meshd.api import ModelMeshApi
 from meshd.clock import Clock
 from meshd.config import Config
 from meshd.driver import Driver
@@ -29,6 +29,7 @@ from meshd.external import InferencePort, MeshPort
 from meshd.handshake import RuntimeInfo, RuntimeUnusable
 from meshd.journal import make_node
 from meshd.latch import Latch
+from meshd.management import Management
 from meshd.memory import give_back
 from meshd.mesh_api import MeshApi
 from meshd.metrics import Metrics
@@ -202,6 +203,7 @@ class App:
             location=config.location or config.address, zone=config.zone, labels=config.labels,
             version=config.version, build=config.service_version or version("meshd"),
             replica_set=replica_set_of(config.instance_id), is_read_only=config.is_read_only,
+            vmodel_owner=config.default_vmodel_owner,
         )  # fmt: skip
 
     def _check_ports(self) -> None:
@@ -230,15 +232,15 @@ class App:
         tell: Callable[[Event], None], tuning: Tuning, rng: Random,
     ) -> None:  # fmt: skip
         """Have ``tell`` told of the store from now on, and wait until it knows all that stands there now."""
-        instances, models, config = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        instances, models, vmodels, config = (asyncio.Event() for _ in range(4))
         self._watch(follow_config(store, keys, tuning, config, self._reach, rng))
         self._watch(follow(store, keys.instances, InstancesSeen, tell, instances, self._reach, rng))
         self._watch(follow(store, keys.registry, RegistrySeen, tell, models, self._reach, rng))
+        self._watch(follow(store, keys.vmodels, VModelsSeen, tell, vmodels, self._reach, rng))
         self._watch(follow_session(session, tell, self._reach))
         ending.push_async_callback(self._end_background)
-        await self._unless_stopped(instances.wait())
-        await self._unless_stopped(models.wait())
-        await self._unless_stopped(config.wait())
+        for known in (instances, models, vmodels, config):
+            await self._unless_stopped(known.wait())
 
     async def _provide(
         self, static: tuple[StaticModel, ...], management: Management, driver: Driver, clock: Clock
@@ -300,6 +302,7 @@ class App:
         As long as its copies are in their records others pass requests on: that ends with them, not before.
         """
         self._missing.append("this instance is going")
+        plane.shadows.end()
         driver.feed(DrainAsked())
         loop = asyncio.get_running_loop()
         budget_s = max(NOT_READY_S, self._config.shutdown_timeout_ms / 1000 - DEREGISTER_S)

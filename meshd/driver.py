@@ -39,6 +39,7 @@ from meshcore.commands import (
     Route,
     Settle,
     Stop,
+    Targets,
     Unload,
     Withdraw,
 )
@@ -66,6 +67,7 @@ from meshcore.events import (
 )
 from meshcore.node import Node
 from meshcore.units import NEVER
+from meshcore.vmodel_asks import AwaitVModel, Overtaken, PutVModel, ReadVModel, VModelRead
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +91,8 @@ class Registry(Protocol):
         self, model: str, expect: int, value: bytes | None, gone: tuple[str, ...] = ()
     ) -> Coroutine[Any, Any, Wrote | Clashed | StoreSilent]: ...  # ``gone``: as Commit has it
     def read(self, model: str) -> Coroutine[Any, Any, Seen | StoreSilent]: ...
+    def read_vmodel(self, step: ReadVModel) -> Coroutine[Any, Any, VModelRead | StoreSilent]: ...
+    def write_vmodel(self, step: PutVModel) -> Coroutine[Any, Any, Wrote | Overtaken | StoreSilent]: ...
     def publish(self, value: bytes) -> Coroutine[Any, Any, str]: ...  # empty: done; else why not
 
 
@@ -97,6 +101,7 @@ class Plane(Protocol):
 
     def apply(self, route: Route) -> None: ...
     def peers(self, peers: Peers) -> None: ...
+    def retarget(self, targets: Targets) -> None: ...
     def withdraw(self, model: str, gen: int, deadline_s: float) -> Coroutine[Any, Any, None]: ...
     def drain_usage(self) -> tuple[Usage, ...]: ...
 
@@ -133,6 +138,8 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: dict[tuple[str, int], list[asyncio.Future[MeshError | None]]] = {}
+        self._following: dict[str, list[asyncio.Future[None]]] = {}
+        """Who waits for another record of a virtual model."""
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at = NEVER
 
@@ -168,6 +175,11 @@ class Driver:
                     self._plane.apply(command)
                 case Peers():
                     self._plane.peers(command)
+                case Targets():
+                    self._plane.retarget(command)
+                    for changed in self._following.pop(command.vmodel, ()):
+                        if not changed.done():
+                            changed.set_result(None)
                 case Settle():
                     for waiting in self._waiting.pop((command.model, command.gen), ()):
                         if not waiting.done():
@@ -282,8 +294,29 @@ class Driver:
                         outcome = await self._registry.read(step.model)
                     case Put():
                         outcome = await self._registry.write(step.model, step.expect, step.value)
+                    case ReadVModel():
+                        outcome = await self._registry.read_vmodel(step)
+                    case PutVModel():
+                        outcome = await self._registry.write_vmodel(step)
+                    case AwaitVModel():
+                        outcome = await self._followed(step)
         finally:
             self.node.leave(flow)
+
+    async def _followed(self, step: AwaitVModel) -> Settled | TimedOut:
+        changed: asyncio.Future[None] = self._loop.create_future()
+        following = self._following.setdefault(step.vmodel, [])
+        following.append(changed)
+        try:
+            async with asyncio.timeout(step.deadline_ms / 1000):
+                await changed
+                return Settled(None)
+        except TimeoutError:
+            return TimedOut()
+        finally:
+            following.remove(changed)
+            if not following and self._following.get(step.vmodel) is following:
+                del self._following[step.vmodel]
 
     async def _loaded(self, step: AwaitLoaded) -> Settled | TimedOut:
         settled: asyncio.Future[MeshError | None] = self._loop.create_future()

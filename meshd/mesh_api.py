@@ -9,11 +9,11 @@ import grpc
 
 from meshcore.asks import Done, Failed, StatusInfo, VerdictError
 from meshcore.node import Node
-from meshd.api import Management
 from meshd.codes import TO_GRPC
 from meshd.decisions import Decisions
 from meshd.external import check_peer
 from meshd.holding import status_message
+from meshd.management import Management
 from meshd.plane import internal
 from meshd.plane.peer_calls import PROTOCOL, from_wire
 from protos import meshd_internal_pb2 as wire

@@ -10,8 +10,9 @@ from random import Random
 
 from meshcore.asks import Clashed, StoreSilent, Wrote
 from meshcore.errors import BadRecord
-from meshcore.events import Event, InstancesSeen, RegistrySeen, Seen, SessionRenewed
-from meshcore.kv import ABSENT, ANY, DELETE, KEEP, Change, Committed, Conflict, Deleted, Pair, Snapshot, Write
+from meshcore.events import Event, InstancesSeen, RegistrySeen, Seen, SessionRenewed, VModelsSeen
+from meshcore.kv import ABSENT, ANY, DELETE, KEEP, Act, Change, Committed, Conflict, Deleted, Pair, Snapshot, Write
+from meshcore.vmodel_asks import Overtaken, PutVModel, ReadVModel, VModelRead
 from meshd.reach import SESSION, Reach
 from meshd.store.base import Session, Store, StoreError, StoreRefused
 from meshd.store.mirror import mirror
@@ -97,6 +98,31 @@ class Records:
             for model, asked in batch.items():
                 asked.set_result(_seen(model, keys[model], snapshot))
 
+    async def read_vmodel(self, step: ReadVModel) -> VModelRead | StoreSilent:
+        """A virtual model and models as they stand together, linearisably."""
+        keys = [self._keys.vmodels + step.vmodel, *(self._keys.registry + model for model in step.models)]
+        try:
+            snapshot = await self._store.read(*keys)
+        except StoreError as error:
+            return StoreSilent(str(error))
+        vmodel, *models = (
+            _seen(name, key, snapshot) for name, key in zip((step.vmodel, *step.models), keys, strict=True)
+        )
+        return VModelRead(vmodel, tuple(models))
+
+    async def write_vmodel(self, step: PutVModel) -> Wrote | Overtaken | StoreSilent:
+        """Write a virtual model and models, all if all stand as expected or nothing."""
+        writes = [Write(self._keys.vmodels + step.vmodel, step.expect, _act(step.value))]
+        writes += [
+            Write(self._keys.registry + each.model, each.expect, KEEP if each.is_kept else _act(each.value))
+            for each in step.models
+        ]
+        try:
+            result = await self._store.commit(*writes)
+        except StoreError as error:
+            return StoreSilent(str(error))
+        return Wrote(result.revision) if isinstance(result, Committed) else Overtaken()
+
     async def publish(self, value: bytes) -> str:
         """Write this instance's record under its lease; empty, or why not."""
         try:
@@ -108,6 +134,10 @@ class Records:
     async def withdraw(self) -> None:
         """Delete this instance's record."""
         await self._store.commit(Write(self._keys.instances + self._instance, ANY, DELETE))
+
+
+def _act(value: bytes | None) -> bytes | Act:
+    return DELETE if value is None else value
 
 
 def _seen(model: str, key: str, snapshot: Snapshot) -> Seen:
@@ -141,8 +171,8 @@ class _Ids:
 
 
 async def follow(
-    store: Store, prefix: str, event: type[RegistrySeen] | type[InstancesSeen], feed: Callable[[Event], None],
-    is_known: asyncio.Event, reach: Reach, rng: Random,
+    store: Store, prefix: str, event: type[RegistrySeen] | type[VModelsSeen] | type[InstancesSeen],
+    feed: Callable[[Event], None], is_known: asyncio.Event, reach: Reach, rng: Random,
 ) -> None:  # fmt: skip
     """Keep the node told of everything under ``prefix``; ``is_known`` is set after the first snapshot."""
     ids = _Ids(prefix)

@@ -11,20 +11,23 @@ import grpc
 from meshcore.asks import Asked, Done, Failed, Kept, Op, Register, Request, Status, StatusInfo, Unregister
 from meshcore.errors import BadRecord, InvalidRequest, MeshError
 from meshcore.node import Node
-from meshd.api import Management
 from meshd.codes import TO_GRPC, TO_NUMBER
 from meshd.config import Config
 from meshd.decisions import Decisions
-from meshd.listing import ListGone, Listing
+from meshd.listing import ListGone, Listing, Page
+from meshd.management import Management
 from meshd.messages import instance_message, model_message
 from meshd.reach import Reach
 from meshd.settings_api import SettingsApi
 from meshd.store.connect import StoreConfig
+from meshd.tables import Models, VModels
+from meshd.vmodel_api import asked_by_v1, info_message, vmodel_info
 from protos import meshd_pb2 as wire
 from protos import meshd_pb2_grpc as stubs
 
 METHODS = (
-    "Info", "Register", "Unregister", "GetModel", "ListModels", "ListInstances", "Explain", "Decisions",
+    "Info", "Register", "Unregister", "GetModel", "ListModels", "ListInstances", "ListVModels",
+    "SetVModel", "Explain", "Decisions",
     "GetSettings", "SetSetting",
 )  # fmt: skip
 
@@ -41,7 +44,7 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
     ) -> None:  # fmt: skip
         self._node, self._management, self._config, self._settings = node, management, config, settings
         self._store, self._reach = store, reach
-        self._listing = Listing(node)
+        self._models, self._vmodels = Listing(Models(node)), Listing(VModels(node))
         self._decisions = Decisions(node)
 
     async def Info(self, request: Any, context: Any) -> Any:
@@ -135,19 +138,26 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
 
     async def ListModels(self, request: Any, context: Any) -> Any:
         """One page of the registry."""
-        if request.page_size < 0:
-            await context.abort(
-                grpc.StatusCode.INVALID_ARGUMENT, f"page_size is {request.page_size}; allowed: 0 and more"
-            )
-        try:
-            page = self._listing.page(request.filter, request.page_size, request.page_token)
-        except ListGone:
-            await context.abort(
-                grpc.StatusCode.OUT_OF_RANGE, "this list is not kept any more; begin again without a token"
-            )
+        page = await _page(self._models, request, context)
         return wire.ListModelsResponse(
-            models=page.models, next_page_token=page.next_token, revision=page.revision, total=page.total
+            models=page.items, next_page_token=page.next_token, revision=page.revision, total=page.total
         )
+
+    async def ListVModels(self, request: Any, context: Any) -> Any:
+        """One page of the virtual models."""
+        page = await _page(self._vmodels, request, context)
+        return wire.ListVModelsResponse(
+            vmodels=page.items, next_page_token=page.next_token, revision=page.revision, total=page.total
+        )
+
+    async def SetVModel(self, request: Any, context: Any) -> Any:
+        """Have one or several models answer for a name."""
+        try:
+            asked = asked_by_v1(request)
+        except MeshError as error:
+            await context.abort(TO_GRPC[error.code], error.text)
+            raise AssertionError("abort returned") from error
+        return info_message(request.name, await vmodel_info(self._management, asked, context))
 
     async def ListInstances(self, request: Any, context: Any) -> Any:
         """Every instance whose record can be read."""
@@ -194,3 +204,13 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
                 return error
             case _:
                 return InvalidRequest(f"no status came of this: {end}")
+
+
+async def _page(listing: Listing, request: Any, context: Any) -> Page:
+    if request.page_size < 0:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"page_size is {request.page_size}; allowed: 0 and more")
+    try:
+        return listing.page(request.filter, request.page_size, request.page_token)
+    except ListGone:
+        await context.abort(grpc.StatusCode.OUT_OF_RANGE, "this list is not kept any more; begin again without a token")
+    raise AssertionError("abort returned")

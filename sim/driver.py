@@ -40,6 +40,7 @@ from meshcore.commands import (
     Route,
     Settle,
     Stop,
+    Targets,
     Unload,
     Withdraw,
 )
@@ -64,6 +65,7 @@ from meshcore.events import (
 )
 from meshcore.node import Node
 from meshcore.units import NEVER
+from meshcore.vmodel_asks import AwaitVModel, PutVModel, ReadVModel
 
 Waits = Generator[simpy.Event, Any, Any]
 """A part of a simpy process; what it returns is said where it is used."""
@@ -197,8 +199,8 @@ class Driver:
                     self._env.process(self.run(command.request, self._own_call()))
                 case Stop():
                     self._on_stop()
-                case Probe() | Greet():
-                    raise AssertionError("model servers do not restart here")
+                case Probe() | Greet() | Targets():
+                    raise AssertionError("model servers do not restart here, and no models are virtual")
 
     def _answer(self, asked: Waits) -> Waits:
         self.feed((yield from asked))
@@ -268,6 +270,8 @@ class Driver:
                         outcome = yield from self._registry.read(step.model)
                     case Put():
                         outcome = yield from self._registry.write(step.model, step.expect, step.value)
+                    case ReadVModel() | PutVModel() | AwaitVModel():
+                        raise AssertionError("no models are virtual here")
         finally:
             self.open -= 1
             self.node.leave(flow)

@@ -102,7 +102,7 @@ class Bench:
         assert isinstance(await self.driver.run(Unregister(model), PeerCall(self.plane)), Done)
 
     async def infer(self, model: str, timeout_s: float | None = None) -> Done | Failed:
-        call = StreamCall(self.plane, ECHO, (("mm-model-id", model),), OneMessage(timeout_s))
+        call = StreamCall(self.plane, ECHO, (("mm-model-id", model),), OneMessage(timeout_s), self.plane.buffer)
         try:
             return await self.plane.serve(Request(model), call)
         finally:
