@@ -86,11 +86,13 @@ def set_vmodel(desk: VDesk, asked: SetVModel) -> _Info:
             yield from _ended(desk, asked.vmodel, after)
         return (yield from _info(desk, asked.vmodel))
     is_switch = before is not None and before.shares != after.shares
+    told = {}
     if not asked.is_trial and (asked.should_load or (is_switch and before and desk.is_held(before.shares))):
         is_sync = asked.is_sync and asked.info is not None
         for model in after.shares:
-            yield from _loaded(desk, model, is_sync)
-    return (yield from _info(desk, asked.vmodel))
+            told[model] = yield from _loaded(desk, model, is_sync)
+    info = yield from _info(desk, asked.vmodel)
+    return replace(info, active_status=told.get(info.active, info.active_status))
 
 
 def _set(desk: VDesk, asked: SetVModel) -> Generator[Step, Outcome, tuple[VModelRecord | None, VModelRecord]]:
