@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from mmctl.__main__ import run
 from mmctl.cluster import Cluster
 from mmctl.errors import Failed, NotFound, Unavailable
 from mmctl.mesh import MeshCluster
@@ -379,6 +381,30 @@ def test_virtual_model_with_weights_and_a_shadow_is_set_shown_alike_and_deleted(
     asking(via, lambda cluster: cluster.delete_vmodel(v))
     for cluster_of in (via, other):
         until(partial(is_missing, cluster_of, v), "gone")
+
+
+def test_a_canary_is_run_from_the_command_line(up: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    def mmctl(*arguments: str) -> tuple[int, str]:
+        code = run([*arguments, "--endpoint", up["endpoints"][0]])
+        return code, capsys.readouterr().out
+
+    for model in ("canary-1", "canary-2"):
+        assert mmctl("register", model, "--type", "fake")[0] == 0
+    assert mmctl("vmodel", "set", "canary", "--target", "canary-1", "--dry-run") == (0, "")
+    assert mmctl("vmodel", "get", "canary")[0] == 3
+    assert mmctl("vmodel", "set", "canary", "--target", "canary-1", "--load")[0] == 0
+    code, text = mmctl(
+        "vmodel", "set", "canary", "--target", "canary-1=90", "--target", "canary-2=10", "--wait", "-o", "json"
+    )
+    assert (code, json.loads(text)["targets"]) == (0, {"canary-1": 90, "canary-2": 10})
+    assert mmctl("vmodel", "set", "canary", "--target", "canary-1=90", "--target", "nobody=10")[0] == 3
+    assert "canary-1=90,canary-2=10" in mmctl("vmodel", "list")[1]
+    assert "canary-2, 10 %" in mmctl("vmodel", "get", "canary")[1]
+    assert mmctl("vmodel", "delete", "canary", "nobody", "-o", "json") == (
+        3,
+        '[\n{"id": "canary", "result": "removed", "code": "OK", "error": ""},\n'
+        '{"id": "nobody", "result": "not_found", "code": "OK", "error": ""}\n]\n',
+    )
 
 
 def is_missing(via: Callable[[], Cluster], vmodel: str) -> bool:
