@@ -57,6 +57,8 @@ class Transitions:
         """When which of them is looked at."""
         self._due: list[tuple[int, str]] = []
         """A heap of the same; what no longer holds is passed over."""
+        self._slice_at = 0
+        """When it is gone on with those that were too many for one go."""
 
     def __len__(self) -> int:
         """Virtual models in transition."""
@@ -105,7 +107,8 @@ class Transitions:
         """Copies that were asked for are there or on their way, or cannot be had."""
         if vmodel in self._open:
             self._open[vmodel].has_failed = has_failed
-            self._look(vmodel, self._node.now)
+            if has_failed:  # copies that are there tell by their records; and what asks is in the middle of a look
+                self._look(vmodel, self._node.now + 1)
 
     def _look(self, vmodel: str, at: int) -> None:
         if self._node.upkeep.is_leading and at < self._look_at.get(vmodel, NEVER):
@@ -118,16 +121,18 @@ class Transitions:
         """The instant at which some transition is looked at."""
         while self._due and self._look_at.get(self._due[0][1]) != self._due[0][0]:
             heappop(self._due)
-        return self._due[0][0] if self._due and self._may_act else NEVER
+        return max(self._due[0][0], self._slice_at) if self._due and self._may_act else NEVER
 
     def tick(self) -> None:
         """Look at those that are due, so many in one go."""
-        for _ in range(self._node.settings.slice_models):
-            if self.next_wake() > self._node.now:
+        node = self._node
+        for _ in range(node.settings.slice_models):
+            if self.next_wake() > node.now:
                 return
             _, vmodel = heappop(self._due)
             del self._look_at[vmodel]
             self._judge(vmodel)
+        self._slice_at = node.now + node.settings.slice_pause_ms
 
     @property
     def _may_act(self) -> bool:
