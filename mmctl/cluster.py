@@ -16,6 +16,8 @@ from mmctl.values import (
     Registration,
     Setting,
     Unregistered,
+    VModel,
+    VModelChange,
 )
 from protos import grpc_predict_v2_pb2 as v2
 
@@ -65,6 +67,19 @@ class Cluster(Protocol):
 
     async def load(self, name: str, wait: bool, timeout_s: float) -> Loaded:
         """See that a copy is loaded or, unless ``wait``, on its way; NotFound. A load that fails is a status."""
+
+    def vmodels(self) -> AsyncIterator[VModel]:
+        """All virtual models, in the order of their names."""
+
+    async def vmodel(self, name: str) -> VModel:
+        """The virtual model; NotFound."""
+
+    async def set_vmodel(self, wanted: VModelChange, dry_run: bool, timeout_s: float) -> VModel:
+        """The virtual model with what is wanted, or on its way there; NotFound for a model, or for the virtual model
+        where only one that is there may be changed."""
+
+    async def delete_vmodel(self, name: str) -> None:
+        """Forget it; one that is not there is fine."""
 
     async def infer(self, name: str, request: v2.ModelInferRequest, timeout_s: float) -> v2.ModelInferResponse:
         """One call of the V2 protocol; NotFound for the model, Failed with the runtime's words."""

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import grpc
 
+from mmctl import vmodel_calls
 from mmctl.endpoints import CALL_S, Endpoints, has_gone, translated
 from mmctl.errors import Failed, NotFound, Unavailable
 from mmctl.tls import NO_TLS, Tls
@@ -24,6 +25,8 @@ from mmctl.values import (
     Setting,
     Status,
     Unregistered,
+    VModel,
+    VModelChange,
 )
 from protos import grpc_predict_v2_pb2 as v2
 from protos import meshd_pb2 as pb
@@ -164,6 +167,21 @@ class MeshCluster:
 
     async def load(self, name: str, wait: bool, timeout_s: float) -> Loaded:
         return await self._endpoints.load(name, wait, timeout_s)
+
+    def vmodels(self) -> AsyncIterator[VModel]:
+        return vmodel_calls.list_vmodels(self._endpoints)
+
+    async def vmodel(self, name: str) -> VModel:
+        async for vmodel in vmodel_calls.list_vmodels(self._endpoints, name):
+            if vmodel.name == name:
+                return vmodel
+        raise NotFound(f"there is no virtual model {name!r}")
+
+    async def set_vmodel(self, wanted: VModelChange, dry_run: bool, timeout_s: float) -> VModel:
+        return await vmodel_calls.set_vmodel(self._endpoints, wanted, dry_run, timeout_s)
+
+    async def delete_vmodel(self, name: str) -> None:
+        await vmodel_calls.delete_vmodel(self._endpoints, name)
 
     async def infer(self, name: str, request: v2.ModelInferRequest, timeout_s: float) -> v2.ModelInferResponse:
         return await self._endpoints.infer(name, request, timeout_s)

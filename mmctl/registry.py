@@ -21,6 +21,7 @@ from meshcore.settings import Settings
 from meshcore.units import NEVER, UNIT_BYTES, age_ms
 from meshd.store.base import Store, StoreError, StoreUnavailable
 from meshd.store.connect import StoreConfigError, open_store, parse_kv_store
+from mmctl import vmodel_calls
 from mmctl.endpoints import Endpoints
 from mmctl.errors import CommandError, Failed, NotFound, Unavailable, Usage, nearest
 from mmctl.tls import NO_TLS, Tls
@@ -38,6 +39,8 @@ from mmctl.values import (
     Setting,
     Status,
     Unregistered,
+    VModel,
+    VModelChange,
 )
 from protos import grpc_predict_v2_pb2 as v2
 
@@ -146,6 +149,22 @@ class RegistryCluster:
 
     async def load(self, name: str, wait: bool, timeout_s: float) -> Loaded:
         return await (await self._asked()).load(name, wait, timeout_s)
+
+    async def vmodels(self) -> AsyncIterator[VModel]:
+        prefix = f"{self._root}/vmodels/"
+        for pair in (await self._told((await self._store()).snapshot(prefix))).pairs:
+            yield vmodel_calls.from_record(pair.key.removeprefix(prefix), pair.value, pair.mod)
+
+    async def vmodel(self, name: str) -> VModel:
+        for pair in (await self._told((await self._store()).read(f"{self._root}/vmodels/{name}"))).pairs:
+            return vmodel_calls.from_record(name, pair.value, pair.mod)
+        raise NotFound(f"there is no virtual model {name!r}")
+
+    async def set_vmodel(self, wanted: VModelChange, dry_run: bool, timeout_s: float) -> VModel:
+        return await vmodel_calls.set_vmodel(await self._asked(), wanted, dry_run, timeout_s)
+
+    async def delete_vmodel(self, name: str) -> None:
+        await vmodel_calls.delete_vmodel(await self._asked(), name)
 
     async def infer(self, name: str, request: v2.ModelInferRequest, timeout_s: float) -> v2.ModelInferResponse:
         return await (await self._asked()).infer(name, request, timeout_s)

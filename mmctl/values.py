@@ -188,6 +188,49 @@ class Setting:
     dynamic: bool = False
 
 
+class VModelStatus(StrEnum):
+    """The state of a virtual model."""
+
+    DEFINED = "defined"
+    TRANSITIONING = "transitioning"
+    TRANSITION_FAILED = "transition_failed"
+    UNKNOWN = "unknown"
+    """Its record cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class VModel:
+    """A virtual model: the models that answer, with their shares in percent, and those that shall answer."""
+
+    name: str
+    status: VModelStatus
+    targets: Mapping[str, int] = field(default_factory=dict)
+    next: Mapping[str, int] = field(default_factory=dict)
+    """Empty: the same."""
+    shadow: str = ""
+    """Sees a copy of each request."""
+    owner: str = ""
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VModelChange:
+    """What a user says about a virtual model."""
+
+    name: str
+    targets: Mapping[str, int]
+    shadow: str | None = None
+    """Empty: none; None: as it is."""
+    owner: str = ""
+    """Empty: as it is."""
+    expected: str = ""
+    """The heaviest target that it has to have, unless empty."""
+    update_only: bool = False
+    force: bool = False
+    load: bool = False
+    wait: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What a load came to: ``errors`` one text per instance that failed, newest first."""

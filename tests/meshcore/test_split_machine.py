@@ -136,6 +136,8 @@ class Writers(RuleBasedStateMachine):
             return
         after = replace(record, target=model, active=model if is_at_once else record.active)
         now = {after.active, after.target}
+        if after.roles & (pair - now):
+            return  # one that it lets go has another part that it does not know of: nobody can tell from the record
         self.mod += 1
         self.vmodels[vmodel] = (after, self.mod)
         for changed in pair ^ now:
