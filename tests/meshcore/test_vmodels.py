@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from meshcore.asks import (
@@ -17,16 +19,21 @@ from meshcore.asks import (
     Unregister,
     VModelInfo,
 )
+from meshcore.capacity import CacheParams
 from meshcore.commands import Load
 from meshcore.constraints import TypeConstraint
 from meshcore.errors import Code, MeshError, Overrun, StoreAway
-from meshcore.events import Constrained, Ticked
+from meshcore.events import Constrained, Seen, StoreFound, StoreLost, Ticked
 from meshcore.kv import ANY, DELETE, Write
+from meshcore.me import Me
+from meshcore.node import Node
 from meshcore.reasons import Rule
 from meshcore.settings import Settings
-from meshcore.vmodel_asks import AskVModel, DeleteVModel, ModelInfo, SetVModel
+from meshcore.units import NEVER
+from meshcore.vmodel_asks import AskVModel, DeleteVModel, ModelInfo, SetVModel, Transit
 from meshcore.vmodel_record import VModelRecord, VModelStatus
 from tests.meshcore import stored
+from tests.meshcore.cluster import MakeNode, make_node
 from tests.meshcore.hosts import Host, Running
 from tests.meshcore.prompt import Prompt
 from tests.meshcore.stored import MODELS, VMODELS
@@ -38,8 +45,8 @@ MODELS_HERE = ("old", "new", "third")
 class Mesh(Prompt):
     """Instances with models that are registered, and none of them loaded."""
 
-    def __init__(self, count: int, settings: Settings = SETTINGS) -> None:
-        super().__init__(dict.fromkeys(MODELS_HERE, 5), settings)
+    def __init__(self, count: int, settings: Settings = SETTINGS, make: MakeNode | None = None) -> None:
+        super().__init__(dict.fromkeys(MODELS_HERE, 5), settings, make)
         self.bad: set[str] = set()
         """Models that cannot be loaded."""
         for name in "abcd"[:count]:
@@ -403,3 +410,185 @@ def test_waiting_is_over_when_the_virtual_model_goes_on_elsewhere_or_goes() -> N
         mesh.done(other)
         assert isinstance(waiting.end, Done)
         assert not mesh.flows
+
+
+# -- what is not to be ------------------------------------------------------------------------------------------
+
+
+def test_who_only_reads_changes_nothing_and_says_so() -> None:
+    def make(me: Me, settings: Settings, params: CacheParams, seed: int) -> Node:
+        return make_node(replace(me, is_read_only=me.instance == "b"), settings, params, seed)
+
+    mesh = Mesh(2, make=make)
+    mesh.set("v", "old")
+    for asked in (SetVModel("v", {"new": 100}), DeleteVModel("v")):
+        error = mesh.error(asked, host=1)
+        assert (error.code, error.text) == (Code.UNAVAILABLE, "model-mesh is in read-only mode")
+    assert mesh.set("v", "old", host=1).status is VModelStatus.DEFINED
+    assert mesh.live[1].node.transitions.next_wake() == NEVER
+
+
+def test_what_names_nobody_is_empty_or_refused() -> None:
+    mesh = Mesh(1)
+    assert mesh.done(AskVModel("")) == mesh.done(AskVModel("v")) == mesh.done(DeleteVModel("")) == VModelInfo()
+    assert mesh.done(DeleteVModel("v")) == VModelInfo()
+    assert mesh.error(SetVModel("", {"old": 100})).text == "Must provide vModelId"
+    assert mesh.error(SetVModel("v", {"made": 100}, info=ModelInfo(""))) == MeshError("", Code.UNKNOWN)
+    assert mesh.error(SetVModel("v", {"old": 100}, shadow="old")).code is Code.INVALID_ARGUMENT
+    mesh.set("v", "old", owner="me")
+    assert mesh.done(AskVModel("v", "you")) == mesh.done(DeleteVModel("v", "you")) == VModelInfo()
+    assert mesh.vmodel("v").owner == "me"
+
+
+def test_one_whose_model_is_gone_is_asked_of_the_store_again() -> None:
+    mesh = Mesh(1)
+    mesh.kv.commit([Write(VMODELS + "v", ANY, VModelRecord(active="gone", target="gone").encode())])
+    mesh.kv.commit([Write(VMODELS + "w", ANY, VModelRecord().encode())])
+    mesh.go_on(0)
+    info = mesh.done(AskVModel("v"))
+    assert isinstance(info, VModelInfo)
+    assert (info.active, info.active_status and info.active_status.status) == ("gone", Status.NOT_FOUND)
+    empty = mesh.done(AskVModel("w"))
+    assert isinstance(empty, VModelInfo)
+    assert empty.active == ""
+    running = mesh.ask(mesh.live[0], AskVModel("v"))
+    mesh.deliver(mesh.pending[0])  # that there is no such model
+    mesh.kv.commit([Write(VMODELS + "v", ANY, DELETE)])
+    mesh.deliver(mesh.pending[0])
+    assert isinstance(running.end, Done)
+    assert running.end.answer == VModelInfo()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Transit("nobody", {"old": 100}, {"new": 100}),
+        Transit("v", {"old": 100}, {"third": 100}),
+        Transit("v", {"old": 100}, {"new": 100}),
+        Transit("w", {"old": 100}, {"gone": 100}),
+        Transit("w", {"old": 100}, {"gone": 100}, is_failure=True),
+    ],
+)
+def test_a_transition_that_is_another_one_by_now_or_not_ready_is_left(asked: Transit) -> None:
+    mesh = Mesh(1)
+    mesh.load("old")
+    mesh.bad = {"new"}
+    mesh.set("v", "old")
+    mesh.set("v", "new")
+    going = VModelRecord(active="old", target="gone", has_failed=True)
+    mesh.kv.commit([Write(VMODELS + "w", ANY, going.encode())])
+    mesh.go_on(0)
+    before = {name: record.active for name, record in stored.vmodels(mesh.kv).items()}
+    revision = mesh.kv.get(VMODELS + "w")
+    mesh.done(asked)
+    assert {name: record.active for name, record in stored.vmodels(mesh.kv).items()} == before
+    assert mesh.kv.get(VMODELS + "w") == revision
+
+
+def test_what_no_leader_can_write_is_not_begun_while_the_store_is_away() -> None:
+    mesh = Mesh(1)
+    mesh.load("old")
+    mesh.set("v", "old")
+    node = mesh.live[0].node
+    mesh.feed(mesh.live[0], StoreLost())
+    node.vmodels.see(Seen("v", VModelRecord(active="old", target="new").encode(), mesh.kv.revision + 1))
+    assert len(node.transitions) == 1
+    assert node.transitions.next_wake() == NEVER
+    mesh.feed(mesh.live[0], StoreFound())
+    assert node.transitions.next_wake() <= mesh.now
+
+
+# -- step by step -----------------------------------------------------------------------------------------------
+
+
+def but_loads(mesh: Mesh, steps: int = 300) -> None:
+    """Answer everything and tell all news, but end no load."""
+    for _ in range(steps):
+        todo = [each for each in mesh.pending if not isinstance(each.what, Load)]
+        if todo:
+            mesh.deliver(todo[0])
+        else:
+            sum(mesh.watch(host, prefix) for host in mesh.live for prefix in stored.WATCHED)
+            mesh.advance(100)
+
+
+def test_so_many_are_prepared_at_once_and_no_more() -> None:
+    mesh = Mesh(1, Settings(slice_models=1, fill_period_ms=0, vmodel_batch=1))
+    mesh.load("old")
+    for name in "vw":
+        mesh.set(name, "old")
+    for name, model in (("v", "new"), ("w", "third")):
+        mesh.ask(mesh.live[0], SetVModel(name, {model: 100}))
+    but_loads(mesh)
+    assert [model for model in ("new", "third") if stored.records(mesh.kv)[model].copies] == ["new"]
+    mesh.go_on(100_000)
+    assert [mesh.vmodel(name).active for name in "vw"] == ["new", "third"]
+
+
+def test_of_several_models_only_those_are_loaded_that_are_not() -> None:
+    mesh = Mesh(1)
+    mesh.load("old")
+    mesh.load("third")
+    mesh.set("v", "old")
+    mesh.ask(mesh.live[0], SetVModel("v", {"new": 50, "third": 50}))
+    but_loads(mesh)
+    prepared = [reason.model for reason in mesh.live[0].node.log.since(0) if "vmodel" in reason.inputs]
+    assert set(prepared) == {"new"}
+    mesh.go_on(1_000)
+    assert mesh.vmodel("v").shares == {"new": 50, "third": 50}
+
+
+def test_while_the_store_is_asked_to_end_it_nothing_else_is_done_about_it() -> None:
+    mesh = Mesh(1)
+    mesh.load("old")
+    mesh.set("v", "old")
+    mesh.ask(mesh.live[0], SetVModel("v", {"new": 100}))
+    node = mesh.live[0].node
+    while not any(known.is_ending for known in node.transitions._open.values()):
+        if mesh.pending:
+            mesh.deliver(mesh.pending[0])
+        elif not sum(mesh.watch(mesh.live[0], prefix) for prefix in stored.WATCHED):
+            mesh.advance(10)
+    begun = len(mesh.flows)
+    node.transitions.model_seen("new")
+    mesh.advance(1_000)
+    assert len(mesh.flows) == begun
+    node.transitions.prepared("nobody", True)
+    mesh.go_on(0)
+    assert mesh.vmodel("v").active == "new"
+
+
+@pytest.mark.parametrize(("times", "active"), [(1, "new"), (200, "old")])
+def test_an_end_that_others_write_in_between_is_tried_again_and_then_left(times: int, active: str) -> None:
+    mesh = Mesh(1)
+    mesh.load("old")
+    mesh.load("new")
+    mesh.set("v", "old")
+    mesh.kv.commit([Write(VMODELS + "v", ANY, VModelRecord(active="old", target="new").encode())])
+    record = stored.records(mesh.kv)
+    for model in ("old", "new"):
+        counted = replace(record[model], references=1)
+        mesh.kv.commit([Write(MODELS + model, ANY, counted.encode())])
+    mesh.go_on(0)
+    mesh.kv.commit([Write(VMODELS + "v", ANY, VModelRecord(active="old", target="new").encode())])
+    running = mesh.ask(mesh.live[0], Transit("v", {"old": 100}, {"new": 100}))
+    for number in range(times):
+        mine = [each for each in mesh.pending if each.flow is running]
+        if not mine:
+            break
+        running.steps = 0
+        mesh.deliver(mine[0])
+        used = stored.records(mesh.kv)["old"].used_at(mesh.now + number)
+        mesh.kv.commit([Write(MODELS + "old", ANY, used.encode())])
+    while mine := [each for each in mesh.pending if each.flow is running]:
+        mesh.deliver(mine[0])
+    assert running.is_over
+    assert mesh.vmodel("v").active == active
+
+
+def test_who_refers_to_a_model_is_found_by_what_it_is_to_them() -> None:
+    mesh = Mesh(1)
+    mesh.set("v", "old", owner="new")
+    vmodels = mesh.live[0].node.vmodels
+    assert vmodels.referring("new") == []
+    assert [name for name, _ in vmodels.referring("old")] == [name for name, _, _ in vmodels.items()] == ["v"]
