@@ -78,9 +78,7 @@ class VModelMachine(RuleBasedStateMachine):
         host=any_number, vmodel=st.sampled_from(VMODELS), to=st.sampled_from(MADE), should_load=st.booleans(),
         is_auto_delete=st.booleans(),
     )  # fmt: skip
-    def set_one_made_for_it(
-        self, host: int, vmodel: str, to: str, should_load: bool, is_auto_delete: bool
-    ) -> None:
+    def set_one_made_for_it(self, host: int, vmodel: str, to: str, should_load: bool, is_auto_delete: bool) -> None:
         info = ModelInfo("t", "p", is_auto_delete=is_auto_delete)
         self.ask(host, SetVModel(vmodel, {to: 100}, info=info, should_load=should_load))
 
