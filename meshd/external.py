@@ -64,7 +64,8 @@ class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
             call.close()
             self._count(path, end, call, (self._now() - began) * 1000)
             if copied is not None:
-                if end is _LEFT or not call.sent.is_done:
+                # An answer may overtake the news that the client has said all: what it was an answer to is whole.
+                if end is _LEFT or not (call.sent.is_done or status_of(end) is grpc.StatusCode.OK):
                     plane.shadows.pass_over(copied)
                 else:
                     plane.shadows.send(copied, path, metadata, request.is_balanced, call.given_s)
