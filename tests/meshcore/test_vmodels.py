@@ -564,13 +564,10 @@ def test_an_end_that_others_write_in_between_is_tried_again_and_then_left(times:
     mesh.load("old")
     mesh.load("new")
     mesh.set("v", "old")
+    counted = replace(stored.records(mesh.kv)["new"], references=1)
+    mesh.kv.commit([Write(MODELS + "new", ANY, counted.encode())])
     mesh.kv.commit([Write(VMODELS + "v", ANY, VModelRecord(active="old", target="new").encode())])
-    record = stored.records(mesh.kv)
-    for model in ("old", "new"):
-        counted = replace(record[model], references=1)
-        mesh.kv.commit([Write(MODELS + model, ANY, counted.encode())])
-    mesh.go_on(0)
-    mesh.kv.commit([Write(VMODELS + "v", ANY, VModelRecord(active="old", target="new").encode())])
+    mesh.watch(mesh.live[0], MODELS)
     running = mesh.ask(mesh.live[0], Transit("v", {"old": 100}, {"new": 100}))
     for number in range(times):
         mine = [each for each in mesh.pending if each.flow is running]
