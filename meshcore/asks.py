@@ -54,6 +54,8 @@ class Request:
     """For ENSURE: how many there shall be at least."""
     is_asked_for: bool = True
     """For ENSURE: whether clients want the model; else the mesh makes a copy of it by itself."""
+    is_handover: bool = False
+    """For ENSURE: the copy takes the place of one here that goes."""
     met: Met | None = None
     """What the plane met when it served the request by itself."""
 

@@ -261,7 +261,10 @@ class Ticked:
 
 @dataclass(frozen=True, slots=True)
 class DrainAsked:
-    """This instance is to go: no new loads from now on."""
+    """This instance is to go: no new loads from now on, and others take over its copies."""
+
+    budget_ms: int = 0
+    """How long it may wait for that; 0: nothing is handed over."""
 
 
 @dataclass(frozen=True, slots=True)

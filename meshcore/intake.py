@@ -112,8 +112,8 @@ def take(node: Node, event: Event) -> None:
             node.readiness.started()
         case Ticked():
             node.tick()
-        case DrainAsked():
-            node.drain_asked()
+        case DrainAsked(budget_ms):
+            node.drain_asked(budget_ms)
         case Idled():
             node.idled()
         case _:

@@ -7,12 +7,13 @@ from random import Random
 
 from meshcore import registration, routing
 from meshcore.alignment import Alignment
-from meshcore.asks import Asked, Done, Failed, Op, Outcome, Register, Request, Step, Unregister
+from meshcore.asks import Asked, Done, Failed, Kind, Op, Outcome, Register, Request, Step, Unregister
 from meshcore.cache import Cache
 from meshcore.capacity import CacheParams
 from meshcore.commands import Begin, Command, Publish, Stop
 from meshcore.contacts import Contacts
 from meshcore.copies import Copies
+from meshcore.departure import Departure
 from meshcore.desk import FrontDesk
 from meshcore.dials import Dials
 from meshcore.edits import Edit
@@ -72,9 +73,10 @@ class Node:
         self.failures = Failures(self)
         self.readiness = Readiness(self)
         self.upkeep = Upkeep(self)
+        self.departure = Departure(self)
         # Failures last: upkeep looks at records, where those that are taken out in this very tick still stand.
         parts = self.rerouting, self.copies, self.runtime, self.scaling, self.readiness, self.upkeep, self.failures
-        self._timed = parts
+        self._timed = *parts, self.departure
         self._is_stopping = False
 
     # -- the ways in ---------------------------------------------------------------------------------
@@ -94,6 +96,8 @@ class Node:
                 return registration.unregister(self.desk, asked)
             case Request(op=Op.STATUS):
                 return registration.status(self.desk, asked)
+            case Request(op=Op.ENSURE, kind=Kind.EXTERNAL, is_handover=True):
+                return self.departure.follow(asked.model, registration.ensure(self.desk, asked))
             case Request(op=Op.ENSURE):
                 return registration.ensure(self.desk, asked)
         return routing.route(self.desk, asked)
@@ -175,6 +179,7 @@ class Node:
         """The copy here came or went."""
         self.routes.update(model, self.record_or_none(model))
         self.scaling.changed(model)
+        self.departure.changed(model)
 
     def accepted(self) -> None:
         """This instance took a load on: those who choose where to load should hear of it."""
@@ -246,6 +251,7 @@ class Node:
         self.alignment.align(model)
         self.scaling.seen(model)
         self.upkeep.model_seen(model)
+        self.departure.model_seen(model)
         if not self.view.mod(model):
             self.log.forget(model)
 
@@ -261,6 +267,7 @@ class Node:
         self.contacts.tell(instance, record.address if record is not None else "")
         self.rerouting.instance_seen(instance)
         self.upkeep.instance_seen(instance)
+        self.departure.instance_seen(instance)
 
     # -- time and the end --------------------------------------------------------------------------------
 
@@ -289,17 +296,19 @@ class Node:
             cause = "set for all instances" if values else "as given to this instance"
             self.explain(Reason(Rule.SETTINGS, "", self.me, cause, self.view.revision, dict(values)))
 
-    def drain_asked(self) -> None:
-        if self.is_draining:
-            return
-        self.publisher.phase = Phase.DRAINING
-        self.publisher.ask_now(self.now)
-        self.upkeep.follow_lead()
-        self.copies.drop_pending("this instance is going")
+    def drain_asked(self, budget_ms: int) -> None:
+        """Take no more loads and have others take over the copies here; asked again, only the time can be shorter."""
+        if not self.is_draining:
+            self.publisher.phase = Phase.DRAINING
+            self.publisher.ask_now(self.now)
+            self.upkeep.follow_lead()
+            self.copies.drop_pending("this instance is going")
+        self.departure.begin(budget_ms)
 
     def idled(self) -> None:
         if self.publisher.phase == Phase.STOPPING:
             return
         self.publisher.phase = Phase.STOPPING
+        self.departure.end()
         self.copies.deregister_all("this instance is going")
         self._is_stopping = True

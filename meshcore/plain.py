@@ -23,6 +23,7 @@ from meshcore import (
     commands,
     constraints,
     copies,
+    departure,
     edits,
     entry,
     errors,
@@ -50,8 +51,8 @@ Plain: TypeAlias = Any
 TAG, OF, NUMBER = "@", "of", "#"
 
 MODULES: tuple[ModuleType, ...] = (
-    asks, capacity, commands, constraints, copies, edits, entry, errors, events, failfast, filling, me, meter, order,
-    peers, reasons, records, reservations, settings, totals, unloads, upgrades, writer,
+    asks, capacity, commands, constraints, copies, departure, edits, entry, errors, events, failfast, filling, me,
+    meter, order, peers, reasons, records, reservations, settings, totals, unloads, upgrades, writer,
 )  # fmt: skip
 """Where the kinds of values are that a node takes in, gives out and keeps."""
 

@@ -35,6 +35,7 @@ from meshcore.commands import (
     CancelLoad,
     Command,
     Commit,
+    Depart,
     Greet,
     Load,
     Measure,
@@ -157,9 +158,9 @@ class Cluster:
         if is_told:
             self.feed(host, RuntimeSuspected("the connection was lost"))
 
-    def drain(self, host: Host) -> None:
+    def drain(self, host: Host, budget_ms: int = 0) -> None:
         stored.resign(self.kv, host)
-        self.feed(host, DrainAsked())
+        self.feed(host, DrainAsked(budget_ms))
 
     def idle(self, host: Host) -> None:
         self.feed(host, Idled())
@@ -347,6 +348,8 @@ class Cluster:
                     assert ("Load", model, gen) in host.asked or is_held, "only what is loading"
                 case Begin(request):
                     self.ask(host, request)
+                case Depart():
+                    host.departs += 1
                 case Stop():
                     host.stops += 1
                     assert not [kind for kind, _, _ in host.asked if kind == "Commit"], "all is deregistered"
