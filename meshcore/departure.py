@@ -56,6 +56,7 @@ class Departure:
         self._node = node
         self._slots = Slots(node)
         self._has_begun = self._is_over = False
+        self._cause = ""
         self._until = NEVER
         """When the time for it is over."""
         self._queue: deque[str] = deque()
@@ -77,6 +78,11 @@ class Departure:
     def is_over(self) -> bool:
         """Whether there is nothing left that the end waits for."""
         return self._is_over
+
+    @property
+    def cause(self) -> str:
+        """Why the end need not wait any more; empty: it does."""
+        return self._cause
 
     @property
     def left(self) -> tuple[int, int]:
@@ -106,6 +112,7 @@ class Departure:
         }  # fmt: skip
         node.explain(Reason(Rule.DRAIN, "", node.me, "this instance is going", node.view.revision, inputs))
         self.tick()
+        self._finish()
 
     def end(self) -> None:
         """Nothing is handed over any more."""
@@ -128,7 +135,7 @@ class Departure:
             cause = "its copies are handed over"
         else:
             return
-        self._is_over = True
+        self._is_over, self._cause = True, cause
         left, refused = self.left
         inputs: dict[str, int | str] = {"left": left, "refused": refused}
         node.emit(Depart(node.explain(Reason(Rule.DRAIN, "", node.me, cause, node.view.revision, inputs))))

@@ -121,6 +121,10 @@ class FrontDesk:
     def await_load(self, entry: Entry, is_inference: bool) -> None:
         """A request is going to wait for this load."""
         entry.is_awaited = entry.is_asked_for = True
+        if is_inference and not entry.is_waited_for:
+            entry.is_waited_for = True
+            inputs: dict[str, int | str] = {"age_ms": age_ms(entry.load_ts, self.now)}
+            self.explain(Reason(Rule.WAIT, entry.model, self.me, "a request waits for its load", inputs=inputs))
         if is_inference:
             self._node.copies.queue.raise_class(entry)
 
@@ -216,6 +220,8 @@ class FrontDesk:
         node = self._node
         if node.is_draining:
             raise Draining("this instance is going")
+        if node.publisher.is_cordoned:
+            raise Draining("this instance is cordoned")
         failure = record.failures.get(self.me)
         if failure is not None and self._keeps_out(self.me, failure, request.is_use):
             raise LoadFailure(failure.text)

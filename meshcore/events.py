@@ -268,6 +268,13 @@ class DrainAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class Cordoned:
+    """Somebody wants this instance to load nothing more for now, or lets it again; it answers for what it has."""
+
+    is_cordoned: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Idled:
     """Nothing is in flight any more, or the time for it is over: deregister."""
 
@@ -276,5 +283,5 @@ Event = (
     RegistrySeen | InstancesSeen | Constrained | Predicted | Loaded | LoadFailed | Measured | Drained | Unloaded
     | UnloadFailed | RuntimeSuspected | RuntimeProbed | RuntimeBack | Committed | Conflicted | CommitFailed | Published
     | PublishFailed | Used | Reached | SessionRenewed | LeaderSeen | StoreLost | StoreFound | Tuned | Started | Ticked
-    | DrainAsked | Idled
+    | DrainAsked | Cordoned | Idled
 )  # fmt: skip

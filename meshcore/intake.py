@@ -9,6 +9,7 @@ from meshcore.events import (
     Committed,
     Conflicted,
     Constrained,
+    Cordoned,
     DrainAsked,
     Drained,
     Event,
@@ -114,6 +115,8 @@ def take(node: Node, event: Event) -> None:
             node.tick()
         case DrainAsked(budget_ms):
             node.drain_asked(budget_ms)
+        case Cordoned(is_cordoned):
+            node.cordoned(is_cordoned)
         case Idled():
             node.idled()
         case _:

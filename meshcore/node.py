@@ -305,6 +305,14 @@ class Node:
             self.copies.drop_pending("this instance is going")
         self.departure.begin(budget_ms)
 
+    def cordoned(self, is_cordoned: bool) -> None:
+        """Take no loads any more, or again; asked for what is so already, nothing happens."""
+        if is_cordoned != self.publisher.is_cordoned:
+            self.publisher.is_cordoned = is_cordoned
+            self.publisher.ask_now(self.now)
+            cause = "takes no more loads, as somebody wants it" if is_cordoned else "takes loads again"
+            self.explain(Reason(Rule.CORDON, "", self.me, cause, self.view.revision))
+
     def idled(self) -> None:
         if self.publisher.phase == Phase.STOPPING:
             return

@@ -24,6 +24,7 @@ from meshd import constraints_watch, servers, tls_watch, web
 from meshd.api import Management, ModelMeshApi
 from meshd.clock import Clock
 from meshd.config import Config
+from meshd.draining import Draining
 from meshd.driver import Driver
 from meshd.ending import LAST_CALLS_S, Ending
 from meshd.external import InferencePort, MeshPort
@@ -70,12 +71,12 @@ class App:
 
     def __init__(self, config: Config, hub: MemoryHub | None = None) -> None:
         self._config, self._hub = config, hub
-        self.stop = asyncio.Event()
+        self.ending = Ending(config.shutdown_timeout_ms)
+        self.stop = self.ending.stop
         self._missing = ["startup"]
         self._held_back: Callable[[], Sequence[str]] = tuple
         self._reach = Reach()
         self._stopped = asyncio.Event()  # the last thing to be set: containers beside this one wait for it
-        self._ending = Ending(config.shutdown_timeout_ms)
         self._failure: BaseException | None = None
         self._background: set[asyncio.Task[Any]] = set()
 
@@ -135,8 +136,8 @@ class App:
         witness = Witness(node, metrics)
         driver = Driver(
             node, clock.now, self._renewed(runtime, metrics, plane), records, plane, lambda: PeerCall(plane),
-            observe=lambda _: witness.catch_up(), on_depart=self._ending.departed.set,
-            on_stop=self._ending.deregistered.set,
+            observe=lambda _: witness.catch_up(), on_depart=self.ending.departed.set,
+            on_stop=self.ending.deregistered.set,
         )  # fmt: skip
         plane.serve_for(driver)
         ending.push_async_callback(driver.close)
@@ -155,10 +156,11 @@ class App:
         self._watch(constraints.watch(lambda found: driver.feed(Constrained(found))))
 
         management = Management(driver, plane)
-        meshd_internal_pb2_grpc.add_MeshServicer_to_server(MeshApi(node, management, key), mesh_server)
+        draining = Draining(node, self.ending, plane, driver.feed)
+        meshd_internal_pb2_grpc.add_MeshServicer_to_server(MeshApi(node, management, key, draining), mesh_server)
         mesh_server.add_generic_rpc_handlers((MeshPort(plane),))
         settings = SettingsApi(config, tuning, store, keys)
-        v1 = MeshV1(node, management, config, store_config, self._reach, settings)
+        v1 = MeshV1(node, management, config, store_config, self._reach, settings, draining)
         meshd_pb2_grpc.add_MeshServicer_to_server(v1, server)
         healthy = await self._add_health(server)
         inference = InferencePort(plane, metrics, time.monotonic)
@@ -186,7 +188,7 @@ class App:
             self._missing.append("this instance is going")
             await healthy.enter_graceful_shutdown()
 
-        await self._ending.run(driver, plane, leave, self._failure is None)
+        await self.ending.run(driver, plane, leave, self._failure is None)
         with contextlib.suppress(StoreError):
             await records.withdraw()
 
@@ -247,7 +249,7 @@ class App:
             await self._unless_stopped(provide(static, management, clock.now))
         except StartError:
             driver.feed(DrainAsked())
-            await self._ending.deregister(driver)
+            await self.ending.deregister(driver)
             raise
 
     async def _add_health(self, server: Any) -> Any:

@@ -22,37 +22,55 @@ _log = logging.getLogger(__name__)
 
 def handover_s(shutdown_s: float) -> float:
     """What others have of the time for a shutdown to take over copies: the rest is for clients, and for the store."""
-    return max(min(NOT_READY_S, shutdown_s / 3), shutdown_s - NOT_READY_S - DEREGISTER_S - LAST_CALLS_S)
+    return max(0.0, min(NOT_READY_S, shutdown_s / 3), shutdown_s - NOT_READY_S - DEREGISTER_S - LAST_CALLS_S)
 
 
 class Ending:
-    """One instance's; the driver tells ``departed`` and ``deregistered`` how far the node is."""
+    """One instance's. ``stop`` set from outside begins it; ``ask`` does too, and says how long it may take."""
 
     def __init__(self, shutdown_ms: int) -> None:
         self._shutdown_s = shutdown_ms / 1000
+        self._driver: Driver | None = None
+        self._until: float | None = None
+        self.stop = asyncio.Event()
         self.departed = asyncio.Event()
-        """Others have what they can have of the copies here."""
+        """Told by the driver: others have what they can have of the copies here."""
         self.deregistered = asyncio.Event()
-        """No record names a copy here any more."""
+        """Told by the driver: no record names a copy here any more."""
+        self.is_over = asyncio.Event()
+        """Nothing is in flight any more, or the time is over."""
 
-    async def hand_over(self, driver: Driver, budget_s: float) -> None:
-        """No new loads; have others take over the copies here, which answer meanwhile. Not longer than ``budget_s``."""
-        driver.feed(DrainAsked(int(budget_s * 1000)))
-        await self.departed.wait()  # the node keeps the time
+    def ask(self, within_s: float | None = None) -> None:
+        """End, within the time for a shutdown or ``within_s``; asked again, the time can only become shorter."""
+        self._limit(self._shutdown_s if within_s is None else within_s)
+        self.stop.set()
+
+    def _limit(self, within_s: float) -> float:
+        now = asyncio.get_running_loop().time()
+        if self._until is None or now + within_s < self._until:
+            self._until = now + within_s
+            if self._driver is not None:
+                self._driver.feed(DrainAsked(int(handover_s(within_s) * 1000)))
+        return self._until
 
     async def run(
         self, driver: Driver, plane: PythonPlane, leave: Callable[[], Awaitable[None]], can_go_on: bool
     ) -> None:
-        """All of it within the time for a shutdown: hand over, ``leave`` (not ready any more), let clients go,
-        deregister, end what is in flight.
+        """All of it within its time: hand over, ``leave`` (not ready any more), let clients go, deregister, end what is
+        in flight. ``can_go_on`` is whether it is of use as long as it is there: else nothing is handed over.
 
         As long as its copies are in their records others pass requests on: that ends with them, not before.
         """
         loop = asyncio.get_running_loop()
-        began, budget_s = loop.time(), handover_s(self._shutdown_s)
-        await self.hand_over(driver, budget_s if can_go_on else 0)
+        if self._until is None:
+            self._limit(self._shutdown_s)
+        assert self._until is not None
+        within_s = handover_s(self._until - loop.time()) if can_go_on else 0
+        driver.feed(DrainAsked(int(within_s * 1000)))
+        self._driver = driver
+        await self.departed.wait()  # the node keeps the time
         await leave()
-        until = began + max(loop.time() - began + NOT_READY_S, self._shutdown_s - DEREGISTER_S)
+        until = max(loop.time() + NOT_READY_S, self._until - DEREGISTER_S)
         await asyncio.sleep(NOT_READY_S)
         left, _ = driver.node.departure.left
         served = (plane.of_clients, plane.of_peers) if left else (plane.of_clients,)
@@ -60,7 +78,8 @@ class Ending:
         await self.deregister(driver)
         await _quiet((plane.of_peers,), until, lambda: bool(plane.of_clients.open))
         if still := plane.of_clients.open + plane.of_peers.open:
-            _log.warning("%d calls are still open after %g s", still, loop.time() - began)
+            _log.warning("%d calls are still open at the end of the time for a shutdown", still)
+        self.is_over.set()
 
     async def deregister(self, driver: Driver) -> None:
         """Take this instance's copies out of their records."""

@@ -15,6 +15,7 @@ from meshd.api import Management
 from meshd.codes import TO_GRPC, TO_NUMBER
 from meshd.config import Config
 from meshd.decisions import Decisions
+from meshd.draining import Draining
 from meshd.listing import ListGone, Listing
 from meshd.messages import instance_message, model_message
 from meshd.records import Reach
@@ -25,7 +26,7 @@ from protos import meshd_pb2_grpc as stubs
 
 METHODS = (
     "Info", "Register", "Unregister", "GetModel", "ListModels", "ListInstances", "Explain", "Decisions",
-    "GetSettings", "SetSetting",
+    "Drain", "GetSettings", "SetSetting",
 )  # fmt: skip
 
 AT_ONCE = 128
@@ -37,12 +38,12 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
 
     def __init__(
         self, node: Node, management: Management, config: Config, store: StoreConfig, reach: Reach,
-        settings: SettingsApi,
+        settings: SettingsApi, draining: Draining,
     ) -> None:  # fmt: skip
         self._node, self._management, self._config, self._settings = node, management, config, settings
         self._store, self._reach = store, reach
         self._listing = Listing(node)
-        self._decisions = Decisions(node)
+        self._decisions, self._draining = Decisions(node), draining
 
     async def Info(self, request: Any, context: Any) -> Any:
         """Who answers."""
@@ -165,6 +166,11 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
         """What was decided, and what is."""
         async for reason in self._decisions.answer(request, context):
             yield reason
+
+    async def Drain(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        """An instance, this one or another, is taken out of the mesh, or gets no loads for a while."""
+        async for progress in self._draining.anywhere(request, context):
+            yield progress
 
     async def GetSettings(self, request: Any, context: Any) -> Any:
         """The settings of this instance."""

@@ -27,6 +27,7 @@ from mmctl.tls import NO_TLS, Tls
 from mmctl.values import (
     Change,
     Copy,
+    Drained,
     Failure,
     Info,
     Instance,
@@ -37,6 +38,7 @@ from mmctl.values import (
     Registration,
     Setting,
     Status,
+    Taking,
     Unregistered,
 )
 from protos import grpc_predict_v2_pb2 as v2
@@ -143,6 +145,10 @@ class RegistryCluster:
         written = DELETE if text is None else text.encode()
         await self._told((await self._store()).commit(Write(f"{self._root}/config/{name}", ANY, written)))
         return _setting(known, text)
+
+    async def take(self, instance: str, what: Taking, budget_ms: int) -> AsyncIterator[Drained]:
+        async for told in (await self._asked()).take(instance, what, budget_ms):
+            yield told
 
     async def load(self, name: str, wait: bool, timeout_s: float) -> Loaded:
         return await (await self._asked()).load(name, wait, timeout_s)
@@ -368,4 +374,5 @@ def _instance(name: str, record: InstanceRecord) -> Instance:
         loads_in_progress=record.loads_in_progress,
         rpm=record.rpm,
         is_java=not record.is_ours,
+        cordoned=record.is_cordoned,
     )
