@@ -162,14 +162,15 @@ class FrontDesk:
         node.view.see_self(node.own_record())
         want = self._want(request, record)
         if request.is_handover:
-            want = replace(want, exclude=dict.fromkeys(node.departure.full, Rejected.OUTSTANDING) | dict(want.exclude))
+            full = dict.fromkeys(node.departure.handovers.full, Rejected.OUTSTANDING)
+            want = replace(want, exclude={**full, **want.exclude})
         target = self._place(replace(want, exclude={**away, **want.exclude}))
         if target is None and away:  # it waits for the runtime here
             target = self._place(want)
         if target is not None and target != self.me:
             node.view.reserve(target, want.size_units or node.cache.params.default_units, self.now, request.model)
         if request.is_handover:
-            node.departure.placed(request.model, target, record)
+            node.departure.handovers.placed(request.model, target, record)
         return target
 
     def _want(self, request: Request, record: ModelRecord) -> Want:

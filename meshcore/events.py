@@ -268,6 +268,14 @@ class DrainAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class RuntimeLeaving:
+    """The runtime is to be replaced and this instance is not: others take over its copies until then."""
+
+    budget_ms: int
+    """How long it waits for that."""
+
+
+@dataclass(frozen=True, slots=True)
 class Cordoned:
     """Somebody wants this instance to load nothing more for now, or lets it again; it answers for what it has."""
 
@@ -283,5 +291,5 @@ Event = (
     RegistrySeen | InstancesSeen | Constrained | Predicted | Loaded | LoadFailed | Measured | Drained | Unloaded
     | UnloadFailed | RuntimeSuspected | RuntimeProbed | RuntimeBack | Committed | Conflicted | CommitFailed | Published
     | PublishFailed | Used | Reached | SessionRenewed | LeaderSeen | StoreLost | StoreFound | Tuned | Started | Ticked
-    | DrainAsked | Cordoned | Idled
+    | DrainAsked | RuntimeLeaving | Cordoned | Idled
 )  # fmt: skip

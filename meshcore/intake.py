@@ -25,6 +25,7 @@ from meshcore.events import (
     Reached,
     RegistrySeen,
     RuntimeBack,
+    RuntimeLeaving,
     RuntimeProbed,
     RuntimeSuspected,
     SessionRenewed,
@@ -115,6 +116,8 @@ def take(node: Node, event: Event) -> None:
             node.tick()
         case DrainAsked(budget_ms):
             node.drain_asked(budget_ms)
+        case RuntimeLeaving(budget_ms):
+            node.runtime_leaves(budget_ms)
         case Cordoned(is_cordoned):
             node.cordoned(is_cordoned)
         case Idled():

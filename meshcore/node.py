@@ -97,7 +97,7 @@ class Node:
             case Request(op=Op.STATUS):
                 return registration.status(self.desk, asked)
             case Request(op=Op.ENSURE, kind=Kind.EXTERNAL, is_handover=True):
-                return self.departure.follow(asked.model, registration.ensure(self.desk, asked))
+                return self.departure.handovers.follow(asked.model, registration.ensure(self.desk, asked))
             case Request(op=Op.ENSURE):
                 return registration.ensure(self.desk, asked)
         return routing.route(self.desk, asked)
@@ -179,7 +179,7 @@ class Node:
         """The copy here came or went."""
         self.routes.update(model, self.record_or_none(model))
         self.scaling.changed(model)
-        self.departure.changed(model)
+        self.departure.handovers.changed(model)
 
     def accepted(self) -> None:
         """This instance took a load on: those who choose where to load should hear of it."""
@@ -215,6 +215,8 @@ class Node:
         if not self.is_draining:
             self.publisher.phase = Phase.STARTING if self.is_runtime_away else Phase.READY
             self.publisher.ask_now(self.now)
+        elif self.departure.is_to_return and not self.is_runtime_away:
+            self.stay("another runtime is there: takes loads again")
         self.readiness.look()
 
     def record_or_none(self, model: str) -> ModelRecord | None:
@@ -251,7 +253,7 @@ class Node:
         self.alignment.align(model)
         self.scaling.seen(model)
         self.upkeep.model_seen(model)
-        self.departure.model_seen(model)
+        self.departure.handovers.model_seen(model)
         if not self.view.mod(model):
             self.log.forget(model)
 
@@ -267,7 +269,7 @@ class Node:
         self.contacts.tell(instance, record.address if record is not None else "")
         self.rerouting.instance_seen(instance)
         self.upkeep.instance_seen(instance)
-        self.departure.instance_seen(instance)
+        self.departure.handovers.instance_seen(instance)
 
     # -- time and the end --------------------------------------------------------------------------------
 
@@ -298,12 +300,28 @@ class Node:
 
     def drain_asked(self, budget_ms: int) -> None:
         """Take no more loads and have others take over the copies here; asked again, only the time can be shorter."""
+        self._take_no_loads("this instance is going")
+        self.departure.begin(budget_ms, is_for_good=True)
+
+    def runtime_leaves(self, budget_ms: int) -> None:
+        """As for the end of this instance, until another runtime is there."""
+        self._take_no_loads("the runtime is going")
+        self.departure.begin(budget_ms, is_for_good=False)
+
+    def stay(self, cause: str) -> None:
+        """Take loads again: this instance does not go after all."""
+        self.departure.reset()
+        self.publisher.phase = Phase.STARTING if self.is_runtime_away else Phase.READY
+        self.publisher.ask_now(self.now)
+        self.upkeep.follow_lead()
+        self.explain(Reason(Rule.DRAIN, "", self.me, cause, self.view.revision))
+
+    def _take_no_loads(self, cause: str) -> None:
         if not self.is_draining:
             self.publisher.phase = Phase.DRAINING
             self.publisher.ask_now(self.now)
             self.upkeep.follow_lead()
-            self.copies.drop_pending("this instance is going")
-        self.departure.begin(budget_ms)
+            self.copies.drop_pending(cause)
 
     def cordoned(self, is_cordoned: bool) -> None:
         """Take no loads any more, or again; asked for what is so already, nothing happens."""

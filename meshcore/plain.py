@@ -23,13 +23,13 @@ from meshcore import (
     commands,
     constraints,
     copies,
-    departure,
     edits,
     entry,
     errors,
     events,
     failfast,
     filling,
+    handovers,
     me,
     meter,
     order,
@@ -51,7 +51,7 @@ Plain: TypeAlias = Any
 TAG, OF, NUMBER = "@", "of", "#"
 
 MODULES: tuple[ModuleType, ...] = (
-    asks, capacity, commands, constraints, copies, departure, edits, entry, errors, events, failfast, filling, me,
+    asks, capacity, commands, constraints, copies, edits, entry, errors, events, failfast, filling, handovers, me,
     meter, order, peers, reasons, records, reservations, settings, totals, unloads, upgrades, writer,
 )  # fmt: skip
 """Where the kinds of values are that a node takes in, gives out and keeps."""

@@ -76,7 +76,6 @@ class App:
         self._missing = ["startup"]
         self._held_back: Callable[[], Sequence[str]] = tuple
         self._reach = Reach()
-        self._stopped = asyncio.Event()  # the last thing to be set: containers beside this one wait for it
         self._failure: BaseException | None = None
         self._background: set[asyncio.Task[Any]] = set()
 
@@ -178,6 +177,7 @@ class App:
         await server.start()
         ending.push_async_callback(server.stop, LAST_CALLS_S)
         driver.feed(Started())
+        self.ending.can_begin(driver)
         self._missing.remove("startup")
         state = "ready" if not self._held_back() else "up"
         _log.info("%s is %s on port %d, for other instances on %d", me.instance, state, port, mesh_port)
@@ -266,10 +266,10 @@ class App:
             listener = await web.listen(app, "MM_PROBE_PORT", config.bind, config.probe_port)
             ending.push_async_callback(listener.close)
         if config.prestop_port is not None:
-            app = web.prestop(self._stopped, web.prestop_limit_s(config.shutdown_timeout_ms))
+            app = web.prestop(self.ending.runtime_may_go, web.prestop_limit_s(config.shutdown_timeout_ms))
             listener = await web.listen(app, "MM_PRESTOP_WAIT_PORT", config.bind, config.prestop_port)
             ending.push_async_callback(listener.close)
-        ending.callback(self._stopped.set)
+        ending.callback(self.ending.stopped.set)
 
     async def _open_metrics(
         self, ending: contextlib.AsyncExitStack, witness: Witness, metrics: Metrics, plane: PythonPlane

@@ -67,7 +67,7 @@ class Draining:
             self._ending.ask(request.budget_ms / 1000 if request.budget_ms else None)
         while not self._ending.is_over.is_set():
             if node.publisher.phase == Phase.DRAINING:
-                settled = max(0, models - node.departure.left[0])
+                settled = max(0, models - node.departure.handovers.left[0])
             yield self._progress(self._text(), models, settled, False)
             try:
                 async with asyncio.timeout(PROGRESS_S):
@@ -107,7 +107,7 @@ class Draining:
 
     def _text(self) -> str:
         departure = self._node.departure
-        left, refused = departure.left
+        left, refused = departure.handovers.left
         kept = f", {refused} of which nobody else can have" if refused else ""
         if not departure.cause:
             return f"{left} copies are to be taken over by others{kept}"

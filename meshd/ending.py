@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
-from meshcore.events import DrainAsked, Idled
+from meshcore.events import DrainAsked, Idled, RuntimeLeaving
 from meshd.driver import Driver
 from meshd.plane.python import Calls, PythonPlane
 
@@ -32,6 +33,7 @@ class Ending:
         self._shutdown_s = shutdown_ms / 1000
         self._driver: Driver | None = None
         self._until: float | None = None
+        self._is_under_way = False
         self.stop = asyncio.Event()
         self.departed = asyncio.Event()
         """Told by the driver: others have what they can have of the copies here."""
@@ -39,6 +41,36 @@ class Ending:
         """Told by the driver: no record names a copy here any more."""
         self.is_over = asyncio.Event()
         """Nothing is in flight any more, or the time is over."""
+        self.stopped = asyncio.Event()
+        """The last thing to be set: containers beside this one wait for it."""
+
+    def can_begin(self, driver: Driver) -> None:
+        """This instance has started: from now on there is something to hand over."""
+        self._driver = driver
+
+    async def runtime_may_go(self) -> str:
+        """Waits until the runtime is not needed any more, and says why.
+
+        With the end of this instance that is its end; who asks for both at once may be heard with the runtime first.
+        Else others take over its copies, and it waits for another runtime.
+        """
+        if not self.stop.is_set():
+            waits: list[Coroutine[Any, Any, Any]] = [asyncio.sleep(NOT_READY_S)]
+            if self._driver is not None:
+                if not self._driver.node.is_draining:
+                    self.departed.clear()
+                self._driver.feed(RuntimeLeaving(int(handover_s(self._shutdown_s) * 1000)))
+                waits.append(self.departed.wait())
+            may_go, told = asyncio.gather(*waits), asyncio.ensure_future(self.stop.wait())
+            try:
+                await asyncio.wait((may_go, told), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                may_go.cancel()
+                told.cancel()
+        if not self.stop.is_set():
+            return "others have taken over"
+        await self.stopped.wait()
+        return "stopped"
 
     def ask(self, within_s: float | None = None) -> None:
         """End, within the time for a shutdown or ``within_s``; asked again, the time can only become shorter."""
@@ -49,7 +81,7 @@ class Ending:
         now = asyncio.get_running_loop().time()
         if self._until is None or now + within_s < self._until:
             self._until = now + within_s
-            if self._driver is not None:
+            if self._is_under_way and self._driver is not None:
                 self._driver.feed(DrainAsked(int(handover_s(within_s) * 1000)))
         return self._until
 
@@ -66,13 +98,15 @@ class Ending:
             self._limit(self._shutdown_s)
         assert self._until is not None
         within_s = handover_s(self._until - loop.time()) if can_go_on else 0
+        if not driver.node.is_draining:
+            self.departed.clear()
+        self._is_under_way = True
         driver.feed(DrainAsked(int(within_s * 1000)))
-        self._driver = driver
         await self.departed.wait()  # the node keeps the time
         await leave()
         until = max(loop.time() + NOT_READY_S, self._until - DEREGISTER_S)
         await asyncio.sleep(NOT_READY_S)
-        left, _ = driver.node.departure.left
+        left, _ = driver.node.departure.handovers.left
         served = (plane.of_clients, plane.of_peers) if left else (plane.of_clients,)
         await _quiet(served, until, lambda: driver.is_awaited)
         await self.deregister(driver)
