@@ -170,7 +170,7 @@ class FrontDesk:
         if target is not None and target != self.me:
             node.view.reserve(target, want.size_units or node.cache.params.default_units, self.now, request.model)
         if request.is_handover:
-            node.departure.handovers.placed(request.model, target, record)
+            node.departure.handovers.placed(request, target, record.type)
         return target
 
     def _want(self, request: Request, record: ModelRecord) -> Want:

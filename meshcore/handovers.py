@@ -37,9 +37,8 @@ class Stage:
     """Copies that there are to be elsewhere: as many as there were when it began."""
     is_asking: bool = False
     """Another copy is asked for, and that has not ended."""
-    asked_at: int = 0
-    is_named: bool = False
-    """The record named the copy that was asked for."""
+    is_held: bool = False
+    """It waits for its turn."""
     was_full: bool = False
     """Somebody who could have made it was making enough others."""
     is_refused: bool = False
@@ -218,16 +217,16 @@ class Handovers:
         if entry.is_leaving:
             self._look_again(model, stage)
             return False
-        self._follow(model, stage, record)
         staying = [holder for holder in holders if self._stays(holder)]
         ready = sum(self._can_answer(holder.instance, holder.load_ts) for holder in staying if holder.is_ready)
         if ready >= stage.wanted or (ready and stage.is_refused):
             self._hand_over(model, entry, min(ready, stage.wanted))
             return False
-        if stage.is_asking or stage.is_refused:
+        if stage.is_asking or stage.is_refused or (stage.is_held and not has_turn):
             return False
+        stage.is_held = False
         self._look_again(model, stage)
-        if model in self._slots or len(staying) >= stage.wanted or self._until <= node.now:
+        if len(staying) >= stage.wanted or self._until <= node.now:
             return False
         self._ask(model, stage, entry, record, holders, has_turn)
         return True
@@ -242,21 +241,8 @@ class Handovers:
         is_there = view.is_live(instance, load_ts) and self._stays(Holder(instance, load_ts, True))
         return is_there and view.health.is_ok(instance, self._node.now)
 
-    def _follow(self, model: str, stage: Stage, record: ModelRecord) -> None:
-        """See in the record what becomes of the copy that was asked for."""
-        node, target = self._node, self._slots.target(model)
-        if not target or stage.is_asking:
-            return
-        failure = record.failures.get(target)
-        is_named = target in record.copies
-        has_failed = failure is not None and failure.at >= stage.asked_at
-        is_late = age_ms(stage.asked_at, node.now) >= node.settings.min_copies_retry_ms
-        if record.is_ready(target) or has_failed or (not is_named and (stage.is_named or is_late)):
-            self._turn(self._slots.free(model))
-        stage.is_named = is_named
-
     def _look_again(self, model: str, stage: Stage) -> None:
-        at = self._node.now + self._node.settings.min_copies_retry_ms
+        at = self._node.now + self._node.settings.handover_again_ms
         if stage.look_at == NEVER:
             stage.look_at = at
             heappush(self._looks, (at, model))
@@ -274,15 +260,16 @@ class Handovers:
     ) -> None:
         node, slots = self._node, self._slots
         if slots.is_taken(record.type) or (slots.is_awaited(record.type) and not has_turn):
+            stage.is_held = True
             slots.hold(model, record.type, is_first=has_turn)
             return
-        stage.is_asking, stage.asked_at, stage.is_named, stage.was_full = True, node.now, False, False
+        stage.is_asking, stage.was_full = True, False
         last_used = max(1, min(node.cache.last_used(model), node.now))
         inputs: dict[str, int | str] = {"copies": len(holders), "ago_ms": age_ms(last_used, node.now)}
         cause = "another copy is made before this one goes"
         why = node.explain(Reason(Rule.DRAIN, model, node.me, cause, node.view.revision, inputs))
         request = Request(
-            model, Op.ENSURE, is_sync=False, last_used=last_used, exclude=tuple(holder.instance for holder in holders),
+            model, Op.ENSURE, last_used=last_used, exclude=tuple(holder.instance for holder in holders),
             size_units=entry.weight, is_asked_for=False, is_handover=True,
         )  # fmt: skip
         node.emit(Begin(request, why))
@@ -292,40 +279,39 @@ class Handovers:
         """Instances that make enough such copies at the moment."""
         return self._slots.full
 
-    def placed(self, model: str, target: str | None, record: ModelRecord) -> None:
-        """A copy that was asked for is to be made at ``target``, or nowhere at the moment."""
-        stage = self._stages.get(model)
+    def placed(self, request: Request, target: str | None, kind: str) -> None:
+        """The copy of a type ``kind`` that was asked for is to be made at ``target``, or nowhere at the moment."""
+        stage = self._stages.get(request.model)
         if stage is None:
             return
         if target is not None:
-            self._turn(self._slots.take(model, target))
+            self._turn(self._slots.take(request.model, target))
             return
-        view = self._node.view
-        stage.was_full = any(view.may_load(i, record.type) and i not in record.copies for i in self._slots.full)
+        busy = (instance for instance in self._slots.full if instance not in (*request.targets, *request.exclude))
+        stage.was_full = any(self._node.view.may_load(instance, kind) for instance in busy)
 
     def follow(self, model: str, flow: Flow) -> Flow:
         """The flow of a request for another copy, and what came of it."""
         try:
             answer = yield from flow
-        except MeshError:
+        except MeshError:  # neither made nor refused: asked again
             self._asked(model, False)
             raise
         assert isinstance(answer, StatusInfo)
-        self._asked(model, answer.status in (Status.LOADED, Status.LOADING))
+        self._asked(model, answer.status is Status.LOADING_FAILED)
         return answer
 
-    def _asked(self, model: str, is_made: bool) -> None:
-        stage, node = self._stages.get(model), self._node
-        if stage is None:
+    def _asked(self, model: str, is_refused: bool) -> None:
+        stage, entry = self._stages.get(model), self._node.cache.entries.get(model)
+        if stage is None or entry is None:
             return
         stage.is_asking = False
-        record = node.record_or_none(model)
-        if is_made:
-            self._judge(model)
-            return
         self._turn(self._slots.free(model))
-        if stage.was_full and record is not None:
-            self._slots.hold(model, record.type, is_first=True)
+        if not is_refused:
+            self._look_again(model, stage)
+        elif stage.was_full:
+            stage.is_held = True
+            self._slots.hold(model, entry.type, is_first=True)
         else:
             self._refused(model, stage)
             self._judge(model)

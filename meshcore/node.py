@@ -76,7 +76,7 @@ class Node:
         self.departure = Departure(self)
         # Failures last: upkeep looks at records, where those that are taken out in this very tick still stand.
         parts = self.rerouting, self.copies, self.runtime, self.scaling, self.readiness, self.upkeep, self.failures
-        self._timed = *parts, self.departure
+        self._timed = self.departure, *parts
         self._is_stopping = False
 
     # -- the ways in ---------------------------------------------------------------------------------

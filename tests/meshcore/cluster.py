@@ -363,6 +363,17 @@ class Cluster:
         """After every step."""
         check(self.live, self.named)
 
+    def step(self) -> None:
+        """The oldest question is answered well and everybody hears of it; if there is none, the next who waits for time
+        is woken."""
+        if self.pending:
+            self.deliver(self.pending[0])
+            for host in self.live:
+                for prefix in WATCHED:
+                    self.watch(host, prefix)
+        else:
+            self.advance(max(0, min(map(self.wake, self.live)) - self.now))
+
     def settle(self, ms: int = 400_000) -> None:
         """Let everything go well until nothing more happens, and some time longer; then all must agree."""
         until = self.now + ms

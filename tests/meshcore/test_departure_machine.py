@@ -51,7 +51,7 @@ class DepartureMachine(ClusterMachine):
             self.cluster.start(name)
         for model in self.models:
             self.cluster.ask(self.host(0), Register(model, "t", "p", should_load=True))
-        self.cluster.settle(ms=10)
+        self.cluster.settle(ms=3_000)
 
     @rule(host=any_number, budget=st.sampled_from(BUDGETS))
     def depart(self, host: int, budget: int) -> None:
