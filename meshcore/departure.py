@@ -75,13 +75,9 @@ class Departure:
         """The next instant at which there is something to do."""
         if not self._has_begun:
             return NEVER
-        end_at = NEVER if self.is_over else self._until if self._is_worth_waiting else self._node.now
+        end_at = NEVER if self.is_over else self._until
         is_to_return = self.is_to_return and not self._node.is_runtime_away
         return min(end_at, self._return_at if is_to_return else NEVER, self.handovers.next_wake())
-
-    @property
-    def _is_worth_waiting(self) -> bool:
-        return bool(self.handovers.instances and self.handovers.awaited)
 
     def tick(self) -> None:
         """Do what is due."""
@@ -92,11 +88,14 @@ class Departure:
             node.stay("the runtime is still there: takes loads again")
             return
         self.handovers.tick()
-        if not self.is_over and (self._until <= node.now or not self._is_worth_waiting):
-            self._finish()
+        self.look()
 
-    def _finish(self) -> None:
+    def look(self) -> None:
+        """It may be over: there is nothing left that it is worth to wait for, or the time is over."""
         node, handovers = self._node, self.handovers
+        is_worth_waiting = handovers.instances and handovers.awaited and self._until > node.now
+        if not self._has_begun or self.is_over or is_worth_waiting:
+            return
         self.is_over, self.cause = True, "its copies are handed over"
         if not handovers.instances:
             self.cause = "no other instance can take its copies"

@@ -17,7 +17,7 @@ from meshcore.asks import Answered, Op, Outcome, Request, RuntimeFailed, Status,
 from meshcore.commands import Begin, Holder
 from meshcore.edits import HandOver
 from meshcore.entry import Entry
-from meshcore.errors import MeshError
+from meshcore.errors import Draining, MeshError
 from meshcore.reasons import Reason, Rule
 from meshcore.records import ModelRecord
 from meshcore.slots import Slots
@@ -37,6 +37,8 @@ class Stage:
     """Copies that there are to be elsewhere: as many as there were when it began."""
     is_asking: bool = False
     """Another copy is asked for, and that has not ended."""
+    had_turn: bool = False
+    """It waited for its turn, and had it."""
     is_held: bool = False
     """It waits for its turn."""
     was_full: bool = False
@@ -128,12 +130,22 @@ class Handovers:
             return
         entry = self._node.cache.entries.get(model)
         if entry is not None and entry.is_serving:
-            if model not in self._stages and self._until > self._node.now:
-                self._queue.appendleft(model)
+            if self._until > self._node.now:
+                self._put(model)
             return
-        self._awaited.pop(model, None)
+        self._settle(model)
         if self._stages.pop(model, None):
             self._turn(self._slots.free(model))
+
+    def _put(self, model: str) -> None:
+        """Look at the model before the others."""
+        self._queue.appendleft(model)
+        self._slice_at = max(self._slice_at, self._node.now + self._node.settings.slice_pause_ms)
+
+    def _settle(self, model: str) -> None:
+        """The end need not wait for the model."""
+        if self._awaited.pop(model, NEVER) is None:
+            self._node.departure.look()
 
     def model_seen(self, model: str) -> None:
         """A model's record is another one."""
@@ -146,12 +158,9 @@ class Handovers:
             return
         node, before = self._node, self._room
         self._room = self._room_elsewhere()
+        node.departure.look()
         if self._room[0] > before[0] or self._room[1] > before[1]:
             self._again_at = min(self._again_at, node.now + node.settings.handover_again_ms)
-        if node.view.order.get(instance) is None:
-            for model in self._slots.at(instance):
-                self._turn(self._slots.free(model))
-                self._queue.appendleft(model)
 
     def _room_elsewhere(self) -> tuple[int, int]:
         totals = self._node.view.totals
@@ -189,9 +198,9 @@ class Handovers:
             self._stages[model].look_at = NEVER
             self._queue.appendleft(model)
         if self._queue and self._slice_at <= node.now:
+            self._slice_at = node.now + node.settings.slice_pause_ms
             for _ in range(min(node.settings.slice_models, len(self._queue))):
                 self._judge(self._queue.popleft())
-            self._slice_at = node.now + node.settings.slice_pause_ms
 
     def _again(self) -> None:
         """There is room that was not there: look at those again that nobody could take."""
@@ -210,7 +219,7 @@ class Handovers:
         entry, record = node.cache.entries.get(model), node.record_or_none(model)
         if entry is None or record is None or not entry.is_serving:
             if record is None:
-                self._awaited.pop(model, None)
+                self._settle(model)
             return False
         holders = node.routes.holders(model, record)
         stage = self._stages.setdefault(model, Stage(len(holders)))
@@ -263,7 +272,7 @@ class Handovers:
             stage.is_held = True
             slots.hold(model, record.type, is_first=has_turn)
             return
-        stage.is_asking, stage.was_full = True, False
+        stage.is_asking, stage.had_turn, stage.was_full = True, has_turn, False
         last_used = max(1, min(node.cache.last_used(model), node.now))
         inputs: dict[str, int | str] = {"copies": len(holders), "ago_ms": age_ms(last_used, node.now)}
         cause = "another copy is made before this one goes"
@@ -294,6 +303,9 @@ class Handovers:
         """The flow of a request for another copy, and what came of it."""
         try:
             answer = yield from flow
+        except Draining:  # what an instance that goes says if there is nobody else
+            self._asked(model, True)
+            raise
         except MeshError:  # neither made nor refused: asked again
             self._asked(model, False)
             raise
@@ -311,7 +323,7 @@ class Handovers:
             self._look_again(model, stage)
         elif stage.was_full:
             stage.is_held = True
-            self._slots.hold(model, entry.type, is_first=True)
+            self._slots.hold(model, entry.type, is_first=stage.had_turn)
         else:
             self._refused(model, stage)
             self._judge(model)
@@ -320,7 +332,7 @@ class Handovers:
         """Nobody can take it for now."""
         node = self._node
         stage.is_refused = True
-        self._awaited.pop(model, None)
+        self._settle(model)
         cause = "no other instance can have it: it is answered here to the end"
         node.explain(Reason(Rule.DRAIN, model, node.me, cause, node.view.revision))
 
@@ -344,7 +356,7 @@ class Handovers:
         if error is not None:
             entry.is_leaving = False
             if self._is_open:
-                self._queue.appendleft(model)
+                self._put(model)
         elif self._is_open:
             self._withdrawals.append((node.now + node.settings.handover_news_ms, model, gen))
         else:

@@ -75,8 +75,9 @@ class Node:
         self.upkeep = Upkeep(self)
         self.departure = Departure(self)
         # Failures last: upkeep looks at records, where those that are taken out in this very tick still stand.
-        parts = self.rerouting, self.copies, self.runtime, self.scaling, self.readiness, self.upkeep, self.failures
-        self._timed = self.departure, *parts
+        # The departure before upkeep: who stays after all may have come to lead.
+        parts = self.rerouting, self.copies, self.runtime, self.scaling, self.readiness
+        self._timed = *parts, self.departure, self.upkeep, self.failures
         self._is_stopping = False
 
     # -- the ways in ---------------------------------------------------------------------------------

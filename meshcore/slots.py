@@ -24,22 +24,10 @@ class Slots:
         self._held: dict[str, deque[str]] = {}
         """Models that wait, by their type, in the order they came."""
 
-    def __contains__(self, model: str) -> bool:
-        """Whether a copy of the model is being made."""
-        return model in self._target
-
     @property
     def full(self) -> tuple[str, ...]:
         """Instances that make as many as they may."""
         return tuple(self._full)
-
-    def target(self, model: str) -> str:
-        """Who makes a copy of the model; empty: nobody."""
-        return self._target.get(model, "")
-
-    def at(self, instance: str) -> tuple[str, ...]:
-        """The models that an instance makes copies of."""
-        return tuple(self._at.get(instance, ()))
 
     def take(self, model: str, instance: str) -> list[str]:
         """``instance`` makes a copy of the model, and nobody else; the types of those that have their turn for that."""
@@ -61,9 +49,7 @@ class Slots:
         if not self._at[instance]:
             del self._at[instance]
         self._full.pop(instance, None)
-        may_load = self._node.view.may_load
-        is_gone = self._node.view.order.get(instance) is None
-        return [kind for kind in self._held if is_gone or may_load(instance, kind)]
+        return list(self._held)
 
     def next(self, kind: str) -> str:
         """Whose turn it is of a type, who does not wait any more then; empty: nobody's."""

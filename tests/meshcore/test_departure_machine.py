@@ -68,7 +68,7 @@ class DepartureMachine(ClusterMachine):
 
     @rule()
     def come_to_rest(self) -> None:
-        self.cluster.settle(ms=1_000)
+        self.cluster.settle(ms=100_000)
 
     def teardown(self) -> None:
         super().teardown()
