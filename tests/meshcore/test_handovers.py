@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from meshcore.asks import Forward, Op, Request, Status, StatusInfo, Told, Unreachable
+from meshcore.asks import Forward, Op, Request, RuntimeFailed, Status, StatusInfo, Told, Unreachable
 from meshcore.commands import Begin, Commit, Depart, Withdraw
+from meshcore.errors import Code
 from meshcore.events import CommitFailed, DrainAsked, RegistrySeen, RuntimeLeaving, Seen
 from meshcore.reasons import Rule
+from meshcore.records import ModelRecord
 from meshcore.settings import Settings
 from tests.builders import NOW, instance
 from tests.meshcore.lone import Asking, Lone
@@ -139,7 +141,7 @@ def test_a_model_that_is_unregistered_meanwhile_is_waited_for_no_longer() -> Non
 
 
 def test_a_copy_that_is_gone_before_it_goes_is_nobodys_business() -> None:
-    """Unregistered before it was its turn, or while all heard that its record does not name it any more."""
+    """Lost before it was its turn, or unregistered while all heard that its record does not name it any more."""
     lone = Lone(settings=Settings(slice_models=1), peers={"b": B})
     for at, name in enumerate("mn"):
         lone.load(name, last_used=NOW - at * 1_000)
@@ -147,7 +149,7 @@ def test_a_copy_that_is_gone_before_it_goes_is_nobodys_business() -> None:
     lone.feed(DrainAsked(60_000))
     ready_on(lone, "m", "b")
     lone.commit()
-    lone.know("n", None)
+    lone.ask(Request("n")).answer(RuntimeFailed(Code.NOT_FOUND, "no n"))
     lone.know("m", None)
     lone.tick(1_000)
     assert [len(lone.all(kind)) for kind in (Begin, Depart)] == [1, 1]
@@ -172,6 +174,32 @@ def test_one_of_two_that_are_made_at_an_instance_makes_place_for_the_next() -> N
     made(first)
     lone.tick(0)
     assert [begin.request.model for begin in lone.all(Begin)] == ["o"]
+
+
+def test_where_nobody_waits_any_more_nobody_has_a_turn() -> None:
+    lone = going("m", "n")
+    first, _ = [asking(lone, name) for name in "mn"]
+    lone.know("n", None)
+    made(first)
+    assert lone.all(Begin) == []
+
+
+def test_who_had_its_turn_and_came_too_late_is_the_next() -> None:
+    """Models of every type have a turn when a place is free, which one of them takes."""
+    lone = Lone(peers={"b": B})
+    lone.know("x", ModelRecord("other"))
+    lone.know("y", ModelRecord("other"))
+    for at, name in enumerate("mnxy"):
+        lone.load(name, last_used=NOW - at * 1_000)
+    lone.commands.clear()
+    lone.feed(DrainAsked(60_000))
+    first, *_ = [asking(lone, name) for name in "mnxy"]
+    made(first)
+    second, late = asking(lone, "n"), asking(lone, "x")
+    assert isinstance(second.step, Forward)
+    assert not isinstance(late.step, Forward)
+    made(second)
+    assert [begin.request.model for begin in lone.all(Begin)] == ["x"]
 
 
 def test_a_record_that_cannot_be_read_holds_up_nothing() -> None:
