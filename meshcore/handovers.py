@@ -20,6 +20,7 @@ from meshcore.entry import Entry
 from meshcore.errors import Draining, MeshError
 from meshcore.reasons import Reason, Rule
 from meshcore.records import ModelRecord
+from meshcore.redundancy import is_going
 from meshcore.slots import Slots
 from meshcore.units import NEVER, age_ms
 
@@ -241,8 +242,7 @@ class Handovers:
         return True
 
     def _stays(self, holder: Holder) -> bool:
-        record = self._node.view.instance(holder.instance)
-        return holder.instance != self._node.me and record is not None and not record.is_shutting_down
+        return holder.instance != self._node.me and not is_going(self._node.view, holder.instance)
 
     def _can_answer(self, instance: str, load_ts: int) -> bool:
         """Whether a copy that is ready is elsewhere, to be reached, and there to stay."""
