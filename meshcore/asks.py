@@ -59,6 +59,8 @@ class Request:
     """Whether clients want the model; else the mesh makes a copy of it by itself, or nobody waits for an answer."""
     is_shadow: bool = False
     """A copy of a client's request to another model: it is answered like any other, for nobody."""
+    is_handover: bool = False
+    """For ENSURE: the copy takes the place of one here that goes."""
     vmodel: str = ""
     """The virtual model that the client named, if it named one."""
     met: Met | None = None

@@ -189,11 +189,18 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True)
+class Depart:
+    """Others have what they can have of this instance's copies: it may stop answering. No answer."""
+
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """All is deregistered: this instance may stop. No answer."""
 
 
 Command = (
     Predict | Load | CancelLoad | Measure | Withdraw | Unload | Probe | Greet | Commit | Publish | Route | Peers
-    | Targets | Settle | Begin | Stop
+    | Targets | Settle | Begin | Depart | Stop
 )  # fmt: skip

@@ -159,8 +159,13 @@ class FrontDesk:
         """A request is going to wait for this load."""
         entry.is_awaited = True
         entry.is_asked_for |= request.is_asked_for
-        if request.is_urgent:
-            self._node.copies.queue.raise_class(entry)
+        if not request.is_urgent:
+            return
+        if not entry.is_waited_for:
+            entry.is_waited_for = True
+            inputs: dict[str, int | str] = {"age_ms": age_ms(entry.load_ts, self.now)}
+            self.explain(Reason(Rule.WAIT, entry.model, self.me, "a request waits for its load", inputs=inputs))
+        self._node.copies.queue.raise_class(entry)
 
     def lost(self, model: str, gen: int) -> None:
         """The runtime does not have the copy it should have."""
@@ -195,11 +200,16 @@ class FrontDesk:
         away = {self.me: Rejected.AWAY} if node.is_runtime_away else {}
         node.view.see_self(node.own_record())
         want = self._want(request, record)
+        if request.is_handover:
+            full = dict.fromkeys(node.departure.handovers.full, Rejected.OUTSTANDING)
+            want = replace(want, exclude={**full, **want.exclude})
         target = self._place(replace(want, exclude={**away, **want.exclude}))
         if target is None and away:  # it waits for the runtime here
             target = self._place(want)
         if target is not None and target != self.me and not node.outage.is_unsure:
             node.view.reserve(target, want.size_units or node.cache.params.default_units, self.now, request.model)
+        if request.is_handover:
+            node.departure.handovers.placed(request, target, record.type)
         return target
 
     def _want(self, request: Request, record: ModelRecord) -> Want:
@@ -257,6 +267,8 @@ class FrontDesk:
         node = self._node
         if node.is_draining:
             raise Draining("this instance is going")
+        if node.publisher.is_cordoned:
+            raise Draining("this instance is cordoned")
         failure = record.failures.get(self.me)
         if failure is not None and self._keeps_out(self.me, failure, request.is_use):
             raise LoadFailure(failure.text)

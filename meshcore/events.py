@@ -274,7 +274,25 @@ class Ticked:
 
 @dataclass(frozen=True, slots=True)
 class DrainAsked:
-    """This instance is to go: no new loads from now on."""
+    """This instance is to go: no new loads from now on, and others take over its copies."""
+
+    budget_ms: int = 0
+    """How long it may wait for that; 0: nothing is handed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeLeaving:
+    """The runtime is to be replaced and this instance is not: others take over its copies until then."""
+
+    budget_ms: int
+    """How long it waits for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cordoned:
+    """Somebody wants this instance to load nothing more for now, or lets it again; it answers for what it has."""
+
+    is_cordoned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,5 +304,5 @@ Event = (
     RegistrySeen | VModelsSeen | InstancesSeen | Constrained | Predicted | Loaded | LoadFailed | Measured | Drained
     | Unloaded | UnloadFailed | RuntimeSuspected | RuntimeProbed | RuntimeBack | Committed | Conflicted | CommitFailed
     | Published | PublishFailed | Used | Reached | SessionRenewed | LeaderSeen | StoreLost | StoreFound | Tuned
-    | Started | Ticked | DrainAsked | Idled
+    | Started | Ticked | DrainAsked | RuntimeLeaving | Cordoned | Idled
 )  # fmt: skip

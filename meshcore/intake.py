@@ -9,6 +9,7 @@ from meshcore.events import (
     Committed,
     Conflicted,
     Constrained,
+    Cordoned,
     DrainAsked,
     Drained,
     Event,
@@ -24,6 +25,7 @@ from meshcore.events import (
     Reached,
     RegistrySeen,
     RuntimeBack,
+    RuntimeLeaving,
     RuntimeProbed,
     RuntimeSuspected,
     SessionRenewed,
@@ -121,8 +123,12 @@ def take(node: Node, event: Event) -> None:
             node.readiness.started()
         case Ticked():
             node.tick()
-        case DrainAsked():
-            node.drain_asked()
+        case DrainAsked(budget_ms):
+            node.drain_asked(budget_ms)
+        case RuntimeLeaving(budget_ms):
+            node.runtime_leaves(budget_ms)
+        case Cordoned(is_cordoned):
+            node.cordoned(is_cordoned)
         case Idled():
             node.idled()
         case _:

@@ -7,12 +7,13 @@ from random import Random
 
 from meshcore import registration, routing, vmodel_flows
 from meshcore.alignment import Alignment
-from meshcore.asks import Asked, Done, Failed, Op, Outcome, Register, Request, Step, Unregister
+from meshcore.asks import Asked, Done, Failed, Kind, Op, Outcome, Register, Request, Step, Unregister
 from meshcore.cache import Cache
 from meshcore.capacity import CacheParams
 from meshcore.commands import Begin, Command, Publish, Stop
 from meshcore.contacts import Contacts
 from meshcore.copies import Copies
+from meshcore.departure import Departure
 from meshcore.desk import FrontDesk
 from meshcore.dials import Dials
 from meshcore.edits import Edit
@@ -82,9 +83,11 @@ class Node:
         self.upkeep = Upkeep(self)
         self.vmodels = VModels(self)
         self.transitions = Transitions(self)
+        self.departure = Departure(self)
         # Failures last: upkeep looks at records, where those that are taken out in this very tick still stand.
-        parts = self.rerouting, self.copies, self.runtime, self.scaling, self.readiness, self.upkeep
-        self._timed = self.outage, *parts, self.transitions, self.failures
+        # The departure before upkeep: who stays after all may have come to lead.
+        parts = self.rerouting, self.copies, self.runtime, self.scaling, self.readiness
+        self._timed = self.outage, *parts, self.departure, self.upkeep, self.transitions, self.failures
         self._is_stopping = False
 
     # -- the ways in ---------------------------------------------------------------------------------
@@ -114,6 +117,8 @@ class Node:
                 return registration.unregister(self.desk, asked)
             case Request(op=Op.STATUS):
                 return registration.status(self.desk, asked)
+            case Request(op=Op.ENSURE, kind=Kind.EXTERNAL, is_handover=True):
+                return self.departure.handovers.follow(asked.model, registration.ensure(self.desk, asked))
             case Request(op=Op.ENSURE):
                 return registration.ensure(self.desk, asked)
             case Request(vmodel=vmodel) if vmodel:
@@ -198,6 +203,7 @@ class Node:
         """The copy here came or went."""
         self.routes.update(model, self.record_or_none(model))
         self.scaling.changed(model)
+        self.departure.handovers.changed(model)
 
     def accepted(self) -> None:
         """This instance took a load on: those who choose where to load should hear of it."""
@@ -233,6 +239,8 @@ class Node:
         if not self.is_draining:
             self.publisher.phase = Phase.STARTING if self.is_runtime_away else Phase.READY
             self.publisher.ask_now(self.now)
+        elif self.departure.is_to_return and not self.is_runtime_away:
+            self.stay("another runtime is there: takes loads again")
         self.readiness.look()
 
     def record_or_none(self, model: str) -> ModelRecord | None:
@@ -270,6 +278,7 @@ class Node:
         self.scaling.seen(model)
         self.upkeep.model_seen(model)
         self.transitions.model_seen(model)
+        self.departure.handovers.model_seen(model)
         if not self.view.mod(model):
             self.log.forget(model)
 
@@ -285,6 +294,7 @@ class Node:
         self.contacts.tell(instance, record.address if record is not None else "")
         self.rerouting.instance_seen(instance)
         self.upkeep.instance_seen(instance)
+        self.departure.handovers.instance_seen(instance)
 
     def instance_given_up(self, instance: str) -> None:
         """An instance is taken for gone whose record vanished some time ago."""
@@ -321,17 +331,43 @@ class Node:
             cause = "set for all instances" if values else "as given to this instance"
             self.explain(Reason(Rule.SETTINGS, "", self.me, cause, self.view.revision, dict(values)))
 
-    def drain_asked(self) -> None:
-        if self.is_draining:
-            return
-        self.publisher.phase = Phase.DRAINING
+    def drain_asked(self, budget_ms: int) -> None:
+        """Take no more loads and have others take over the copies here; asked again, only the time can be shorter."""
+        self._take_no_loads("this instance is going")
+        self.departure.begin(budget_ms, is_for_good=True)
+
+    def runtime_leaves(self, budget_ms: int) -> None:
+        """As for the end of this instance, until another runtime is there."""
+        self._take_no_loads("the runtime is going")
+        self.departure.begin(budget_ms, is_for_good=False)
+
+    def stay(self, cause: str) -> None:
+        """Take loads again: this instance does not go after all."""
+        self.departure.reset()
+        self.publisher.phase = Phase.STARTING if self.is_runtime_away else Phase.READY
         self.publisher.ask_now(self.now)
         self.upkeep.follow_lead()
-        self.copies.drop_pending("this instance is going")
+        self.explain(Reason(Rule.DRAIN, "", self.me, cause, self.view.revision))
+
+    def _take_no_loads(self, cause: str) -> None:
+        if not self.is_draining:
+            self.publisher.phase = Phase.DRAINING
+            self.publisher.ask_now(self.now)
+            self.upkeep.follow_lead()
+            self.copies.drop_pending(cause)
+
+    def cordoned(self, is_cordoned: bool) -> None:
+        """Take no loads any more, or again; asked for what is so already, nothing happens."""
+        if is_cordoned != self.publisher.is_cordoned:
+            self.publisher.is_cordoned = is_cordoned
+            self.publisher.ask_now(self.now)
+            cause = "takes no more loads, as somebody wants it" if is_cordoned else "takes loads again"
+            self.explain(Reason(Rule.CORDON, "", self.me, cause, self.view.revision))
 
     def idled(self) -> None:
         if self.publisher.phase == Phase.STOPPING:
             return
         self.publisher.phase = Phase.STOPPING
+        self.departure.end()
         self.copies.deregister_all("this instance is going")
         self._is_stopping = True

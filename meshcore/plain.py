@@ -29,6 +29,7 @@ from meshcore import (
     events,
     failfast,
     filling,
+    handovers,
     intents,
     me,
     meter,
@@ -54,9 +55,9 @@ Plain: TypeAlias = Any
 TAG, OF, NUMBER = "@", "of", "#"
 
 MODULES: tuple[ModuleType, ...] = (
-    asks, capacity, commands, constraints, copies, edits, entry, errors, events, failfast, filling, intents, me, meter,
-    order, peers, reasons, records, reservations, settings, totals, transitions, unloads, upgrades, vmodel_asks,
-    vmodel_record, writer,
+    asks, capacity, commands, constraints, copies, edits, entry, errors, events, failfast, filling, handovers, intents,
+    me, meter, order, peers, reasons, records, reservations, settings, totals, transitions, unloads, upgrades,
+    vmodel_asks, vmodel_record, writer,
 )  # fmt: skip
 """Where the kinds of values are that a node takes in, gives out and keeps."""
 

@@ -24,6 +24,7 @@ class Rule(StrEnum):
     REFUSE = "refuse"  # this instance does not take a load
     DECLINE = "decline"  # this instance leaves a load to another one
     LOAD = "load"  # a queued load starts
+    WAIT = "wait"  # a client's request has to wait for a load
     EVICT = "evict"  # a copy makes room
     READY = "ready"  # a copy answers requests
     FAIL = "fail"  # a load went wrong
@@ -43,6 +44,7 @@ class Rule(StrEnum):
     VMODEL = "vmodel"  # a virtual model is to be answered by other models, or is, or is no more
     PUBLISH = "publish"  # this instance's record is written
     DRAIN = "drain"  # this instance is going
+    CORDON = "cordon"  # this instance takes no loads, or takes them again
     LEAD = "lead"  # another instance leads
     HOLD = "hold"  # nothing is taken off records for a while
     FILL = "fill"  # a model is loaded before anybody asks for it

@@ -245,6 +245,8 @@ class InstanceRecord:
     """Full when less than this is free; 0: it does not say."""
     lost_units: int = 0
     """What is missing of its capacity because unloads failed."""
+    is_cordoned: bool = False
+    """It takes no loads for now, and stays."""
     extra: Mapping[str, object] = field(default_factory=dict)
     extra_meshd: Mapping[str, object] = field(default_factory=dict)
 
@@ -279,6 +281,7 @@ class InstanceRecord:
             accepted=ours.natural("acc"),
             min_space_units=ours.natural("min_space", MOST_UNITS),
             lost_units=ours.natural("lost", MOST_UNITS),
+            is_cordoned=ours.flag("cordoned"),
             extra=read.rest(),
             extra_meshd=ours.rest(),
         )
@@ -296,6 +299,7 @@ class InstanceRecord:
             "acc": self.accepted,
             "min_space": self.min_space_units,
             "lost": self.lost_units,
+            "cordoned": self.is_cordoned,
         }
         ours = {**without_defaults(ours), **self.extra_meshd}
         if ours or self.protocol_version != PROTOCOL_VERSION:  # said by all who speak it at all

@@ -29,6 +29,7 @@ from meshcore.commands import (
     CancelLoad,
     Command,
     Commit,
+    Depart,
     Greet,
     Load,
     Measure,
@@ -118,7 +119,8 @@ class Driver:
     """Feeds events to the node and executes its commands, each answered by exactly one event.
 
     ``now`` answers epoch milliseconds; ``begin`` makes a Call for requests of the node's own; ``observe`` is shown
-    every command, ``on_stop`` is called when the node has nothing left to do.
+    every command, ``on_depart`` is called when a node that goes has handed over what it can, ``on_stop`` when it has
+    nothing left to do.
     """
 
     def __init__(
@@ -131,10 +133,12 @@ class Driver:
         own_call: Callable[[], Call],
         observe: Callable[[Command], None],
         on_stop: Callable[[], None],
+        on_depart: Callable[[], None],
     ) -> None:
         self.node, self._now = node, now
         self._runtime, self._registry, self._plane = runtime, registry, plane
         self._own_call, self._observe, self._on_stop = own_call, observe, on_stop
+        self._on_depart = on_depart
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: dict[tuple[str, int], list[asyncio.Future[MeshError | None]]] = {}
@@ -206,6 +210,8 @@ class Driver:
                     self._spawn(self._publish(command))
                 case Begin():
                     self._spawn(self._begin(command))
+                case Depart():
+                    self._on_depart()
                 case Stop():
                     self._on_stop()
 

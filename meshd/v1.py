@@ -14,6 +14,7 @@ from meshcore.node import Node
 from meshd.codes import TO_GRPC, TO_NUMBER
 from meshd.config import Config
 from meshd.decisions import Decisions
+from meshd.draining import Draining
 from meshd.listing import ListGone, Listing, Page
 from meshd.management import Management
 from meshd.messages import instance_message, model_message
@@ -26,9 +27,8 @@ from protos import meshd_pb2 as wire
 from protos import meshd_pb2_grpc as stubs
 
 METHODS = (
-    "Info", "Register", "Unregister", "GetModel", "ListModels", "ListInstances", "ListVModels",
-    "SetVModel", "Explain", "Decisions",
-    "GetSettings", "SetSetting",
+    "Info", "Register", "Unregister", "GetModel", "ListModels", "ListInstances", "ListVModels", "SetVModel",
+    "Explain", "Decisions", "Drain", "GetSettings", "SetSetting",
 )  # fmt: skip
 
 AT_ONCE = 128
@@ -40,12 +40,12 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
 
     def __init__(
         self, node: Node, management: Management, config: Config, store: StoreConfig, reach: Reach,
-        settings: SettingsApi,
+        settings: SettingsApi, draining: Draining,
     ) -> None:  # fmt: skip
         self._node, self._management, self._config, self._settings = node, management, config, settings
         self._store, self._reach = store, reach
         self._models, self._vmodels = Listing(Models(node)), Listing(VModels(node))
-        self._decisions = Decisions(node)
+        self._decisions, self._draining = Decisions(node), draining
 
     async def Info(self, request: Any, context: Any) -> Any:
         """Who answers."""
@@ -175,6 +175,11 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
         """What was decided, and what is."""
         async for reason in self._decisions.answer(request, context):
             yield reason
+
+    async def Drain(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        """An instance, this one or another, is taken out of the mesh, or gets no loads for a while."""
+        async for progress in self._draining.anywhere(request, context):
+            yield progress
 
     async def GetSettings(self, request: Any, context: Any) -> Any:
         """The settings of this instance."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mmctl.commands import config, local, mesh, models, vmodels
+from mmctl.commands import config, drain, local, mesh, models, vmodels
 from mmctl.commands.replay import replay_
 from mmctl.commands.simulate import simulate
 from mmctl.options import Debug
@@ -39,6 +39,9 @@ app.command("load", rich_help_panel=_MODELS)(models.load)
 app.command("infer", rich_help_panel=_MODELS)(models.infer)
 app.command("status", rich_help_panel=_CLUSTER)(mesh.status)
 app.command("instances", rich_help_panel=_CLUSTER)(mesh.instances)
+app.command("drain", rich_help_panel=_CLUSTER)(drain.drain)
+app.command("cordon", rich_help_panel=_CLUSTER)(drain.cordon)
+app.command("uncordon", rich_help_panel=_CLUSTER)(drain.uncordon)
 app.command("version", rich_help_panel=_CLUSTER)(mesh.version)
 app.add_typer(vmodels.app, rich_help_panel=_MODELS)
 app.add_typer(config.app, rich_help_panel=_CLUSTER)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from mmctl.values import (
     Change,
+    Drained,
     Info,
     Instance,
     Loaded,
@@ -15,6 +16,7 @@ from mmctl.values import (
     Registered,
     Registration,
     Setting,
+    Taking,
     Unregistered,
     VModel,
     VModelChange,
@@ -64,6 +66,10 @@ class Cluster(Protocol):
 
     async def set_setting(self, name: str, value: str | None) -> Setting:
         """Set one for all instances while they run, or (None) no more; NotFound, Failed for one that cannot be set."""
+
+    def take(self, instance: str, what: Taking, budget_ms: int) -> AsyncIterator[Drained]:
+        """Take an instance out of the mesh, or in again, and how far that is; NotFound, Failed for one that cannot be
+        asked. ``budget_ms`` 0: as long as its own shutdown may take."""
 
     async def load(self, name: str, wait: bool, timeout_s: float) -> Loaded:
         """See that a copy is loaded or, unless ``wait``, on its way; NotFound. A load that fails is a status."""

@@ -14,6 +14,7 @@ from mmctl.tls import NO_TLS, Tls
 from mmctl.values import (
     Change,
     Copy,
+    Drained,
     Failure,
     Info,
     Instance,
@@ -24,6 +25,7 @@ from mmctl.values import (
     Registration,
     Setting,
     Status,
+    Taking,
     Unregistered,
     VModel,
     VModelChange,
@@ -164,6 +166,10 @@ class MeshCluster:
     async def set_setting(self, name: str, value: str | None) -> Setting:
         request = pb.SetSettingRequest(name=name, value=value)
         return _setting(await self._call(lambda stub: stub.SetSetting(request, timeout=CALL_S)))
+
+    async def take(self, instance: str, what: Taking, budget_ms: int) -> AsyncIterator[Drained]:
+        async for told in self._endpoints.take(instance, what, budget_ms):
+            yield told
 
     async def load(self, name: str, wait: bool, timeout_s: float) -> Loaded:
         return await self._endpoints.load(name, wait, timeout_s)
@@ -338,4 +344,5 @@ def _instance(instance: Any) -> Instance:
         loads_in_progress=instance.loads_in_progress,
         rpm=instance.rpm,
         is_java=instance.is_java,
+        cordoned=instance.cordoned,
     )

@@ -28,6 +28,7 @@ from mmctl.tls import NO_TLS, Tls
 from mmctl.values import (
     Change,
     Copy,
+    Drained,
     Failure,
     Info,
     Instance,
@@ -38,6 +39,7 @@ from mmctl.values import (
     Registration,
     Setting,
     Status,
+    Taking,
     Unregistered,
     VModel,
     VModelChange,
@@ -146,6 +148,10 @@ class RegistryCluster:
         written = DELETE if text is None else text.encode()
         await self._told((await self._store()).commit(Write(f"{self._root}/config/{name}", ANY, written)))
         return _setting(known, text)
+
+    async def take(self, instance: str, what: Taking, budget_ms: int) -> AsyncIterator[Drained]:
+        async for told in (await self._asked()).take(instance, what, budget_ms):
+            yield told
 
     async def load(self, name: str, wait: bool, timeout_s: float) -> Loaded:
         return await (await self._asked()).load(name, wait, timeout_s)
@@ -387,4 +393,5 @@ def _instance(name: str, record: InstanceRecord) -> Instance:
         loads_in_progress=record.loads_in_progress,
         rpm=record.rpm,
         is_java=not record.is_ours,
+        cordoned=record.is_cordoned,
     )

@@ -157,6 +157,28 @@ class Instance:
     loads_in_progress: int = 0
     rpm: int = 0
     is_java: bool = False
+    cordoned: bool = False
+
+
+class Taking(StrEnum):
+    """What is to become of an instance."""
+
+    DRAIN = "drain"
+    CORDON = "cordon"
+    UNCORDON = "uncordon"
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """How far an instance is that is taken out of the mesh; ``done`` in the last one."""
+
+    instance: str
+    phase: str = ""
+    models: int = 0
+    settled: int = 0
+    in_flight: int = 0
+    text: str = ""
+    done: bool = False
 
 
 @dataclass(frozen=True, slots=True)

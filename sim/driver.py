@@ -30,6 +30,7 @@ from meshcore.commands import (
     CancelLoad,
     Command,
     Commit,
+    Depart,
     Greet,
     Load,
     Measure,
@@ -122,7 +123,8 @@ class Driver:
     """Feeds events to the node and executes its commands, each answered by exactly one event.
 
     The environment counts whole milliseconds from the instant ``start_ms``; ``begin`` makes a Call for requests of
-    the node's own; ``observe`` is shown every command, ``on_stop`` is called when the node has nothing left to do.
+    the node's own; ``observe`` is shown every command, ``on_depart`` is called when a node that goes has handed over
+    what it can, ``on_stop`` when it has nothing left to do.
     """
 
     def __init__(
@@ -136,10 +138,12 @@ class Driver:
         own_call: Callable[[], Call],
         observe: Callable[[Command], None],
         on_stop: Callable[[], None],
+        on_depart: Callable[[], None],
     ) -> None:
         self.node, self._env, self._start_ms = node, env, start_ms
         self._runtime, self._registry, self._plane = runtime, registry, plane
         self._own_call, self._observe, self._on_stop = own_call, observe, on_stop
+        self._on_depart = on_depart
         self._waiting: dict[tuple[str, int], list[Gate]] = {}
         self._timer: simpy.Event | None = None
         self._wake_at = NEVER
@@ -197,6 +201,8 @@ class Driver:
                     self._env.process(self._publish(command))
                 case Begin():
                     self._env.process(self.run(command.request, self._own_call()))
+                case Depart():
+                    self._on_depart()
                 case Stop():
                     self._on_stop()
                 case Probe() | Greet() | Targets():

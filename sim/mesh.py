@@ -29,7 +29,7 @@ from sim.store import DEADLINE_MS, SESSION_MS, Client, Delays, Records
 from sim.trip import GONE, Ends, Instance, Network, Trip, as_outcome
 from sim.watched import WatchedNode
 
-NOT_READY_MS, IDLE_MS, DEREGISTER_MS = 2000, 200, 200
+HANDOVER_MS, NOT_READY_MS, IDLE_MS, DEREGISTER_MS = 22_000, 2000, 200, 200
 """An instance that goes serves on for as long as clients may not have heard of it, and until nothing is under way; then
 it takes its copies out of their records."""
 USAGE_MS = 1000
@@ -161,6 +161,7 @@ class Mesh:
             own_call=lambda: Trip(self._network, self._network.instances[name]),
             observe=partial(self._book.commanded, name),
             on_stop=lambda: None,
+            on_depart=lambda: None,
         )
         return Instance(name, node, plane, driver)
 
@@ -237,7 +238,9 @@ class Mesh:
         yield self.env.timeout(restart.from_ms)
         instance = self.instances[restart.number]
         self.records.resign(instance.name)
-        instance.driver.feed(DrainAsked())
+        instance.driver.feed(DrainAsked(HANDOVER_MS))
+        while not instance.node.departure.is_over:
+            yield self.env.timeout(IDLE_MS)
         yield self.env.timeout(NOT_READY_MS)
         while not self._is_idle(instance):
             yield self.env.timeout(IDLE_MS)

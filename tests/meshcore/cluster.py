@@ -35,6 +35,7 @@ from meshcore.commands import (
     CancelLoad,
     Command,
     Commit,
+    Depart,
     Greet,
     Load,
     Measure,
@@ -159,9 +160,9 @@ class Cluster:
         if is_told:
             self.feed(host, RuntimeSuspected("the connection was lost"))
 
-    def drain(self, host: Host) -> None:
+    def drain(self, host: Host, budget_ms: int = 0) -> None:
         stored.resign(self.kv, host)
-        self.feed(host, DrainAsked())
+        self.feed(host, DrainAsked(budget_ms))
 
     def idle(self, host: Host) -> None:
         self.feed(host, Idled())
@@ -368,6 +369,8 @@ class Cluster:
                     assert ("Load", model, gen) in host.asked or is_held, "only what is loading"
                 case Begin(request):
                     self.ask(host, request)
+                case Depart():
+                    host.departs += 1
                 case Stop():
                     host.stops += 1
                     assert not [kind for kind, _, _ in host.asked if kind == "Commit"], "all is deregistered"
@@ -380,6 +383,17 @@ class Cluster:
     def check(self) -> None:
         """After every step."""
         check(self.live, self.named)
+
+    def step(self) -> None:
+        """The oldest question is answered well and everybody hears of it; if there is none, the next who waits for time
+        is woken."""
+        if self.pending:
+            self.deliver(self.pending[0])
+            for host in self.live:
+                for prefix in WATCHED:
+                    self.watch(host, prefix)
+        else:
+            self.advance(max(0, min(map(self.wake, self.live)) - self.now))
 
     def settle(self, ms: int = 400_000) -> None:
         """Let everything go well until nothing more happens, and some time longer; then all must agree."""

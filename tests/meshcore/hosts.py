@@ -53,6 +53,7 @@ class Host:
     """What is not answered and was asked before the last handshake began."""
     is_alive: bool = True
     stops: int = 0
+    departs: int = 0
     ahead_ms: int = 0
     """How far its clock is ahead of the others'."""
 

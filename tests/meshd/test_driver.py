@@ -175,6 +175,7 @@ async def bench(
                 lambda: PeerCall(plane),
                 lambda command: commands.append(type(command)),
                 stopped.set,
+                lambda: None,
             )
             plane.serve_for(driver)
             following = [

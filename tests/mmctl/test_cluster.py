@@ -20,12 +20,14 @@ from mmctl.registry import RegistryCluster
 from mmctl.tensors import from_response, to_request
 from mmctl.values import (
     Change,
+    Drained,
     Model,
     ModelFilter,
     Registered,
     Registration,
     Setting,
     Status,
+    Taking,
     Unregistered,
     VModel,
     VModelChange,
@@ -461,3 +463,31 @@ def test_root_prefix_and_prefix_are_other_places(up: dict[str, Any], tmp_path: P
     assert [model.name for model in models(elsewhere, ModelFilter())] == ["there"]
     with pytest.raises(NotFound):
         get(lambda: RegistryCluster(up["kv_store"], "mesh"), "there")
+
+
+def taking(via: Callable[[], Cluster], instance: str, what: Taking) -> list[Drained]:
+    async def question(cluster: Cluster) -> list[Drained]:
+        return [told async for told in cluster.take(instance, what, 0)]
+
+    told: list[Drained] = asking(via, question)
+    return told
+
+
+def test_an_instance_is_cordoned_and_let_in_again(via: Callable[[], Cluster], other: Callable[[], Cluster]) -> None:
+    """Whoever answers passes it on; all see it in its record."""
+
+    def cordoned() -> list[str]:
+        return [instance.id for instance in asking(other, lambda cluster: cluster.instances()) if instance.cordoned]
+
+    (told,) = taking(via, "mesh-1", Taking.CORDON)
+    assert (told.done, told.text) == (True, "mesh-1 takes no more loads, and answers for what it has")
+    until(lambda: cordoned() == ["mesh-1"], "its record says so")
+    (told,) = taking(via, "mesh-1", Taking.UNCORDON)
+    assert told.text == "mesh-1 takes loads"
+    until(lambda: cordoned() == [], "its record says so")
+
+
+@pytest.mark.parametrize("what", Taking)
+def test_who_is_to_be_drained_has_to_be_there(via: Callable[[], Cluster], what: Taking) -> None:
+    with pytest.raises(NotFound, match="there is no instance 'mesh-7'; known: mesh-0, mesh-1"):
+        taking(via, "mesh-7", what)

@@ -104,6 +104,7 @@ class Bench:
             own_call=lambda: Call(self.env),
             observe=lambda command: self.commands.append((int(self.env.now), command)),
             on_stop=lambda: self.stopped_at.append(int(self.env.now)),
+            on_depart=lambda: None,
         )  # fmt: skip
         record = ModelRecord("t", last_used=START - 1000).encode()
         self.driver.feed(RegistrySeen(1, (Seen("m", record, 1),), is_whole=True))
