@@ -11,7 +11,7 @@ from meshcore.records import InstanceRecord
 from protos import meshd_pb2 as pb
 from tests.client import GUARD_S
 from tests.meshd.mesh import mesh
-from tests.processes import until
+from tests.processes import free_port, got, until
 
 DRAIN, CORDON, UNCORDON = (pb.DrainRequest.Action.Value(name) for name in ("DRAIN", "CORDON", "UNCORDON"))
 
@@ -84,3 +84,33 @@ def test_a_drain_with_nowhere_to_go_says_so_and_stops() -> None:
 
 async def _ended(task: Any) -> None:
     await task
+
+
+def test_prestop_has_the_copies_taken_over_of_an_instance_that_stays() -> None:
+    """Its runtime goes: the answer comes when others have them; the instance itself goes on, and takes no loads."""
+    with mesh(1) as made:
+        made.add(MM_PRESTOP_WAIT_PORT=str(port := free_port()))
+        for name in "mn":
+            made.client.register(name)
+            made.copy(name, 1)
+        assert got(f"http://127.0.0.1:{port}/prestop") == (200, "others have taken over\n")
+        assert made[0].client.holders("m") == made[0].client.holders("n") == ["i0"]
+        assert made[1].client.infer("m", b"x")
+        assert made[1].ready()[0] == 200
+        assert made[0].client.instances()["i1"].phase == "draining"
+        assert not made[1].task.done()
+
+
+def test_a_second_word_that_an_instance_shall_end_changes_nothing() -> None:
+    with mesh(2) as made:
+        made.client.register("m")
+        made.copy("m", 0)
+
+        async def ask() -> None:
+            for _ in range(3):
+                made[0].app.ending.ask()
+            await made[0].task
+
+        made.run(ask())
+        assert made[1].client.holders("m") == ["i1"]
+        assert made[1].fake.counts["m"].loads == 1
