@@ -17,7 +17,7 @@ from meshcore.asks import Answered, Op, Outcome, Request, RuntimeFailed, Status,
 from meshcore.commands import Begin, Holder
 from meshcore.edits import HandOver
 from meshcore.entry import Entry
-from meshcore.errors import Draining, MeshError
+from meshcore.errors import Draining, MeshError, StoreAway
 from meshcore.reasons import Reason, Rule
 from meshcore.records import ModelRecord
 from meshcore.redundancy import is_going
@@ -355,7 +355,9 @@ class Handovers:
             return
         if error is not None:
             entry.is_leaving = False
-            if self._is_open:
+            if self._is_open and isinstance(error, StoreAway):
+                self._look_again(model, self._stages[model])
+            elif self._is_open:
                 self._put(model)
         elif self._is_open:
             self._withdrawals.append((node.now + node.settings.handover_news_ms, model, gen))

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Protocol
 
 from meshcore.commands import Commit
-from meshcore.edits import Edit, GiveUp, Prune
+from meshcore.edits import Edit, GiveUp, HandOver, Prune
 from meshcore.errors import BadRecord, MeshError, StoreAway
 from meshcore.intents import Intent, merged
 from meshcore.reasons import Reason
@@ -148,7 +148,7 @@ class Writer:
         and a load goes on without being in the record."""
         model, line = self._answered(ticket)
         line.under_way = 0
-        given_up = line.take_out(GiveUp)
+        given_up = line.take_out(GiveUp, HandOver)
         ended = self._merge(line)
         if self._store.is_blind:  # what is somebody else's to say is found out again
             ended += [queued for queued in line.queued if not isinstance(queued.edit, Intent)]
@@ -187,7 +187,7 @@ class Writer:
         self._park(model, line)
         if self._retry_at == NEVER and not self._tickets:
             self._retry_at = 0  # what it says now is told, or shows that nothing is taken yet
-        _end(queued, StoreAway("the store is away") if isinstance(queued.edit, GiveUp) else None)
+        _end(queued, StoreAway("the store is away") if isinstance(queued.edit, GiveUp | HandOver) else None)
 
     def _merge(self, line: _Line) -> list[_Queued]:
         """Make one intent of what this instance states in a line; what it is made of, but for former intents."""

@@ -121,9 +121,9 @@ def test_a_store_that_does_not_take_it_is_asked_again() -> None:
     ready_on(lone, "m", "b")
     lone.feed(CommitFailed(lone.last(Commit).ticket, "no leader"))
     lone.commands.clear()
-    lone.tick(1_000)
+    assert not lone.node.cache.entries["m"].is_leaving
+    lone.tick(Settings().handover_again_ms)
     assert list(lone.written().copies) == ["b"]
-    lone.tick(2_000)
     assert lone.node.cache.entries["m"].is_leaving
 
 
