@@ -39,9 +39,18 @@ def test_where_nobody_answers_nobody_is_waited_for() -> None:
     """No port is open there, or somebody takes the call and says nothing."""
     assert "Connect call failed" in asyncio.run(may_go(f"http://127.0.0.1:{free_port()}/prestop", 60))
 
+    over = asyncio.Event()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        over.set()
+
     async def ask() -> str:
-        async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as server:
-            return await may_go(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 0.05)
+        async with await asyncio.start_server(listen, "127.0.0.1", 0) as server:
+            answer = await may_go(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 0.05)
+            await over.wait()
+            return answer
 
     assert asyncio.run(ask()) == "no answer within 0.05 s"
 
