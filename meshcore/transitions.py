@@ -37,8 +37,10 @@ class Open:
     since: int
     asked_at: int = 0
     """When copies were asked for last; 0: not yet."""
+    preparing: int = 0
+    """Models whose copies are being asked for."""
     has_failed: bool = False
-    """Whether that came to nothing at once: there was nowhere to load."""
+    """Whether that came to nothing, wherever it was tried."""
     is_ending: bool = False
     """Whether the store is being asked to end it."""
 
@@ -105,8 +107,9 @@ class Transitions:
 
     def prepared(self, vmodel: str, has_failed: bool) -> None:
         """Copies that were asked for are there or on their way, or cannot be had."""
-        if vmodel in self._open:
-            self._open[vmodel].has_failed = has_failed
+        if known := self._open.get(vmodel):
+            known.preparing -= 1
+            known.has_failed |= has_failed
             if has_failed:  # copies that are there tell by their records; and what asks is in the middle of a look
                 self._look(vmodel, self._node.now + 1)
 
@@ -158,34 +161,35 @@ class Transitions:
             cause = "what shall answer is ready" if match is Match.FULL else "what shall answer is ready, not in full"
             self._end(vmodel, known, cause, is_failure=False)
             return
-        failed = match is Match.NONE and (known.has_failed or any(self._has_failed(model) for model in record.wanted))
+        failed = match is Match.NONE and known.has_failed
         if failed and not record.has_failed:
             self._end(vmodel, known, "what shall answer cannot be loaded", is_failure=True)
             return
         pause_ms = settings.vmodel_failed_ms if failed else settings.vmodel_retry_ms
-        if not known.asked_at or age_ms(known.asked_at, now) >= pause_ms:
+        if not known.preparing and (not known.asked_at or age_ms(known.asked_at, now) >= pause_ms):
             known.asked_at, known.has_failed = now, False
-            self._ask(record, vmodel)
-        self._look(vmodel, known.asked_at + pause_ms)
+            known.preparing = self._ask(record, vmodel)
+        self._look(vmodel, max(known.asked_at + pause_ms, now + settings.vmodel_retry_ms))
 
     def _end(self, vmodel: str, known: Open, cause: str, is_failure: bool) -> None:
         why = self._node.explain(Reason(Rule.VMODEL, vmodel, known.seen.target, cause, self._node.view.revision))
         known.is_ending = True
         self._node.emit(Begin(Transit(vmodel, known.seen.shares, known.seen.wanted, is_failure), why))
 
-    def _ask(self, record: VModelRecord, vmodel: str) -> None:
-        """Have the copies loaded that are missing; they count as used when those were that answer now."""
+    def _ask(self, record: VModelRecord, vmodel: str) -> int:
+        """Have the copies loaded that are missing; of how many models. They count as used when those were that answer
+        now."""
         node = self._node
         active = node.record_or_none(record.active)
         used = active.last_used if active is not None else 0
         last_used = used or node.now - node.settings.register_age_load_ms
-        for model, copies in self._needed(record).items():
-            if self._ready(model) >= copies:
-                continue
+        missing = {model: copies for model, copies in self._needed(record).items() if self._ready(model) < copies}
+        for model, copies in missing.items():
             inputs: dict[str, int | str] = {"vmodel": vmodel, "copies": copies}
             cause = "it shall answer for a virtual model"
             why = node.explain(Reason(Rule.VMODEL, model, node.me, cause, node.view.revision, inputs))
             node.emit(Begin(Prepare(vmodel, model, copies, last_used), why))
+        return len(missing)
 
     # -- what is there -----------------------------------------------------------------------------
 
@@ -238,13 +242,6 @@ class Transitions:
 
     def _is_going(self, instance: str) -> bool:
         return self._node.is_draining if instance == self._node.me else is_going(self._node.view, instance)
-
-    def _has_failed(self, model: str) -> bool:
-        """Whether its loads came to nothing, and none is under way."""
-        record = self._node.record_or_none(model)
-        if record is None or self._node.routes.holders(model, record):
-            return False
-        return any(self._keeps_out(failure.at) for failure in record.failures.values())
 
     def _keeps_out(self, failed_at: int) -> bool:
         return age_ms(failed_at, self._node.now) < self._node.settings.failure_expiry_ms

@@ -220,8 +220,14 @@ def prepare(desk: VDesk, asked: Prepare) -> Generator[Step, Outcome, StatusInfo]
     request = Request(
         asked.model, Op.ENSURE, is_sync=False, last_used=asked.last_used, copies=asked.copies, is_asked_for=False
     )
-    info = yield from registration.ensure(desk, request)
-    desk.prepared(asked.vmodel, info.status is Status.LOADING_FAILED)
+    has_failed = False
+    try:
+        info = yield from registration.ensure(desk, request)
+        if info.status is Status.LOADING:  # all are on their way; the first to be there, or the last to fail, tells
+            info = yield from registration.ensure(desk, replace(request, copies=1, is_sync=True))
+        has_failed = info.status is Status.LOADING_FAILED
+    finally:
+        desk.prepared(asked.vmodel, has_failed)
     return info
 
 
