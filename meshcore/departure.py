@@ -23,6 +23,8 @@ class Departure:
     def __init__(self, node: Node) -> None:
         self._node = node
         self.handovers = Handovers(node)
+        self.copies = 0
+        """Copies that were here when it began."""
         self._has_begun = False
         self.is_over = False
         """Whether there is nothing left that the end waits for."""
@@ -48,9 +50,9 @@ class Departure:
             return
         self._has_begun = True
         node.view.see_self(node.own_record())
-        copies = self.handovers.begin(self._until)
+        self.copies = self.handovers.begin(self._until)
         inputs: dict[str, int | str] = {
-            "copies": copies, "awaited": self.handovers.awaited, "instances": self.handovers.instances,
+            "copies": self.copies, "awaited": self.handovers.awaited, "instances": self.handovers.instances,
             "budget_ms": budget_ms,
         }  # fmt: skip
         cause = "this instance is going" if is_for_good else "the runtime is going"

@@ -62,7 +62,8 @@ class Draining:
             text = "takes no more loads, and answers for what it has" if is_cordoned else "takes loads"
             yield self._progress(f"{node.me} {text}", node.cache.count, 0, True)
             return
-        models, settled = sum(entry.is_serving for entry in node.cache.entries.values()), 0
+        here = sum(entry.is_serving for entry in node.cache.entries.values())
+        models, settled = max(node.departure.copies, here), 0
         if not self._ending.stop.is_set():
             self._ending.ask(request.budget_ms / 1000 if request.budget_ms else None)
         while not self._ending.is_over.is_set():

@@ -49,17 +49,12 @@ def test_an_unknown_method_of_the_service_is_an_inference_call(client: Client, m
     assert client.call("/mmesh.ModelMesh/fly", b"x", (("mm-model-id", model),)).body == b"x"
 
 
-@pytest.mark.parametrize(
-    ("method", "request_message"),
-    [
-        ("setVModel", mm.SetVModelRequest(vModelId="v", targetModelId="m")),
-        ("deleteVModel", mm.DeleteVModelRequest(vModelId="v")),
-        ("getVModelStatus", mm.GetVModelStatusRequest(vModelId="v")),
-    ],
-)
-def test_virtual_models_are_said_to_be_not_supported(client: Client, method: str, request_message: Any) -> None:
-    call = getattr(client.mm, method)
-    assert refused(lambda: call(request_message)) == ("UNIMPLEMENTED", "vmodels not supported")
+def test_virtual_models_are_set_under_the_old_name_too(client: Client, model: str) -> None:
+    client.register(model)
+    request = mm.SetVModelRequest(vModelId=f"v-{model}", targetModelId=model)
+    answer = client.call("/com.ibm.watson.tas.proto.TasRuntime/setVModel", request.SerializeToString())
+    told = mm.VModelStatusInfo.FromString(answer.body)
+    assert (told.status, told.activeModelId) == (mm.VModelStatusInfo.DEFINED, model)
 
 
 def test_a_request_that_cannot_be_read_is_an_error_of_that_call_alone(client: Client, model: str) -> None:

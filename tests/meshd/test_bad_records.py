@@ -70,7 +70,7 @@ def test_garbage_in_every_table_harms_nobody_and_stays(
     assert {key: made.value(key) for key in written} == written
     lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("unreadable")]
     told = sorted(line.partition('Record "')[2].partition('"')[0] for line in lines)
-    spoilt_keys = [key for key in written if key.startswith(("registry/", "instances/"))]
+    spoilt_keys = [key for key in written if key.startswith(("registry/", "instances/", "vmodels/"))]
     assert told == sorted(2 * spoilt_keys), "one line for each, from each instance"
 
 

@@ -15,7 +15,7 @@ from meshd import config as configuration
 from meshd.config import Host
 from meshd.start_error import StartError
 from meshd.static_models import wanted
-from tests.client import GUARD_S
+from tests.client import ECHO, GUARD_S
 from tests.meshd.mesh import Mesh, mesh
 from tests.processes import got, until
 
@@ -108,16 +108,17 @@ def test_a_file_that_was_spoilt_since_the_settings_were_checked_ends_the_start(t
         wanted(config)
 
 
-def test_what_virtual_models_are_wanted_for_is_told_and_the_model_is_there(caplog: pytest.LogCaptureFixture) -> None:
-    env = json.dumps([static("m", vModelId="v"), static("n", vModelId="v", retainAfterTransition=True)])
-    with caplog.at_level(logging.WARNING), mesh(1, MM_AUTO_REGISTER_MODELS=env) as made:
-        assert made.client.state("m") == "NOT_LOADED"
-    of_m, of_n = [record for record in caplog.records if record.name == "meshd.static_models"]
-    assert of_m.levelname == of_n.levelname == "ERROR"
-    undone = "virtual models are not there yet: v is not made and does not lead to it"
-    done = "the model itself is registered, ask for it by its own id"
-    assert of_m.getMessage() == f"static model m: {undone}; {done}"
-    assert of_n.getMessage() == f"static model n: {undone}, retainAfterTransition is not acted on; {done}"
+def test_virtual_models_come_to_point_at_theirs() -> None:
+    env = json.dumps(
+        [static("m", "p", vModelId="v"), static("n", "p", vModelId="w", retainAfterTransition=True, ensureLoaded=True)]
+    )
+    with mesh(1, MM_AUTO_REGISTER_MODELS=env) as made:
+        assert {name: made.client.state(name) for name in "mn"} == {"m": "NOT_LOADED", "n": "LOADED"}
+        for vmodel, model in (("v", "m"), ("w", "n")):
+            answer = made.client.call(ECHO, b"hello", (("mm-vmodel-id", vmodel),))
+            assert answer.initial["fake-model"] == model
+        kept = {name: (made.record(name) or {}).get("autoDel", False) for name in "mn"}
+        assert kept == {"m": True, "n": False}
 
 
 def test_an_instance_that_only_reads_registers_none(caplog: pytest.LogCaptureFixture) -> None:
