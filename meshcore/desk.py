@@ -141,6 +141,10 @@ class FrontDesk:
         """Why no further load of this model should be tried now: it failed, or was answered, often enough."""
         if request.is_use:
             self._node.failures.used(request.model)
+        return self.given_up(request, record)
+
+    def given_up(self, request: Request, record: ModelRecord) -> MeshError | None:
+        """As ``gives_up``, for a question that is no use of the model."""
         recent_ms = self.settings.failure_expiry_ms // 2
         recent = [f for f in record.failures.values() if age_ms(f.at, self.now) < recent_ms]
         if len(recent) >= self.settings.max_load_failures:
@@ -156,7 +160,7 @@ class FrontDesk:
         node = self._node
         away = {self.me: Rejected.AWAY} if node.is_runtime_away else {}
         node.view.see_self(node.own_record())
-        want = self._want(request, record)
+        want = self.want(request, record)
         target = self._place(replace(want, exclude={**away, **want.exclude}))
         if target is None and away:  # it waits for the runtime here
             target = self._place(want)
@@ -164,7 +168,8 @@ class FrontDesk:
             node.view.reserve(target, want.size_units or node.cache.params.default_units, self.now, request.model)
         return target
 
-    def _want(self, request: Request, record: ModelRecord) -> Want:
+    def want(self, request: Request, record: ModelRecord) -> Want:
+        """What a place is looked for, and who is out of the question."""
         exclude = dict.fromkeys(request.exclude, Rejected.EXCLUDED)
         exclude |= {
             instance: Rejected.FAILED
@@ -235,7 +240,7 @@ class FrontDesk:
         if node.is_runtime_away:
             order = view.order.walk(self.now, view.partitions.eligible(record.type).candidates)
             return not request.targets and any(entry.id != self.me for entry in islice(order, 2))
-        why = node.rules.outdone(view, self._want(request, record), self.now)
+        why = node.rules.outdone(view, self.want(request, record), self.now)
         if why is not None:
             node.explain(why)
         return why is not None

@@ -11,10 +11,11 @@ import grpc
 from meshcore.asks import Asked, Done, Failed, Kept, Op, Register, Request, Status, StatusInfo, Unregister
 from meshcore.errors import BadRecord, InvalidRequest, MeshError
 from meshcore.node import Node
+from meshd.accounting import complete
 from meshd.api import Management
 from meshd.codes import TO_GRPC, TO_NUMBER
 from meshd.config import Config
-from meshd.decisions import Decisions
+from meshd.fanout import Fanout
 from meshd.listing import ListGone, Listing
 from meshd.messages import instance_message, model_message
 from meshd.records import Reach
@@ -37,12 +38,12 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
 
     def __init__(
         self, node: Node, management: Management, config: Config, store: StoreConfig, reach: Reach,
-        settings: SettingsApi,
+        settings: SettingsApi, fanout: Fanout,
     ) -> None:  # fmt: skip
         self._node, self._management, self._config, self._settings = node, management, config, settings
         self._store, self._reach = store, reach
         self._listing = Listing(node)
-        self._decisions = Decisions(node)
+        self._fanout = fanout
 
     async def Info(self, request: Any, context: Any) -> Any:
         """Who answers."""
@@ -159,12 +160,18 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
     async def Explain(self, request: Any, context: Any) -> Any:
         """One model and why it is where it is, or NOT_FOUND."""
         model = await self.GetModel(wire.GetModelRequest(name=request.model), context)
-        return wire.ExplainResponse(model=model, reasons=self._decisions.explain(request.model).reasons)
+        response = await self._fanout.explain(request.model)
+        response.model.CopyFrom(model)
+        complete(response, self._node, request.model)
+        return response
 
     async def Decisions(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        """What was decided, and what is."""
-        async for reason in self._decisions.answer(request, context):
-            yield reason
+        """What the instances of the mesh decided, and what they do."""
+        try:
+            async for reason in self._fanout.decisions(request):
+                yield reason
+        except InvalidRequest as wrong:
+            await context.abort(TO_GRPC[wrong.code], wrong.text)
 
     async def GetSettings(self, request: Any, context: Any) -> Any:
         """The settings of this instance."""
