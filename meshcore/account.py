@@ -11,6 +11,8 @@ from meshcore.reasons import Rule
 APART_MS = 5_000
 """A copy's load begins so soon after the decision that brought it, clocks that differ included."""
 
+_UNASKED = frozenset({Rule.FILL, Rule.SECOND_COPY, Rule.SCALE_UP})
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -42,8 +44,18 @@ def last_eviction(decisions: Sequence[Told]) -> int | None:
 
 
 def last_wait(decisions: Sequence[Told]) -> int | None:
-    """The newest one after which a request had to wait: no copy was ready, or there was none."""
-    return _last(decisions, lambda told: told.rule == Rule.PLACE or (told.rule == Rule.HOLDER and not told.has_ready))
+    """The newest one after which a request, or a command to load, had to wait: no copy was ready, or there was none.
+    A load that the mesh began of itself is none of these."""
+    unasked = [told for told in decisions if told.rule in _UNASKED]
+
+    def is_wait(told: Told) -> bool:
+        if told.rule == Rule.HOLDER:
+            return not told.has_ready
+        return told.rule == Rule.PLACE and not any(
+            told.instance == cause.instance and 0 <= told.at - cause.at <= APART_MS for cause in unasked
+        )
+
+    return _last(decisions, is_wait)
 
 
 def why_unknown(unreachable: Sequence[str]) -> str:

@@ -185,7 +185,7 @@ def _outlook(now: dict[str, Any], now_ms: int) -> str:
         case "answered":
             return f"is answered by the copy on {where}"
         case "forwarded":
-            return f"is answered by {where}, whichever has fewer calls under way"
+            return f"is answered by {where}" + (", whichever has fewer calls under way" if "," in where else "")
         case "waits":
             return f"waits for the load on {where} that began {when(now['since_ms'], now_ms)}"
         case "loaded":

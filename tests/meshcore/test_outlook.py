@@ -1,0 +1,84 @@
+"""What a request would meet is what the next one meets, and asking for it changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshcore.asks import AwaitLoaded, Failed, Forward, Infer, Request
+from meshcore.outlook import Action, Outlook, outlook
+from meshcore.records import Failure, ModelRecord
+from tests.builders import NOW, instance, model
+from tests.meshcore.copy_words import ask
+from tests.meshcore.lone import Lone
+
+ONE_B = {"b": instance()}
+FAILED_EVERYWHERE = {name: Failure(NOW - 1, "broken") for name in ("a", "b")}
+
+
+def held(ready: bool) -> ModelRecord:
+    return model(copies={"b": NOW - 10}, ready={"b": NOW - 10} if ready else {})
+
+
+def asked(lone: Lone) -> Outlook:
+    """The outlook for m, twice the same and with nothing changed by it."""
+    before = (lone.node.rng.getstate(), lone.node.log.newest, lone.node.view.instance("a"))
+    found = outlook(lone.node, "m")
+    assert outlook(lone.node, "m") == found
+    assert (lone.node.rng.getstate(), lone.node.log.newest, lone.node.view.instance("a")) == before
+    return found
+
+
+def met(lone: Lone) -> tuple[Action, str]:
+    """What a request meets now: what becomes of it and where, or its error's text."""
+    step = lone.ask(Request("m")).step
+    match step:
+        case Infer():
+            return Action.ANSWERED, "a"
+        case Forward(to, passed):
+            return (Action.LOADED if passed.kind == "load" else Action.FORWARDED), to
+        case AwaitLoaded():
+            return Action.LOADED, "a"
+        case Failed(error):
+            return Action.REFUSED, error.text
+    raise AssertionError(step)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_cold_model_is_loaded_where_the_outlook_says(seed: int) -> None:
+    lone = Lone(seed=seed, peers={"b": instance(), "c": instance()})
+    lone.know("m", model())
+    found = asked(lone)
+    assert (found.action, found.instances[0]) == met(lone)
+    assert found.placement is not None
+    assert found.placement.candidates
+
+
+def test_a_ready_copy_elsewhere_answers() -> None:
+    lone = Lone(peers=ONE_B)
+    lone.know("m", held(ready=True))
+    assert asked(lone) == Outlook(Action.FORWARDED, ("b",))
+    assert met(lone) == (Action.FORWARDED, "b")
+
+
+def test_a_copy_that_loads_is_waited_for() -> None:
+    lone = Lone(peers=ONE_B)
+    lone.know("m", held(ready=False))
+    assert asked(lone) == Outlook(Action.WAITS, ("b",), NOW - 10)
+
+
+def test_failures_everywhere_refuse_with_their_text() -> None:
+    lone = Lone(peers=ONE_B)
+    lone.know("m", model(failures=FAILED_EVERYWHERE, size_bytes=8192))
+    found = asked(lone)
+    assert (found.action, found.text) == met(lone)
+    assert found.placement is not None
+
+
+def test_an_unknown_model_is_refused() -> None:
+    assert asked(Lone()).text == "model not found"
+
+
+def test_a_load_here_that_is_under_way_is_waited_for_here() -> None:
+    lone = Lone()
+    ask(lone, "m", 30)
+    assert asked(lone).action is Action.WAITS
