@@ -46,6 +46,7 @@ def outlook(node: Node, model: str) -> Outlook:
     """
     desk = node.desk
     try:
+        node.view.record(model)  # the node's own way would report one that cannot be read
         record = desk.record(model)
     except BadRecord as unreadable:
         return _refused(unreadable)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshcore.asks import AwaitLoaded, Failed, Forward, Infer, Request
+from meshcore.events import RegistrySeen, Seen
 from meshcore.outlook import Action, Outlook, outlook
 from meshcore.records import Failure, ModelRecord
 from tests.builders import NOW, instance, model
@@ -82,3 +83,33 @@ def test_a_load_here_that_is_under_way_is_waited_for_here() -> None:
     lone = Lone()
     ask(lone, "m", 30)
     assert asked(lone).action is Action.WAITS
+
+
+def test_a_load_that_is_not_published_yet_counts_and_is_not_kept_in_the_view() -> None:
+    lone = Lone(peers=ONE_B)
+    ask(lone, "x", 30)
+    assert lone.node.view.instance("a") != lone.node.own_record()
+    lone.know("m", model())
+    found = asked(lone)
+    assert (found.action, found.instances[0]) == met(lone)
+
+
+def test_enough_failures_give_up_without_looking_for_a_place() -> None:
+    lone = Lone(peers=ONE_B)
+    lone.know("m", model(failures={name: Failure(NOW - 1, "broken") for name in "abcdef"}))
+    found = asked(lone)
+    assert (found.action, found.text, found.placement) == (Action.REFUSED, "broken", None)
+    assert met(lone) == (Action.REFUSED, "broken")
+
+
+def test_a_record_that_cannot_be_read_is_refused_as_such() -> None:
+    lone = Lone()
+    lone.feed(RegistrySeen(9, (Seen("m", b"{", 9),)))
+    assert asked(lone).action is Action.REFUSED
+
+
+def test_the_copy_here_answers() -> None:
+    lone = Lone()
+    lone.load("m")
+    assert asked(lone) == Outlook(Action.ANSWERED, ("a",))
+    assert met(lone) == (Action.ANSWERED, "a")
