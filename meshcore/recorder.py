@@ -22,7 +22,11 @@ from meshcore.routing import Flow
 from meshcore.rules import Rules
 from meshcore.settings import Settings
 
-READS = frozenset({"record", "mod", "entry", "holders", "gives_up", "may_load", "no_place", "refusal", "status"})
+READS = frozenset(
+    {
+        "record", "mod", "entry", "holders", "gives_up", "given_up", "want", "may_load", "no_place", "refusal", "status",
+    }
+)  # fmt: skip
 """What a flow may ask at the desk without changing anything."""
 
 _NO_REPLY = Answered(None)
