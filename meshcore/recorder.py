@@ -24,7 +24,8 @@ from meshcore.settings import Settings
 
 READS = frozenset(
     {
-        "record", "mod", "entry", "holders", "gives_up", "given_up", "want", "may_load", "no_place", "refusal", "status",
+        "record", "mod", "entry", "holders", "gives_up", "given_up", "want", "may_load", "no_place", "refusal",
+        "status",
     }
 )  # fmt: skip
 """What a flow may ask at the desk without changing anything."""
