@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import grpc.aio
@@ -36,9 +37,11 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) * TICK_S
 
 
-async def drive(port: int, path: str, count: int, pid: int) -> float:
+TO_MODEL = (("mm-model-id", "bench"),)
+
+
+async def drive(port: int, path: str, count: int, pid: int, metadata: tuple[tuple[str, str], ...] = TO_MODEL) -> float:
     """CPU microseconds of ``pid`` per call of a method on ``port``."""
-    metadata = (("mm-model-id", "bench"),)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         method, places = channel.unary_unary(path), asyncio.Semaphore(AT_ONCE)
 
@@ -65,10 +68,15 @@ async def measure(count: int, ports: dict[str, int], meshd: int, runtime: int) -
 
 
 def main() -> None:
-    """Start both processes, measure, stop them."""
+    """Measure as many calls as asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=5_000)
     count = parser.parse_args().calls
+    with_processes(lambda ports, meshd, runtime: measure(count, ports, meshd, runtime))
+
+
+def with_processes(measured: Callable[[dict[str, int], int, int], Coroutine[None, None, None]]) -> None:
+    """Start both processes, measure by their ports and ids, stop them."""
     ports = {name: free_port() for name in ("runtime", "grpc", "probe")}
     environment = {
         **os.environ, "MM_SERVICE_NAME": "bench", "KV_STORE": "memory", "MM_BIND": "127.0.0.1", "MM_MESH_PORT": "0",
@@ -82,7 +90,7 @@ def main() -> None:
     ):
         try:
             wait_until_ready(ports["probe"])
-            asyncio.run(measure(count, ports, meshd.pid, runtime.pid))
+            asyncio.run(measured(ports, meshd.pid, runtime.pid))
         finally:
             meshd.terminate()
             meshd.wait()

@@ -23,6 +23,10 @@ class Admission:
     def __init__(self, around: Surroundings, copies: Copies) -> None:
         self._around, self._copies = around, copies
         self._gen = 0
+        self._at = 0
+        self._begun: dict[str, int] = {}
+        """Loads that began at the instant ``_at``, by model: no two of one model began together, or they would be taken
+        for the same. What the record says does not suffice, as it may not have been written."""
 
     def admit(
         self, model: str, record: ModelRecord, known: Mapping[str, int], last_used: int, size_units: int,
@@ -41,11 +45,15 @@ class Admission:
             around.explain(Reason(Rule.REFUSE, model, around.me, text))
             raise ChurnRefused(text)
         self._gen += 1
-        stale = record.copies.get(around.me, 0)
+        if now != self._at:
+            self._at = now
+            self._begun.clear()
+        stale = max(record.copies.get(around.me, 0), self._begun.get(model, 0))
+        load_ts = self._begun[model] = max(now, min(stale, NEVER - 1) + 1)
         size_units = size_units or to_units(record.size_bytes)
         average_units = 0 if size_units else copies.sizing.average(record.type, copies.queue.in_progress, params)
         entry = Entry(
-            model, self._gen, max(now, min(stale, NEVER - 1) + 1), record.type, record.path, record.key,
+            model, self._gen, load_ts, record.type, record.path, record.key,
             priority=record.priority, is_pinned=record.is_pinned, is_prioritised=is_inference,
             is_asked_for=is_asked_for, known=known,
             predicted_units=size_units or average_units or params.default_units, is_average=bool(average_units),

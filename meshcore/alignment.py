@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from meshcore.edits import Deregister, Edit, MarkFailed, MarkReady
 from meshcore.entry import Entry, State
+from meshcore.intents import Intent
 from meshcore.reasons import Reason, Rule
 from meshcore.records import ModelRecord
 
@@ -45,6 +46,8 @@ class Alignment:
 
         def is_told(edit: Edit) -> bool:
             """It is no disagreement where the store is only about to hear of it."""
+            if isinstance(edit, Intent):
+                return True  # it says whatever is so here
             kinds = Deregister | MarkFailed | MarkReady
             load_ts = entry.load_ts if entry is not None and entry.is_serving else named
             return isinstance(edit, kinds) and (edit.instance, edit.load_ts) == (node.me, load_ts)

@@ -9,6 +9,8 @@ from enum import StrEnum
 from meshcore.errors import Code, MeshError
 from meshcore.events import Seen
 from meshcore.reasons import Reason
+from meshcore.vmodel_asks import AskedVModel, AwaitVModel, Overtaken, PutVModel, ReadVModel, VModelRead
+from meshcore.vmodel_record import VModelStatus, Weights
 
 
 class Op(StrEnum):
@@ -32,6 +34,7 @@ class Request:
     """One request for a model as the core sees it: everything but the body."""
 
     model: str
+    """Empty where ``vmodel`` is one that the plane does not know."""
     op: Op = Op.INFER
     kind: Kind = Kind.EXTERNAL
     is_balanced: bool = False
@@ -53,13 +56,24 @@ class Request:
     copies: int = 1
     """For ENSURE: how many there shall be at least."""
     is_asked_for: bool = True
-    """For ENSURE: whether clients want the model; else the mesh makes a copy of it by itself."""
+    """Whether clients want the model; else the mesh makes a copy of it by itself, or nobody waits for an answer."""
+    is_shadow: bool = False
+    """A copy of a client's request to another model: it is answered like any other, for nobody."""
+    is_handover: bool = False
+    """For ENSURE: the copy takes the place of one here that goes."""
+    vmodel: str = ""
+    """The virtual model that the client named, if it named one."""
     met: Met | None = None
     """What the plane met when it served the request by itself."""
 
     @property
     def is_inference(self) -> bool:
         return self.op is Op.INFER
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether a client waits for an answer: its load goes before those of others."""
+        return self.is_inference and not self.is_shadow
 
     @property
     def is_use(self) -> bool:
@@ -108,7 +122,7 @@ class Unregister:
     is_trial: bool = False
 
 
-Asked = Request | Register | Unregister
+Asked = Request | Register | Unregister | AskedVModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +180,7 @@ class Put:
     why: Reason
 
 
-Step = Infer | Forward | AwaitLoaded | Pause | Read | Put
+Step = Infer | Forward | AwaitLoaded | Pause | Read | Put | ReadVModel | PutVModel | AwaitVModel
 
 
 class Status(StrEnum):
@@ -202,6 +216,26 @@ class StatusInfo:
     """For Register and Unregister: the record was written."""
     mod: int = 0
     """For Register: the revision of the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class VModelInfo:
+    """Where a virtual model points, and what the models do."""
+
+    status: VModelStatus = VModelStatus.NOT_FOUND
+    active: str = ""
+    target: str = ""
+    owner: str = ""
+    active_status: StatusInfo | None = None
+    target_status: StatusInfo | None = None
+    """Only while something else shall answer than does."""
+    shares: Weights = field(default_factory=dict)
+    """Of the models that answer."""
+    wanted: Weights = field(default_factory=dict)
+    """Of those that shall answer."""
+    shadow: str = ""
+    mod: int = 0
+    """The revision of the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,9 +339,10 @@ class Clashed:
 
 @dataclass(frozen=True, slots=True)
 class StoreSilent:
-    """The store does not answer."""
+    """The store does not answer; ``is_refused``: it does, and takes no writes at all."""
 
     text: str
+    is_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,14 +357,15 @@ class Met:
 
 Outcome = (
     Answered | Told | Refused | RuntimeFailed | Unreachable | Settled | TimedOut | Seen | Wrote | Clashed | StoreSilent
-)
+    | VModelRead | Overtaken
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
     """The flow's end: what it answers."""
 
-    answer: Answered | RuntimeFailed | StatusInfo
+    answer: Answered | RuntimeFailed | StatusInfo | VModelInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@ An answer is exactly one event, success or failure; the driver turns silence int
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from meshcore.asks import Request
 from meshcore.errors import MeshError
 from meshcore.reasons import Reason
+from meshcore.vmodel_asks import Prepare, Transit
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,18 @@ class Peers:
 
 
 @dataclass(frozen=True, slots=True)
+class Targets:
+    """A virtual model's record is another one: what answers, by its weights, and what sees copies; ``active`` empty:
+    there is no such virtual model. Flows that wait for it go on. No answer."""
+
+    vmodel: str
+    active: str = ""
+    split: Mapping[str, int] = field(default_factory=dict)
+    """Where several models answer."""
+    shadow: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Settle:
     """Let the flows waiting for this load, or this question, go on: ``outcome`` None is ready. No answer."""
 
@@ -170,7 +184,14 @@ class Settle:
 class Begin:
     """Serve this request as if it had come from outside; nobody waits for its answer. No answer."""
 
-    request: Request
+    request: Request | Transit | Prepare
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Depart:
+    """Others have what they can have of this instance's copies: it may stop answering. No answer."""
+
     why: Reason
 
 
@@ -181,5 +202,5 @@ class Stop:
 
 Command = (
     Predict | Load | CancelLoad | Measure | Withdraw | Unload | Probe | Greet | Commit | Publish | Route | Peers
-    | Settle | Begin | Stop
+    | Targets | Settle | Begin | Depart | Stop
 )  # fmt: skip

@@ -40,5 +40,7 @@ class Contacts:
             self._peers[instance] = peer
         else:
             self._peers.pop(instance, None)
+        if peer != known:
+            node.rendezvous.forget()
         if peer != known and (known is not None or address):
             node.emit(Peers((peer,)))

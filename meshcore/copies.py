@@ -290,9 +290,16 @@ class Copies:
         self.pump()
 
     def drop_pending(self, cause: str) -> None:
-        """Give up the loads that have not reached the runtime: who waits for one goes elsewhere."""
+        """Give up the loads that have not reached the runtime: who waits for one goes elsewhere, others begin there."""
+        around = self._around
         for entry in [entry for entry in self.cache.entries.values() if entry.is_pending]:
+            model, last_used = entry.model, self.cache.last_used(entry.model)
             self._remove(entry, cause)
+            if not entry.is_awaited:
+                why = around.explain(Reason(Rule.DRAIN, model, around.me, "its load had not begun: others do it"))
+                around.retry(
+                    model, last_used, why, entry.is_asked_for, exclude=(around.me,), size_units=entry.predicted_units
+                )
 
     def deregister_all(self, cause: str) -> None:
         """Take every copy out of its record and out of the table; the process ends, so nothing is unloaded."""

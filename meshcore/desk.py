@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from meshcore.reasons import Candidate, Reason, Rejected, Rule, trimmed
 from meshcore.records import Failure, ModelRecord
 from meshcore.settings import Settings
 from meshcore.units import age_ms, to_units
+from meshcore.vmodel_record import VModelRecord
 
 if TYPE_CHECKING:
     from meshcore.node import Node
@@ -76,6 +78,41 @@ class FrontDesk:
         """Keep why something is done."""
         return self._node.explain(reason)
 
+    # -- virtual models --------------------------------------------------------------------------------
+
+    @property
+    def default_owner(self) -> str:
+        """Of virtual models that are made without one."""
+        return self._node.identity.vmodel_owner
+
+    def vmodel(self, vmodel: str) -> VModelRecord | None:
+        """A virtual model's record as known here; raises BadRecord."""
+        return self._node.vmodels.record(vmodel)
+
+    def vmodel_mod(self, vmodel: str) -> int:
+        """The revision that it is known at; 0: absent."""
+        return self._node.vmodels.mod(vmodel)
+
+    def see_vmodel(self, seen: Seen) -> None:
+        """A read or a write told what stands in the store."""
+        self._node.vmodels.see(seen)
+
+    def may_switch(self, vmodel: str, record: VModelRecord) -> bool:
+        """Whether what shall answer for a virtual model is as ready as what answers now, or has waited long enough."""
+        return self._node.transitions.may_switch(vmodel, record)
+
+    def is_held(self, models: Iterable[str]) -> bool:
+        """Whether there is a live copy of any of them."""
+        return self._node.transitions.is_held(models)
+
+    def transited(self, vmodel: str) -> None:
+        """The store was asked to end its transition."""
+        self._node.transitions.ended(vmodel)
+
+    def prepared(self, vmodel: str, has_failed: bool) -> None:
+        """Copies that it needs are there or on their way, or cannot be had."""
+        self._node.transitions.prepared(vmodel, has_failed)
+
     # -- copies --------------------------------------------------------------------------------------
 
     def entry(self, model: str) -> Entry | None:
@@ -118,11 +155,17 @@ class FrontDesk:
         if (entry := self.entry(request.model)) and request.is_asked_for:
             entry.is_asked_for = True
 
-    def await_load(self, entry: Entry, is_inference: bool) -> None:
+    def await_load(self, entry: Entry, request: Request) -> None:
         """A request is going to wait for this load."""
-        entry.is_awaited = entry.is_asked_for = True
-        if is_inference:
-            self._node.copies.queue.raise_class(entry)
+        entry.is_awaited = True
+        entry.is_asked_for |= request.is_asked_for
+        if not request.is_urgent:
+            return
+        if not entry.is_waited_for:
+            entry.is_waited_for = True
+            inputs: dict[str, int | str] = {"age_ms": age_ms(entry.load_ts, self.now)}
+            self.explain(Reason(Rule.WAIT, entry.model, self.me, "a request waits for its load", inputs=inputs))
+        self._node.copies.queue.raise_class(entry)
 
     def lost(self, model: str, gen: int) -> None:
         """The runtime does not have the copy it should have."""
@@ -161,11 +204,16 @@ class FrontDesk:
         away = {self.me: Rejected.AWAY} if node.is_runtime_away else {}
         node.view.see_self(node.own_record())
         want = self.want(request, record)
+        if request.is_handover:
+            full = dict.fromkeys(node.departure.handovers.full, Rejected.OUTSTANDING)
+            want = replace(want, exclude={**full, **want.exclude})
         target = self._place(replace(want, exclude={**away, **want.exclude}))
         if target is None and away:  # it waits for the runtime here
             target = self._place(want)
-        if target is not None and target != self.me:
+        if target is not None and target != self.me and not node.outage.is_unsure:
             node.view.reserve(target, want.size_units or node.cache.params.default_units, self.now, request.model)
+        if request.is_handover:
+            node.departure.handovers.placed(request, target, record.type)
         return target
 
     def want(self, request: Request, record: ModelRecord) -> Want:
@@ -188,13 +236,20 @@ class FrontDesk:
         return not is_former and keeps_out(failure, self.now, self.settings, is_use)
 
     def _place(self, want: Want) -> str | None:
-        node = self._node
-        target, why = node.rules.place(node.view, want, self.now, node.rng)
-        node.explain(why)
+        target = self._placed(want)
         if target is None and want.size_units:
             # memory that is being given back is not advertised: the target knows better
-            target, why = node.rules.place(node.view, replace(want, size_units=0), self.now, node.rng)
-            node.explain(why)
+            target = self._placed(replace(want, size_units=0))
+        return target
+
+    def _placed(self, want: Want) -> str | None:
+        """The instance that shall load ``want``: while no record tells of loads, the one that all would choose."""
+        node = self._node
+        if node.outage.is_unsure:
+            target, why = node.rendezvous.place(want, self.now)
+        else:
+            target, why = node.rules.place(node.view, want, self.now, node.rng)
+        node.explain(why)
         return target
 
     def no_place(self, record: ModelRecord) -> MeshError:
@@ -217,12 +272,14 @@ class FrontDesk:
         node = self._node
         if node.is_draining:
             raise Draining("this instance is going")
+        if node.publisher.is_cordoned:
+            raise Draining("this instance is cordoned")
         failure = record.failures.get(self.me)
         if failure is not None and self._keeps_out(self.me, failure, request.is_use):
             raise LoadFailure(failure.text)
         node.copies.remove(request.model, "tried again after a failure")
         return node.copies.admission.admit(
-            request.model, record, record.copies, request.last_used, request.size_units, request.is_inference,
+            request.model, record, record.copies, request.last_used, request.size_units, request.is_urgent,
             request.is_asked_for, request.copies,
         )  # fmt: skip
 
@@ -240,6 +297,8 @@ class FrontDesk:
         if node.is_runtime_away:
             order = view.order.walk(self.now, view.partitions.eligible(record.type).candidates)
             return not request.targets and any(entry.id != self.me for entry in islice(order, 2))
+        if node.outage.is_unsure:
+            return False  # who chose this instance will choose it again
         why = node.rules.outdone(view, self.want(request, record), self.now)
         if why is not None:
             node.explain(why)
@@ -273,7 +332,8 @@ class FrontDesk:
 
     def not_here(self, model: str, instance: str, load_ts: int) -> None:
         """A peer does not have the copy that its record names: take it out, unless it may only just have come."""
-        record = None if self.is_read_only else self._node.record_or_none(model)
+        is_kept = self.is_read_only or self._node.outage.is_unsure
+        record = None if is_kept else self._node.record_or_none(model)
         if record is None or record.copies.get(instance) != load_ts or age_ms(load_ts, self.now) <= PRUNE_AGE_MS:
             return
         why = self.explain(Reason(Rule.PRUNE, model, instance, "said to be not there", self._node.view.revision))

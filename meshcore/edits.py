@@ -148,6 +148,32 @@ class GiveUp:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOver:
+    """This instance goes, and others answer in place of its copy: the record stops naming it.
+
+    Given up when fewer than ``least`` of them do by the time it is written.
+    """
+
+    instance: str
+    load_ts: int
+    last_used: int
+    at: int
+    least: int
+    can_answer: Callable[[str, int], bool]
+    """As for GiveUp."""
+    if_absent: MeshError | None = None
+
+    def apply(self, record: ModelRecord) -> ModelRecord | MeshError:
+        if record.copies.get(self.instance) != self.load_ts:
+            return record
+        others = [i for i in record.copies if i != self.instance and record.is_ready(i)]
+        if sum(self.can_answer(i, record.copies[i]) for i in others) < self.least:
+            return CopyNeeded("too few other copies answer")
+        without = record.without_copy(self.instance, self.load_ts)
+        return without.used_at(self.last_used).unloaded_at(self.at)
+
+
+@dataclass(frozen=True, slots=True)
 class Prune:
     """Whatever the record says of an instance that is gone goes, where ``is_gone`` (instance, instant) says so.
 

@@ -84,6 +84,8 @@ class Entry:
     """An inference waits for it."""
     is_awaited: bool = False
     """Some request waits for it and sees for itself how its load ends."""
+    is_waited_for: bool = False
+    """So does a client's request for the model itself, or did."""
     is_asked_for: bool = False
     """Clients want it; until one does it is a copy that the mesh makes by itself."""
     arrived: int = 0

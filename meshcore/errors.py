@@ -65,6 +65,18 @@ class ModelExists(MeshError):
     code = Code.ALREADY_EXISTS
 
 
+class VModelExists(MeshError):
+    """The virtual model is somebody else's."""
+
+    code = Code.ALREADY_EXISTS
+
+
+class Mismatch(MeshError):
+    """The virtual model is not what the caller expected."""
+
+    code = Code.FAILED_PRECONDITION
+
+
 class Moved(MeshError):
     """The record is not at the revision that the caller expected."""
 
@@ -141,10 +153,20 @@ class StoreAway(MeshError):
     code = Code.UNAVAILABLE
 
 
+class PutBack(StoreAway):
+    """The store denies what is known of it: it was put back to an earlier state, and has to be looked at anew."""
+
+
 class Draining(MeshError):
     """This instance takes no new loads and nobody else is there."""
 
     code = Code.UNAVAILABLE
+
+
+class Overrun(MeshError):
+    """What was to be waited for goes on for longer; the status is the one that clients of ModelMesh know."""
+
+    code = Code.UNKNOWN
 
 
 class BadRecord(MeshError):

@@ -32,6 +32,15 @@ class RegistrySeen:
 
 
 @dataclass(frozen=True, slots=True)
+class VModelsSeen:
+    """Virtual models as of ``revision``: all of them (``is_whole``), or what changed."""
+
+    revision: int
+    vmodels: tuple[Seen, ...]
+    is_whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class InstancesSeen:
     """Instances as of ``revision``: all of them (``is_whole``), or what changed."""
 
@@ -168,10 +177,14 @@ class Conflicted:
 
 @dataclass(frozen=True, slots=True)
 class CommitFailed:
-    """Answer to Commit: the store did not take it; nothing was written."""
+    """Answer to Commit: the store did not take it, as far as is known; it may have been written all the same.
+
+    ``is_refused``: the store answers, and takes no writes at all.
+    """
 
     ticket: int
     text: str
+    is_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,12 +254,12 @@ class LeaderSeen:
 
 @dataclass(frozen=True, slots=True)
 class StoreLost:
-    """Nothing can be followed in the store any more: what is known grows old."""
+    """The store is away: it answers nothing, or cannot be followed, and what is known grows old."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreFound:
-    """The store can be followed again; who lost it too may not have told so yet."""
+    """The store answers and can be followed again; who lost it too may not have told so yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +274,25 @@ class Ticked:
 
 @dataclass(frozen=True, slots=True)
 class DrainAsked:
-    """This instance is to go: no new loads from now on."""
+    """This instance is to go: no new loads from now on, and others take over its copies."""
+
+    budget_ms: int = 0
+    """How long it may wait for that; 0: nothing is handed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeLeaving:
+    """The runtime is to be replaced and this instance is not: others take over its copies until then."""
+
+    budget_ms: int
+    """How long it waits for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cordoned:
+    """Somebody wants this instance to load nothing more for now, or lets it again; it answers for what it has."""
+
+    is_cordoned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,8 +301,8 @@ class Idled:
 
 
 Event = (
-    RegistrySeen | InstancesSeen | Constrained | Predicted | Loaded | LoadFailed | Measured | Drained | Unloaded
-    | UnloadFailed | RuntimeSuspected | RuntimeProbed | RuntimeBack | Committed | Conflicted | CommitFailed | Published
-    | PublishFailed | Used | Reached | SessionRenewed | LeaderSeen | StoreLost | StoreFound | Tuned | Started | Ticked
-    | DrainAsked | Idled
+    RegistrySeen | VModelsSeen | InstancesSeen | Constrained | Predicted | Loaded | LoadFailed | Measured | Drained
+    | Unloaded | UnloadFailed | RuntimeSuspected | RuntimeProbed | RuntimeBack | Committed | Conflicted | CommitFailed
+    | Published | PublishFailed | Used | Reached | SessionRenewed | LeaderSeen | StoreLost | StoreFound | Tuned
+    | Started | Ticked | DrainAsked | RuntimeLeaving | Cordoned | Idled
 )  # fmt: skip

@@ -9,6 +9,7 @@ from meshcore.events import (
     Committed,
     Conflicted,
     Constrained,
+    Cordoned,
     DrainAsked,
     Drained,
     Event,
@@ -24,6 +25,7 @@ from meshcore.events import (
     Reached,
     RegistrySeen,
     RuntimeBack,
+    RuntimeLeaving,
     RuntimeProbed,
     RuntimeSuspected,
     SessionRenewed,
@@ -35,6 +37,7 @@ from meshcore.events import (
     Unloaded,
     UnloadFailed,
     Used,
+    VModelsSeen,
 )
 
 if TYPE_CHECKING:
@@ -52,7 +55,9 @@ def take(node: Node, event: Event) -> None:
             node.writer.committed(ticket, mod)
         case Conflicted(ticket, value, mod):
             node.writer.conflicted(ticket, value, mod)
-        case CommitFailed(ticket, text):
+        case CommitFailed(ticket, text, is_refused):
+            if is_refused:
+                node.outage.refused(text)
             node.writer.failed(ticket, text, node.now)
         case RegistrySeen(revision, models, is_whole):
             for gone in models:  # first, lest a registration made anew at once keep the copy of the former
@@ -61,6 +66,8 @@ def take(node: Node, event: Event) -> None:
             see = node.view.reset_models if is_whole else node.view.see_models
             for model in see(revision, models):
                 node.model_seen(model)
+        case VModelsSeen():
+            node.vmodels.told(event)
         case InstancesSeen(revision, instances, is_whole):
             see = node.view.reset_instances if is_whole else node.view.see_instances
             for instance in see(revision, instances):
@@ -93,8 +100,10 @@ def take(node: Node, event: Event) -> None:
             node.runtime.back(params)
         case Published(seq):
             node.publisher.published(seq)
+            node.outage.published()
         case PublishFailed(seq, _):
             node.publisher.failed(seq, node.now)
+            node.outage.unpublished()
         case Reached(instance):
             node.contacts.reached(instance)
         case SessionRenewed():
@@ -106,14 +115,20 @@ def take(node: Node, event: Event) -> None:
             node.upkeep.led_by(instance)
         case StoreLost():
             node.upkeep.store_lost()
+            node.outage.lost()
         case StoreFound():
             node.upkeep.store_found()
+            node.outage.found()
         case Started():
             node.readiness.started()
         case Ticked():
             node.tick()
-        case DrainAsked():
-            node.drain_asked()
+        case DrainAsked(budget_ms):
+            node.drain_asked(budget_ms)
+        case RuntimeLeaving(budget_ms):
+            node.runtime_leaves(budget_ms)
+        case Cordoned(is_cordoned):
+            node.cordoned(is_cordoned)
         case Idled():
             node.idled()
         case _:

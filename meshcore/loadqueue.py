@@ -27,9 +27,10 @@ class LoadQueue:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._offered: set[Entry] = set()
+        self._offered: dict[str, Entry] = {}
+        """By model, as those that run are."""
         self._queued: list[Entry] = []
-        self._running: set[Entry] = set()
+        self._running: dict[str, Entry] = {}
         self._arrivals = 0
 
     @property
@@ -40,7 +41,7 @@ class LoadQueue:
     @property
     def asked_for(self) -> int:
         """How many of those in progress clients want."""
-        return sum(entry.is_asked_for for entry in chain(self._offered, self._queued, self._running))
+        return sum(entry.is_asked_for for entry in chain(self._offered.values(), self._queued, self._running.values()))
 
     @property
     def is_running(self) -> bool:
@@ -54,11 +55,11 @@ class LoadQueue:
 
     def offer(self, entry: Entry) -> None:
         """A load is admitted, and is to be queued or discarded when the others know of it."""
-        self._offered.add(entry)
+        self._offered[entry.model] = entry
 
     def add(self, entry: Entry) -> None:
         """Queue a load behind those of its class."""
-        self._offered.discard(entry)
+        _discard(self._offered, entry)
         self._arrivals += 1
         entry.arrived = self._arrivals
         insort(self._queued, entry, key=_turn)
@@ -72,8 +73,8 @@ class LoadQueue:
 
     def discard(self, entry: Entry) -> None:
         """The load is over, or nobody wants it any more; fine if it is not here."""
-        self._offered.discard(entry)
-        self._running.discard(entry)
+        _discard(self._offered, entry)
+        _discard(self._running, entry)
         self._take(entry)
 
     def head(self, is_held: Test | None = None, taken: int = 0) -> Entry | None:
@@ -92,7 +93,7 @@ class LoadQueue:
         if entry is None or not can_start(entry):
             return None
         self._take(entry)
-        self._running.add(entry)
+        self._running[entry.model] = entry
         return entry
 
     def waiting(self) -> list[Entry]:
@@ -109,3 +110,8 @@ class LoadQueue:
             return False
         del self._queued[at]
         return True
+
+
+def _discard(entries: dict[str, Entry], entry: Entry) -> None:
+    if entries.get(entry.model) is entry:
+        del entries[entry.model]

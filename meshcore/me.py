@@ -23,5 +23,7 @@ class Me:
     build: str = ""
     replica_set: str = ""
     data_plane: str = "python"
+    vmodel_owner: str = ""
+    """Of virtual models that are made without one."""
     is_read_only: bool = False
     """It leaves registrations as they are: makes and deletes none, takes out of none what others lost."""

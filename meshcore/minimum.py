@@ -109,7 +109,7 @@ class Minimum:
         if record is None:
             return
         holders = tuple(holder.instance for holder in node.view.holders(record))
-        live = sum(node.view.may_load(holder, record.type) for holder in holders)  # one that goes is as good as gone
+        live = sum(self._stays(holder, record) for holder in holders)  # one that goes is as good as gone
         wanted = record.min_copies
         if live >= wanted:
             self._settled[model] = None
@@ -122,7 +122,8 @@ class Minimum:
         if live == before and age_ms(asked_at, now) < pause_ms:
             self._look(model, asked_at + pause_ms)
             return
-        places = node.view.totals_for(record.type).instances - live - self._failing(record, holders)
+        taken = sum(node.view.may_load(holder, record.type) for holder in holders)
+        places = node.view.totals_for(record.type).instances - taken - self._failing(record, holders)
         if places <= 0 or live == before:
             self._tell(model, live, wanted, places)
         if places <= 0:
@@ -139,11 +140,20 @@ class Minimum:
         asked = Request(model, Op.ENSURE, is_sync=False, exclude=holders, last_used=last_used, is_asked_for=False)
         node.emit(Begin(asked, why))
 
+    def _stays(self, holder: str, record: ModelRecord) -> bool:
+        instance = self._node.view.instance(holder)
+        is_cordoned = instance is not None and instance.is_cordoned and not instance.is_shutting_down
+        return is_cordoned or self._node.view.may_load(holder, record.type)
+
     def _missing(self, record: ModelRecord) -> int:
         """How many copies are on instances that went without a word: they may be back, and else will be taken out of
         the record (docs/design.md, upkeep)."""
         view = self._node.view
-        return sum(not view.instance_mod(holder) for holder in record.copies if holder != self._node.me)
+        return sum(
+            not view.instance_mod(holder) and view.instance(holder) is None
+            for holder in record.copies
+            if holder != self._node.me
+        )
 
     def _failing(self, record: ModelRecord, holders: tuple[str, ...]) -> int:
         """How many instances cannot have it for now, because they failed to load it."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from random import Random
 
-from meshcore import registration, routing
+from meshcore import registration, routing, vmodel_flows
 from meshcore.alignment import Alignment
-from meshcore.asks import Asked, Done, Failed, Op, Outcome, Register, Request, Step, Unregister
+from meshcore.asks import Asked, Done, Failed, Kind, Op, Outcome, Register, Request, Step, Unregister
 from meshcore.cache import Cache
 from meshcore.capacity import CacheParams
 from meshcore.commands import Begin, Command, Publish, Stop
 from meshcore.contacts import Contacts
 from meshcore.copies import Copies
+from meshcore.departure import Departure
 from meshcore.desk import FrontDesk
 from meshcore.dials import Dials
 from meshcore.edits import Edit
@@ -22,10 +23,12 @@ from meshcore.events import Event, Seen
 from meshcore.failures import Failures
 from meshcore.intake import take
 from meshcore.me import Me
+from meshcore.outage import Outage
 from meshcore.publisher import Publisher
 from meshcore.readiness import Readiness
 from meshcore.reasons import Reason, ReasonLog, Rule
 from meshcore.records import InstanceRecord, ModelRecord, Phase
+from meshcore.rendezvous import Rendezvous
 from meshcore.rerouting import Rerouting
 from meshcore.restarts import RuntimeWatch
 from meshcore.routes import Routes
@@ -34,8 +37,12 @@ from meshcore.rules import Rules
 from meshcore.scaling import Scaling
 from meshcore.settings import Settings
 from meshcore.totals import Totals
+from meshcore.transitions import Transitions
+from meshcore.units import NEVER
 from meshcore.upkeep import Upkeep
 from meshcore.view import ClusterView
+from meshcore.vmodel_asks import AskVModel, DeleteVModel, Prepare, SetVModel, Transit
+from meshcore.vmodels import VModels
 from meshcore.writer import Ended, Writer
 
 
@@ -60,7 +67,9 @@ class Node:
         self.view = ClusterView(me.instance, me.start_ms, settings, params.min_churn_age_ms)
         self.cache = Cache(params, rules.evict_order)
         self.routes = Routes(self.view, self.cache.entries.get, self.emit, self.cache.mark_redundant)
-        self.writer = Writer(self.view, self.emit, self.model_seen, settings.store_retry_ms)
+        self.outage = Outage(self)
+        self.rendezvous = Rendezvous(self.view)
+        self.writer = Writer(me.instance, self.view, self.outage, self.emit, self.model_seen, settings.store_retry_ms)
         self.publisher = Publisher(me, lambda: self.settings, rng)
         self.copies = Copies(self, self.cache)
         self.runtime = RuntimeWatch(self, self.copies)
@@ -72,9 +81,13 @@ class Node:
         self.failures = Failures(self)
         self.readiness = Readiness(self)
         self.upkeep = Upkeep(self)
+        self.vmodels = VModels(self)
+        self.transitions = Transitions(self)
+        self.departure = Departure(self)
         # Failures last: upkeep looks at records, where those that are taken out in this very tick still stand.
-        parts = self.rerouting, self.copies, self.runtime, self.scaling, self.readiness, self.upkeep, self.failures
-        self._timed = parts
+        # The departure before upkeep: who stays after all may have come to lead.
+        parts = self.rerouting, self.copies, self.runtime, self.scaling, self.readiness
+        self._timed = self.outage, *parts, self.departure, self.upkeep, self.transitions, self.failures
         self._is_stopping = False
 
     # -- the ways in ---------------------------------------------------------------------------------
@@ -88,14 +101,28 @@ class Node:
     def serve(self, asked: Asked) -> Flow:
         """The flow of one request; ``resume(flow, None, now)`` takes its first step."""
         match asked:
+            case SetVModel():
+                return vmodel_flows.set_vmodel(self.desk, asked)
+            case AskVModel():
+                return vmodel_flows.vmodel_status(self.desk, asked)
+            case DeleteVModel():
+                return vmodel_flows.delete_vmodel(self.desk, asked)
+            case Transit():
+                return vmodel_flows.transit(self.desk, asked)
+            case Prepare():
+                return vmodel_flows.prepare(self.desk, asked)
             case Register():
                 return registration.register(self.desk, asked)
             case Unregister():
                 return registration.unregister(self.desk, asked)
             case Request(op=Op.STATUS):
                 return registration.status(self.desk, asked)
+            case Request(op=Op.ENSURE, kind=Kind.EXTERNAL, is_handover=True):
+                return self.departure.handovers.follow(asked.model, registration.ensure(self.desk, asked))
             case Request(op=Op.ENSURE):
                 return registration.ensure(self.desk, asked)
+            case Request(vmodel=vmodel) if vmodel:
+                return vmodel_flows.by_name(self.desk, asked)
         return routing.route(self.desk, asked)
 
     def resume(self, flow: Flow, outcome: Outcome | None, now: int) -> tuple[Step | Done | Failed, list[Command]]:
@@ -116,7 +143,8 @@ class Node:
 
     def next_wake(self, now: int) -> int:
         """The instant at which Ticked is due, NEVER if nothing waits for time."""
-        others = min(self.publisher.next_wake(), self.writer.next_wake(), self.view.health.next_wake())
+        publish_at = NEVER if self.outage.is_away else self.publisher.next_wake()
+        others = min(publish_at, self.writer.next_wake(), self.view.health.next_wake())
         return min(others, *(part.next_wake() for part in self._timed))
 
     def _drain(self) -> list[Command]:
@@ -175,6 +203,7 @@ class Node:
         """The copy here came or went."""
         self.routes.update(model, self.record_or_none(model))
         self.scaling.changed(model)
+        self.departure.handovers.changed(model)
 
     def accepted(self) -> None:
         """This instance took a load on: those who choose where to load should hear of it."""
@@ -210,6 +239,8 @@ class Node:
         if not self.is_draining:
             self.publisher.phase = Phase.STARTING if self.is_runtime_away else Phase.READY
             self.publisher.ask_now(self.now)
+        elif self.departure.is_to_return and not self.is_runtime_away:
+            self.stay("another runtime is there: takes loads again")
         self.readiness.look()
 
     def record_or_none(self, model: str) -> ModelRecord | None:
@@ -246,6 +277,8 @@ class Node:
         self.alignment.align(model)
         self.scaling.seen(model)
         self.upkeep.model_seen(model)
+        self.transitions.model_seen(model)
+        self.departure.handovers.model_seen(model)
         if not self.view.mod(model):
             self.log.forget(model)
 
@@ -261,6 +294,15 @@ class Node:
         self.contacts.tell(instance, record.address if record is not None else "")
         self.rerouting.instance_seen(instance)
         self.upkeep.instance_seen(instance)
+        self.departure.handovers.instance_seen(instance)
+
+    def instance_given_up(self, instance: str) -> None:
+        """An instance is taken for gone whose record vanished some time ago."""
+        self.view.came_or_went(instance, self.now)
+        self.contacts.tell(instance, "")
+        self.rerouting.instance_seen(instance)
+        self.upkeep.place_seen(instance)
+        self.readiness.look()
 
     # -- time and the end --------------------------------------------------------------------------------
 
@@ -273,10 +315,10 @@ class Node:
 
     def _publish(self) -> None:
         """Write this instance's record if it is time, and follow the end of a drain."""
-        if self._is_stopping and not len(self.writer):
+        if self._is_stopping and self.writer.is_done:
             self._is_stopping = False
             self.emit(Stop())
-        if self.publisher.next_wake() > self.now:
+        if self.outage.is_away or self.publisher.next_wake() > self.now:
             return
         record = self.own_record()
         seq = self.publisher.take(record, self.now)
@@ -289,17 +331,43 @@ class Node:
             cause = "set for all instances" if values else "as given to this instance"
             self.explain(Reason(Rule.SETTINGS, "", self.me, cause, self.view.revision, dict(values)))
 
-    def drain_asked(self) -> None:
-        if self.is_draining:
-            return
-        self.publisher.phase = Phase.DRAINING
+    def drain_asked(self, budget_ms: int) -> None:
+        """Take no more loads and have others take over the copies here; asked again, only the time can be shorter."""
+        self._take_no_loads("this instance is going")
+        self.departure.begin(budget_ms, is_for_good=True)
+
+    def runtime_leaves(self, budget_ms: int) -> None:
+        """As for the end of this instance, until another runtime is there."""
+        self._take_no_loads("the runtime is going")
+        self.departure.begin(budget_ms, is_for_good=False)
+
+    def stay(self, cause: str) -> None:
+        """Take loads again: this instance does not go after all."""
+        self.departure.reset()
+        self.publisher.phase = Phase.STARTING if self.is_runtime_away else Phase.READY
         self.publisher.ask_now(self.now)
         self.upkeep.follow_lead()
-        self.copies.drop_pending("this instance is going")
+        self.explain(Reason(Rule.DRAIN, "", self.me, cause, self.view.revision))
+
+    def _take_no_loads(self, cause: str) -> None:
+        if not self.is_draining:
+            self.publisher.phase = Phase.DRAINING
+            self.publisher.ask_now(self.now)
+            self.upkeep.follow_lead()
+            self.copies.drop_pending(cause)
+
+    def cordoned(self, is_cordoned: bool) -> None:
+        """Take no loads any more, or again; asked for what is so already, nothing happens."""
+        if is_cordoned != self.publisher.is_cordoned:
+            self.publisher.is_cordoned = is_cordoned
+            self.publisher.ask_now(self.now)
+            cause = "takes no more loads, as somebody wants it" if is_cordoned else "takes loads again"
+            self.explain(Reason(Rule.CORDON, "", self.me, cause, self.view.revision))
 
     def idled(self) -> None:
         if self.publisher.phase == Phase.STOPPING:
             return
         self.publisher.phase = Phase.STOPPING
+        self.departure.end()
         self.copies.deregister_all("this instance is going")
         self._is_stopping = True

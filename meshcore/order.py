@@ -51,6 +51,8 @@ def why_no_loads(record: InstanceRecord, is_me: bool) -> str:
         return "not ours"
     if record.is_shutting_down:
         return Phase.DRAINING
+    if record.is_cordoned:
+        return "cordoned"
     return record.phase if record.phase in _AWAY and not is_me else ""
 
 

@@ -29,6 +29,8 @@ from meshcore import (
     events,
     failfast,
     filling,
+    handovers,
+    intents,
     me,
     meter,
     order,
@@ -38,8 +40,11 @@ from meshcore import (
     reservations,
     settings,
     totals,
+    transitions,
     unloads,
     upgrades,
+    vmodel_asks,
+    vmodel_record,
     writer,
 )
 from meshcore.errors import MeshError
@@ -50,8 +55,9 @@ Plain: TypeAlias = Any
 TAG, OF, NUMBER = "@", "of", "#"
 
 MODULES: tuple[ModuleType, ...] = (
-    asks, capacity, commands, constraints, copies, edits, entry, errors, events, failfast, filling, me, meter, order,
-    peers, reasons, records, reservations, settings, totals, unloads, upgrades, writer,
+    asks, capacity, commands, constraints, copies, edits, entry, errors, events, failfast, filling, handovers, intents,
+    me, meter, order, peers, reasons, records, reservations, settings, totals, transitions, unloads, upgrades,
+    vmodel_asks, vmodel_record, writer,
 )  # fmt: skip
 """Where the kinds of values are that a node takes in, gives out and keeps."""
 

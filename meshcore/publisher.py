@@ -35,6 +35,8 @@ class Publisher:
         self.rpm = 0
         """How busy this instance is."""
         self.phase: str = Phase.READY
+        self.is_cordoned = False
+        """Whether somebody wants no more loads here."""
 
     def record(self, cache: Cache, queue: LoadQueue) -> InstanceRecord:
         """This instance as it is now; what queued loads will take is as good as taken."""
@@ -47,7 +49,7 @@ class Publisher:
             is_shutting_down=self.is_going, address=me.address, grpc=me.grpc, http=me.http,
             replica_set=me.replica_set, phase=self.phase, data_plane=me.data_plane, build=me.build,
             accepted=self.accepted, min_space_units=cache.params.min_space_units,
-            lost_units=cache.lost_units,
+            lost_units=cache.lost_units, is_cordoned=self.is_cordoned,
         )  # fmt: skip
 
     @property

@@ -70,7 +70,8 @@ class Reaper:
 
     @property
     def _may_prune(self) -> bool:
-        return self._node.upkeep.is_leading and not self._node.is_read_only
+        node = self._node
+        return node.upkeep.is_leading and not node.is_read_only and not node.outage.is_blind
 
     def _is_known(self, instance: str) -> bool:
         """A record that cannot be read is one, too, and so is a Java pod's."""

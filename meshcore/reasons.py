@@ -24,6 +24,7 @@ class Rule(StrEnum):
     REFUSE = "refuse"  # this instance does not take a load
     DECLINE = "decline"  # this instance leaves a load to another one
     LOAD = "load"  # a queued load starts
+    WAIT = "wait"  # a client's request has to wait for a load
     EVICT = "evict"  # a copy makes room
     READY = "ready"  # a copy answers requests
     FAIL = "fail"  # a load went wrong
@@ -40,8 +41,10 @@ class Rule(StrEnum):
     REGISTER = "register"
     UNREGISTER = "unregister"
     TOUCH = "touch"  # a registration's last use is refreshed
+    VMODEL = "vmodel"  # a virtual model is to be answered by other models, or is, or is no more
     PUBLISH = "publish"  # this instance's record is written
     DRAIN = "drain"  # this instance is going
+    CORDON = "cordon"  # this instance takes no loads, or takes them again
     LEAD = "lead"  # another instance leads
     HOLD = "hold"  # nothing is taken off records for a while
     FILL = "fill"  # a model is loaded before anybody asks for it
@@ -50,6 +53,7 @@ class Rule(StrEnum):
     SETTINGS = "settings"  # numbers that the rules go by are others
     GATE = "gate"  # this instance waits, or no longer, before it says that it is ready
     FAILFAST = "failfast"  # this instance is not ready any more, for good
+    STORE = "store"  # the store went away, came back, takes no writes, takes them again
 
 
 class Rejected(StrEnum):
@@ -69,6 +73,7 @@ class Rejected(StrEnum):
     NOT_READY = "not-ready"  # still loading while another copy is ready
     OUTSTANDING = "outstanding"  # has more calls under way
     NOT_DRAWN = "not-drawn"  # equal, the draw fell elsewhere
+    RENDEZVOUS = "rendezvous"  # comes later in the order that all share
     TOO_SMALL = "too-small"  # can never hold the model
     IN_USE = "in-use"  # answering requests, others go first
     LOADING = "loading"  # half loaded: others are evicted first, an older load is waited for first

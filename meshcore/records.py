@@ -1,4 +1,4 @@
-"""The records in the store: models, virtual models and instances, as upstream writes them and with what is ours.
+"""The records in the store: models and instances, as upstream writes them and with what is ours.
 
 The layout is that of docs/design.md, store: upstream's attributes and names, ours in one nested object ``meshd``,
 defaults left out, attributes nobody here knows kept as they came. All instants are epoch ms, sizes are cache units
@@ -245,6 +245,8 @@ class InstanceRecord:
     """Full when less than this is free; 0: it does not say."""
     lost_units: int = 0
     """What is missing of its capacity because unloads failed."""
+    is_cordoned: bool = False
+    """It takes no loads for now, and stays."""
     extra: Mapping[str, object] = field(default_factory=dict)
     extra_meshd: Mapping[str, object] = field(default_factory=dict)
 
@@ -279,6 +281,7 @@ class InstanceRecord:
             accepted=ours.natural("acc"),
             min_space_units=ours.natural("min_space", MOST_UNITS),
             lost_units=ours.natural("lost", MOST_UNITS),
+            is_cordoned=ours.flag("cordoned"),
             extra=read.rest(),
             extra_meshd=ours.rest(),
         )
@@ -296,6 +299,7 @@ class InstanceRecord:
             "acc": self.accepted,
             "min_space": self.min_space_units,
             "lost": self.lost_units,
+            "cordoned": self.is_cordoned,
         }
         ours = {**without_defaults(ours), **self.extra_meshd}
         if ours or self.protocol_version != PROTOCOL_VERSION:  # said by all who speak it at all
@@ -331,27 +335,3 @@ class InstanceRecord:
     def is_full(self) -> bool:
         """By its own measure of what a next model needs (D-08)."""
         return self.free_units < self.min_space_units
-
-
-@dataclass(frozen=True, slots=True)
-class VModelRecord:
-    """One virtual model: a name for the model ``active``, on its way to ``target``."""
-
-    owner: str = ""
-    active: str = ""
-    target: str = ""
-    """The same as ``active`` when no transition is under way."""
-    has_failed: bool = False
-    """The target could not be loaded."""
-    extra: Mapping[str, object] = field(default_factory=dict)
-
-    @classmethod
-    def decode(cls, value: bytes, key: str = "") -> VModelRecord:
-        """The record in ``value``; raises BadRecord, which names ``key`` and what is wrong."""
-        read = Attributes.parse(value, key)
-        return cls(read.text("o"), read.text("amid"), read.text("tmid"), read.flag("failed"), read.rest())
-
-    def encode(self) -> bytes:
-        """The record as JSON, upstream's attributes first and in its order."""
-        theirs = {"o": self.owner, "amid": self.active, "tmid": self.target, "failed": self.has_failed}
-        return encode({**without_defaults(theirs), **self.extra})

@@ -15,10 +15,11 @@ def is_redundant(view: ClusterView, record: ModelRecord | None, holders: tuple[H
     ready = [holder.instance for holder in holders if holder.is_ready]
     if record is None or view.me not in ready:
         return False
-    staying = [instance for instance in ready if instance == view.me or not _is_going(view, instance)]
+    staying = [instance for instance in ready if instance == view.me or not is_going(view, instance)]
     return len(staying) > max(1, record.min_copies)
 
 
-def _is_going(view: ClusterView, instance: str) -> bool:
+def is_going(view: ClusterView, instance: str) -> bool:
+    """Whether an instance has begun to go, and its copies with it."""
     record = view.instance(instance)
     return record is not None and record.is_shutting_down

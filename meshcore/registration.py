@@ -34,6 +34,7 @@ from meshcore.errors import (
     ModelExists,
     Moved,
     NowhereToLoad,
+    PutBack,
     ReadOnly,
     StoreAway,
 )
@@ -75,7 +76,13 @@ def register(desk: Desk, asked: Register) -> Flow:
         cause = "asked for" if is_new else "refreshed"
         rule = Rule.REGISTER if is_new or asked.kept is not None else Rule.TOUCH
         why = desk.explain(Reason(rule, asked.model, desk.me, cause))
-        if (yield from _put(desk, asked.model, wanted, why)):
+        try:
+            if (yield from _put(desk, asked.model, wanted, why)):
+                break
+        except StoreAway as away:
+            if record is None or wanted != record.used_at(last_used) or isinstance(away, PutBack):
+                raise
+            is_changed = False  # only the last use would be another
             break
     mod = desk.mod(asked.model)
     if asked.should_load and not asked.is_trial:
@@ -271,5 +278,5 @@ def _put(desk: Desk, model: str, record: ModelRecord | None, why: Reason) -> Gen
     assert isinstance(outcome, Wrote | Clashed)
     desk.see(Seen(model, value if isinstance(outcome, Wrote) else outcome.value, outcome.mod))
     if isinstance(outcome, Clashed) and desk.mod(model) == expected:
-        raise StoreAway(f"{model}: the store was put back to an earlier state; try again")
+        raise PutBack(f"{model}: the store was put back to an earlier state; try again")
     return isinstance(outcome, Wrote)

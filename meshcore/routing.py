@@ -32,6 +32,7 @@ from meshcore.asks import (
     Unreachable,
     Verdict,
     VerdictError,
+    VModelInfo,
 )
 from meshcore.commands import Holder
 from meshcore.entry import Entry, State
@@ -56,7 +57,7 @@ from meshcore.records import ModelRecord
 from meshcore.settings import Settings
 from meshcore.trip import Trip
 
-Answer = Answered | RuntimeFailed | StatusInfo
+Answer = Answered | RuntimeFailed | StatusInfo | VModelInfo
 Flow = Generator[Step, Outcome, Answer]
 _Leg = Generator[Step, Outcome, Answer | None]
 """One round of a flow: its answer, or None to go round again."""
@@ -94,7 +95,7 @@ class Desk(Protocol):
     def gives_up(self, request: Request, record: ModelRecord) -> MeshError | None: ...
     def status(self, model: str, record: ModelRecord) -> StatusInfo: ...
     def touch(self, request: Request) -> None: ...
-    def await_load(self, entry: Entry, is_inference: bool) -> None: ...
+    def await_load(self, entry: Entry, request: Request) -> None: ...
     def lost(self, model: str, gen: int) -> None: ...
     def doubt(self) -> int: ...
     def not_here(self, model: str, instance: str, load_ts: int) -> None: ...
@@ -245,7 +246,7 @@ def _here(desk: Desk, request: Request, trip: Trip) -> _Leg:
     if not entry.is_serving:
         if request.op is Op.ENSURE and not request.is_sync:
             return _status(desk, request.model, Status.LOADING)
-        desk.await_load(entry, request.op is Op.INFER)
+        desk.await_load(entry, request)
         outcome = yield AwaitLoaded(request.model, gen, desk.load_wait_ms)
         if isinstance(outcome, TimedOut):
             trip.error = LoadFailure(f"model not loaded within {desk.load_wait_ms} ms", Code.DEADLINE_EXCEEDED)
@@ -332,8 +333,8 @@ def _returned(desk: Desk, passed_on: Request, trip: Trip, instance: str, outcome
             trip.gone.append(instance)
         case Verdict.UNKNOWN_MODEL:
             raise UnknownModel
-        case Verdict.LOAD_FAILED if outcome.code is Code.UNAVAILABLE:
-            raise StoreAway(outcome.text)
+        case Verdict.LOAD_FAILED if outcome.code is Code.UNAVAILABLE:  # it does not know the model, and cannot ask
+            trip.error = StoreAway(outcome.text)
         case Verdict.LOAD_FAILED:
             trip.failed(instance, LoadFailure(outcome.text, outcome.code), desk.now)
         case Verdict.FULL:

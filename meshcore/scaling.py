@@ -24,6 +24,7 @@ from meshcore.order import why_no_loads
 from meshcore.pace import Pace
 from meshcore.reasons import Reason, Rule
 from meshcore.records import ModelRecord
+from meshcore.redundancy import is_going
 from meshcore.standing import Standing
 from meshcore.units import NEVER, age_ms
 
@@ -207,7 +208,9 @@ class Scaling:
 
     @property
     def _may_decide(self) -> bool:
-        return not self._node.is_draining and not self._node.is_runtime_away
+        """Not while records do not tell of all copies: of those that count, and of those asked for."""
+        node = self._node
+        return not node.is_draining and not node.is_runtime_away and not node.outage.is_unsure
 
     def _judged(self, used: list[str], elapsed_ms: int) -> Iterator[tuple[str, bool]]:
         """Of copies that were used, those of which there may have to be more: for their load, or (True) for regular
@@ -310,7 +313,10 @@ class Scaling:
         record = node.record_or_none(model)
         if record is None or not any(self.can_answer(*other) for other in meter.others):
             return False
-        standing = self._standing(model, record, node.routes.holders(model, record), False, {})
+        staying = tuple(
+            holder for holder in node.routes.holders(model, record) if not is_going(node.view, holder.instance)
+        )
+        standing = self._standing(model, record, staying, False, {})
         cause = node.rules.scale_down(standing, node.settings)
         if not cause:
             return False

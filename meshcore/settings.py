@@ -96,6 +96,16 @@ class Settings:
     fill_batch: int = _knob(20, "loads in advance that are begun in one go")
     fill_pause_ms: int = _knob(200, "before more of them after this")
     min_copies_retry_ms: int = _knob(10_000, "a copy that a model lacks is asked for again after this")
+    handover_recent_ms: int = _knob(3_600_000, "an instance that goes waits till others have what was used within this")
+    handover_news_ms: int = _knob(1_000, "a copy goes this long after its record stopped naming it")
+    runtime_leave_ms: int = _knob(60_000, "a runtime that may leave, and is still there after this, stays")
+    handover_again_ms: int = _knob(2_000, "what nobody could take is offered again this soon after room has come")
+
+    vmodel_wait_ms: int = _knob(240_000, "who waits for a virtual model to switch waits at most this long")
+    vmodel_match_ms: int = _knob(120_000, "it switches with fewer copies than answer now once this long has passed")
+    vmodel_retry_ms: int = _knob(10_000, "copies that it needs for that are asked for again after this")
+    vmodel_failed_ms: int = _knob(60_000, "and after this where they cannot be loaded")
+    vmodel_batch: int = _knob(20, "virtual models that copies are loaded for at once")
 
     def __post_init__(self) -> None:
         """Raises ValueError where two settings cannot be together."""

@@ -64,6 +64,7 @@ class Upkeep:
             self._was_leading = self.is_leading
             self.proactive.lead(self._was_leading)
             self.minimum.end()
+            self._node.transitions.lead()
 
     def store_lost(self) -> None:
         """The store is away."""
@@ -92,6 +93,10 @@ class Upkeep:
     def instance_seen(self, instance: str) -> None:
         """An instance's record is another one."""
         self.reaper.instance_seen(instance)
+        self.place_seen(instance)
+
+    def place_seen(self, instance: str) -> None:
+        """Whether an instance takes loads may be otherwise."""
         takes, did = self._node.view.order.get(instance) is not None, instance in self._taking
         if takes:
             self._taking[instance] = None
@@ -110,13 +115,15 @@ class Upkeep:
 
     def next_wake(self) -> int:
         """The next instant at which there is something to do."""
-        parts = (self.janitor, self.reaper, self.proactive, self.minimum)
-        return min(part.next_wake() for part in parts)
+        due = min(self.janitor.next_wake(), self.reaper.next_wake())
+        return due if self._node.outage.is_unsure else min(due, self.proactive.next_wake(), self.minimum.next_wake())
 
     def tick(self) -> None:
         """Do what is due."""
         self.janitor.tick()
         self.reaper.tick()
+        if self._node.outage.is_unsure:
+            return  # copies that seem to be missing may only not be told of yet
         for model in self.proactive.tick():
             self.minimum.model_seen(model)
         self.minimum.tick()

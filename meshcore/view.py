@@ -49,6 +49,9 @@ class ClusterView:
         self._ids: list[str] = []
         self.bad: dict[str, str] = {}
         """Instances whose record cannot be read, and what is wrong with it."""
+        self.keeps_vanished = False
+        """Whether an instance whose record goes is taken to be there still: the store, and not it, may have gone."""
+        self._vanished: dict[str, None] = {}
         self._is_self_told = False
         self.order = PlacementOrder(churn_age_ms)
         self.reservations = Reservations(settings)
@@ -182,7 +185,7 @@ class ClusterView:
 
         What cannot be read, or comes from an instance that is not known (any more), is passed over.
         """
-        if instance in self._stored and instance != self.me:
+        if (instance in self._stored or instance in self._vanished) and instance != self.me:
             try:
                 self._put_instance(instance, InstanceRecord.decode(value, f"instances/{instance}"))
             except BadRecord:
@@ -253,6 +256,13 @@ class ClusterView:
         for other in self.upgrades.see(instance, self._instances.get(instance), now):
             self._rank(other)
 
+    def give_up_vanished(self) -> list[str]:
+        """Those whose records did not come back are gone after all; their ids, ascending."""
+        gone, self._vanished = sorted(self._vanished), {}
+        for instance in gone:
+            self._drop_instance(instance)
+        return gone
+
     def _read_instances(self, changed: list[str]) -> list[str]:
         for instance in changed:
             self._read_instance(instance)
@@ -269,7 +279,10 @@ class ClusterView:
                 self.bad[instance] = wrong.text
         if instance == self.me and self._is_self_told:
             return
-        if record is None:
+        self._vanished.pop(instance, None)
+        if value is None and self.keeps_vanished and instance in self._instances:
+            self._vanished[instance] = None
+        elif record is None:
             self._drop_instance(instance)
         else:
             self._put_instance(instance, record)

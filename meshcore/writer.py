@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 from meshcore.commands import Commit
-from meshcore.edits import Accept, Edit, GiveUp, Prune
+from meshcore.edits import Edit, GiveUp, Prune
 from meshcore.errors import BadRecord, MeshError, StoreAway
+from meshcore.intents import Intent, merged
 from meshcore.reasons import Reason
 from meshcore.records import ModelRecord
 from meshcore.units import NEVER
 
 Ended = Callable[[MeshError | None], None]
-"""Called once per edit: None when it stands in the store (or was true already), or why it was given up."""
+"""Called once per edit: None when it stands in the store (or was true already), or is kept for it; else why it was
+given up."""
+
+SLICE, PAUSE_MS = 100, 10
+"""So many kept models at once are written when the store is back, and so long after them the next."""
 
 
 class Records(Protocol):
@@ -23,6 +29,17 @@ class Records(Protocol):
     def record(self, model: str) -> ModelRecord | None: ...
     def mod(self, model: str) -> int: ...
     def see_model(self, model: str, value: bytes | None, mod: int) -> bool: ...
+
+
+class StoreState(Protocol):
+    """The part of ``meshcore.outage`` that a writer needs."""
+
+    is_away: bool
+    refusal: str
+
+    @property
+    def is_blind(self) -> bool: ...
+    def took(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -57,12 +74,15 @@ class Writer:
     NOT_STATE = frozenset({"_retry_ms"})  # a setting
 
     def __init__(
-        self, records: Records, send: Callable[[Commit], None], seen: Callable[[str], None], retry_ms: int
-    ) -> None:
-        self._records, self._send, self._seen, self._retry_ms = records, send, seen, retry_ms
+        self, me: str, records: Records, store: StoreState, send: Callable[[Commit], None],
+        seen: Callable[[str], None], retry_ms: int,
+    ) -> None:  # fmt: skip
+        self._me, self._records, self._store = me, records, store
+        self._send, self._seen, self._retry_ms = send, seen, retry_ms
         self._lines: dict[str, _Line] = {}
         self._tickets: dict[int, str] = {}
-        self._parked: dict[str, None] = {}  # models whose write the store did not take
+        self._parked: dict[str, None] = {}
+        """Models whose write the store did not take, each with one intent: as many as were touched here meanwhile."""
         self._retry_at = NEVER
         self._ticket = 0
 
@@ -75,20 +95,32 @@ class Writer:
         line = self._lines.get(model)
         return line is not None and any(is_meant(queued.edit) for queued in line.queued)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more comes of waiting for it: all is written, or nothing can be."""
+        return not self._lines or (self._store.is_away and not self._tickets)
+
     def next_wake(self) -> int:
         """The instant at which writes that the store did not take are tried again."""
-        return self._retry_at
+        return NEVER if self._store.is_away else self._retry_at
 
     def submit(self, model: str, edit: Edit, why: Reason, ended: Ended | None = None) -> None:
-        """Bring ``edit`` about; it joins the next commit of its model."""
+        """Bring ``edit`` about; it joins the next commit of its model, or what is kept while there can be none."""
         line = self._lines.setdefault(model, _Line())
-        line.queued.append(_Queued(edit, why, ended))
+        queued = _Queued(edit, why, ended)
+        if not line.under_way and self._store.is_blind:
+            self._keep(model, line, queued)
+            return
+        line.queued.append(queued)
         if not line.under_way and model not in self._parked:
             self._advance(model, line)
 
     def committed(self, ticket: int, mod: int) -> None:
         """The commit stands: its edits have ended."""
         model, line = self._answered(ticket)
+        if self._store.refusal:
+            self._store.took()
+            self._retry_at = 0 if self._parked else NEVER
         self._records.see_model(model, line.value, mod)
         done, line.queued = line.queued[: line.under_way], line.queued[line.under_way :]
         line.under_way = 0
@@ -112,27 +144,72 @@ class Writer:
         self._advance(model, line)
 
     def failed(self, ticket: int, text: str, now: int) -> None:
-        """The store did not take it: a load, or to part with a copy, is given up; what only states a fact waits and is
-        repeated."""
+        """The store did not take it: to part with a copy is given up; what this instance states is kept and repeated,
+        and a load goes on without being in the record."""
         model, line = self._answered(ticket)
         line.under_way = 0
-        given_up = line.take_out(Accept, GiveUp)
-        self._parked[model] = None
+        given_up = line.take_out(GiveUp)
+        ended = self._merge(line)
+        if self._store.is_blind:  # what is somebody else's to say is found out again
+            ended += [queued for queued in line.queued if not isinstance(queued.edit, Intent)]
+            line.queued = [queued for queued in line.queued if isinstance(queued.edit, Intent)]
+        self._park(model, line)
         self._retry_at = min(self._retry_at, now + self._retry_ms)
         for queued in given_up:
             _end(queued, StoreAway(text))
-        if not line.queued:
-            del self._parked[model]
-            self._drop(model, line)
+        for queued in ended:
+            _end(queued, None)
 
     def retry(self, now: int) -> None:
-        """Try again what the store did not take, if it is time."""
-        if now < self._retry_at:
+        """Try again what the store did not take, if it is time: some at a time, one if it will most likely refuse."""
+        if now < self.next_wake():
             return
-        parked, self._parked, self._retry_at = self._parked, {}, NEVER
-        for model in parked:
-            if line := self._lines.get(model):  # an edit that ended just now may have brought it on already
-                self._advance(model, line)
+        is_refusing = bool(self._store.refusal)
+        self._retry_at = NEVER
+        for model in list(islice(self._parked, 1 if is_refusing else SLICE)):
+            del self._parked[model]
+            self._advance(model, self._lines[model])
+        if is_refusing and not self._parked and not self._tickets:
+            self._store.took()  # nothing is left that it could refuse
+        elif self._parked:
+            self._retry_at = now + (self._retry_ms if is_refusing else PAUSE_MS)
+
+    def go_on(self, now: int) -> None:
+        """The store is back."""
+        self._retry_at = now if self._parked else NEVER
+
+    def _keep(self, model: str, line: _Line, queued: _Queued) -> None:
+        """Have what is kept for a model say what ``queued`` states; what it does not state is not brought about."""
+        line.queued.append(queued)
+        is_kept = bool(self._merge(line))
+        if not is_kept:
+            line.queued.pop()
+        self._park(model, line)
+        if self._retry_at == NEVER and not self._tickets:
+            self._retry_at = 0  # what it says now is told, or shows that nothing is taken yet
+        _end(queued, StoreAway("the store is away") if isinstance(queued.edit, GiveUp) else None)
+
+    def _merge(self, line: _Line) -> list[_Queued]:
+        """Make one intent of what this instance states in a line; what it is made of, but for former intents."""
+        intent, why, made_of, rest = Intent(self._me), None, list[_Queued](), list[_Queued]()
+        for queued in line.queued:
+            if isinstance(queued.edit, Intent):
+                intent, why = queued.edit, queued.why
+            elif (more := merged(intent, queued.edit)) is not None:
+                intent, why = more, queued.why
+                made_of.append(queued)
+            else:
+                rest.append(queued)
+        if why is not None:
+            rest.insert(0, _Queued(intent, why, None))
+        line.queued = rest
+        return made_of
+
+    def _park(self, model: str, line: _Line) -> None:
+        if line.queued:
+            self._parked[model] = None
+        else:
+            self._drop(model, line)
 
     def _answered(self, ticket: int) -> tuple[str, _Line]:
         model = self._tickets.pop(ticket)

@@ -72,7 +72,7 @@ async def _serve(config: Config) -> int:
     app = App(config)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, app.stop.set)
+        loop.add_signal_handler(number, app.ending.ask)
     try:
         await app.run()
     except (

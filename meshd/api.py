@@ -9,10 +9,9 @@ import grpc
 
 from meshcore.asks import Asked, Done, Failed, Op, Register, Request, StatusInfo, Unregister
 from meshd.codes import TO_GRPC
-from meshd.driver import Driver
+from meshd.management import Management, to_message
 from meshd.plane.metadata import is_balanced
-from meshd.plane.peer_calls import PeerCall
-from meshd.plane.python import PythonPlane
+from meshd.vmodel_api import VModelApi
 from protos import model_mesh_pb2 as mmesh
 
 SERVICE = "/mmesh.ModelMesh/"
@@ -20,30 +19,20 @@ OLD_SERVICE = "/com.ibm.watson.tas.proto.TasRuntime/"
 _OLD_METHODS = {"addModel": "registerModel", "deleteModel": "unregisterModel"}
 
 
-class Management:
-    """Runs what clients ask of the registry through the node of this instance."""
-
-    def __init__(self, driver: Driver, plane: PythonPlane) -> None:
-        self._driver, self._plane = driver, plane
-
-    async def run(self, asked: Asked) -> Done | Failed:
-        """One request to its end."""
-        return await self._driver.run(asked, PeerCall(self._plane))
-
-
 class ModelMeshApi(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Serves the seven methods; those of virtual models answer UNIMPLEMENTED until they are there."""
+    """Serves the seven methods."""
 
     def __init__(self, management: Management) -> None:
         self._management = management
+        vmodels = VModelApi(management)
         self._methods = {
             "registerModel": self._handler(mmesh.RegisterModelRequest, self._register),
             "unregisterModel": self._handler(mmesh.UnregisterModelRequest, self._unregister),
             "getModelStatus": self._handler(mmesh.GetStatusRequest, self._status),
             "ensureLoaded": self._handler(mmesh.EnsureLoadedRequest, self._ensure),
-            "setVModel": self._handler(mmesh.SetVModelRequest, self._no_vmodels),
-            "deleteVModel": self._handler(mmesh.DeleteVModelRequest, self._no_vmodels),
-            "getVModelStatus": self._handler(mmesh.GetVModelStatusRequest, self._no_vmodels),
+            "setVModel": self._handler(mmesh.SetVModelRequest, vmodels.set),
+            "deleteVModel": self._handler(mmesh.DeleteVModelRequest, vmodels.delete),
+            "getVModelStatus": self._handler(mmesh.GetVModelStatusRequest, vmodels.status),
         }
 
     @staticmethod
@@ -88,10 +77,6 @@ class ModelMeshApi(grpc.GenericRpcHandler):  # type: ignore[misc]
         )  # fmt: skip
         return to_message(await self._info(asked, context))
 
-    async def _no_vmodels(self, request: Any, context: Any) -> NoReturn:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "vmodels not supported")
-        raise AssertionError("abort returned")
-
     async def _info(self, asked: Asked, context: Any) -> StatusInfo:
         end = await self._management.run(asked)
         match end:
@@ -107,12 +92,3 @@ class ModelMeshApi(grpc.GenericRpcHandler):  # type: ignore[misc]
 async def _unimplemented(request: bytes, context: Any) -> NoReturn:
     await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
     raise AssertionError("abort returned")
-
-
-def to_message(info: StatusInfo) -> Any:
-    """A status as clients of ModelMesh read it."""
-    copies = [
-        mmesh.ModelStatusInfo.ModelCopyInfo(location=copy.instance, copyStatus=copy.status.value, time=copy.at)
-        for copy in info.copies
-    ]
-    return mmesh.ModelStatusInfo(status=info.status.value, errors=info.errors, modelCopyInfos=copies)

@@ -15,29 +15,33 @@ from typing import Any
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from meshcore.errors import BadRecord
-from meshcore.events import Constrained, DrainAsked, Event, Idled, InstancesSeen, RegistrySeen, Started
+from meshcore.events import Constrained, DrainAsked, Event, InstancesSeen, RegistrySeen, Started, VModelsSeen
 from meshcore.me import Me
 from meshcore.records import InstanceRecord
 from meshcore.rules import with_eviction
 from meshcore.upgrades import replica_set_of
 from meshd import constraints_watch, servers, tls_watch, web
-from meshd.api import Management, ModelMeshApi
+from meshd.api import ModelMeshApi
 from meshd.clock import Clock
 from meshd.config import Config
+from meshd.draining import Draining
 from meshd.driver import Driver
+from meshd.ending import LAST_CALLS_S, Ending
 from meshd.external import InferencePort, MeshPort
 from meshd.fanout import Fanout
 from meshd.handshake import RuntimeInfo, RuntimeUnusable
 from meshd.journal import make_node
 from meshd.latch import Latch
+from meshd.management import Management
 from meshd.memory import give_back
 from meshd.mesh_api import MeshApi
 from meshd.metrics import Metrics
 from meshd.plane.inbound import Retained
 from meshd.plane.methods import Methods
 from meshd.plane.peer_calls import PeerCall, who_answers
-from meshd.plane.python import Calls, PythonPlane
-from meshd.records import KEY_BYTES, Keys, Reach, Records, cluster_key, follow, follow_session
+from meshd.plane.python import PythonPlane
+from meshd.reach import Guarded, Reach
+from meshd.records import KEY_BYTES, Keys, Records, cluster_key, follow, follow_session
 from meshd.reflect import reflect
 from meshd.renewal import RenewedRuntime
 from meshd.selfsigned import server_context
@@ -58,12 +62,6 @@ from protos import meshd_internal_pb2_grpc, meshd_pb2_grpc
 
 STORE_LIMIT_S = 3.0
 """With what a process takes to start, a store that is away ends it within five seconds."""
-NOT_READY_S = 2.0
-"""Whoever balances over the ready instances needs this long to hear that this one is not."""
-IDLE_S = 0.2
-"""With no call open for this long an instance that is not ready counts as idle."""
-DEREGISTER_S = 5.0
-LAST_CALLS_S = 1.0
 PEER_TRY_S = 2.0
 USAGE_S = 1.0
 
@@ -76,12 +74,11 @@ class App:
 
     def __init__(self, config: Config, hub: MemoryHub | None = None) -> None:
         self._config, self._hub = config, hub
-        self.stop = asyncio.Event()
+        self.ending = Ending(config.shutdown_timeout_ms)
+        self.stop = self.ending.stop
         self._missing = ["startup"]
         self._held_back: Callable[[], Sequence[str]] = tuple
         self._reach = Reach()
-        self._stopped = asyncio.Event()  # the last thing to be set: containers beside this one wait for it
-        self._deregistered = asyncio.Event()
         self._failure: BaseException | None = None
         self._background: set[asyncio.Task[Any]] = set()
 
@@ -103,10 +100,10 @@ class App:
         store_config = parse_kv_store(config.kv_store)
         for warning in store_config.warnings:
             _log.warning(warning)
-        store = open_store(store_config, rng, self._hub)
+        keys = Keys(store_config.root_prefix, config.kv_prefix, config.service_name)
+        store = Guarded(open_store(store_config, rng, self._hub), self._reach, keys.cluster_key)
         ending.push_async_callback(store.close)
         await store.check(STORE_LIMIT_S)
-        keys = Keys(store_config.root_prefix, config.kv_prefix, config.service_name)
         await check_enabled(store, keys)
         key = await cluster_key(store, keys, secrets.token_bytes(KEY_BYTES))
         await self._check_alone(store, keys, key, tls)
@@ -141,7 +138,8 @@ class App:
         witness = Witness(node, metrics)
         driver = Driver(
             node, clock.now, self._renewed(runtime, metrics, plane), records, plane, lambda: PeerCall(plane),
-            observe=lambda _: witness.catch_up(), on_stop=self._deregistered.set,
+            observe=lambda _: witness.catch_up(), on_depart=self.ending.departed.set,
+            on_stop=self.ending.deregistered.set,
         )  # fmt: skip
         plane.serve_for(driver)
         ending.push_async_callback(driver.close)
@@ -160,10 +158,11 @@ class App:
         self._watch(constraints.watch(lambda found: driver.feed(Constrained(found))))
 
         management = Management(driver, plane)
-        meshd_internal_pb2_grpc.add_MeshServicer_to_server(MeshApi(node, management, key), mesh_server)
+        draining = Draining(node, self.ending, plane, driver.feed)
+        meshd_internal_pb2_grpc.add_MeshServicer_to_server(MeshApi(node, management, key, draining), mesh_server)
         mesh_server.add_generic_rpc_handlers((MeshPort(plane),))
         settings = SettingsApi(config, tuning, store, keys)
-        v1 = MeshV1(node, management, config, store_config, self._reach, settings, Fanout(node, plane))
+        v1 = MeshV1(node, management, config, store_config, self._reach, settings, draining, Fanout(node, plane))
         meshd_pb2_grpc.add_MeshServicer_to_server(v1, server)
         healthy = await self._add_health(server)
         inference = InferencePort(plane, metrics, time.monotonic)
@@ -181,13 +180,18 @@ class App:
         await server.start()
         ending.push_async_callback(server.stop, LAST_CALLS_S)
         driver.feed(Started())
+        self.ending.can_begin(driver)
         self._missing.remove("startup")
         state = "ready" if not self._held_back() else "up"
         _log.info("%s is %s on port %d, for other instances on %d", me.instance, state, port, mesh_port)
         await self._stop_or_failure()
         latch.resign()
-        await healthy.enter_graceful_shutdown()
-        await self._drain(driver, plane)
+
+        async def leave() -> None:
+            self._missing.append("this instance is going")
+            await healthy.enter_graceful_shutdown()
+
+        await self.ending.run(driver, plane, leave, self._failure is None)
         with contextlib.suppress(StoreError):
             await records.withdraw()
 
@@ -202,6 +206,7 @@ class App:
             location=config.location or config.address, zone=config.zone, labels=config.labels,
             version=config.version, build=config.service_version or version("meshd"),
             replica_set=replica_set_of(config.instance_id), is_read_only=config.is_read_only,
+            vmodel_owner=config.default_vmodel_owner,
         )  # fmt: skip
 
     def _check_ports(self) -> None:
@@ -230,15 +235,15 @@ class App:
         tell: Callable[[Event], None], tuning: Tuning, rng: Random,
     ) -> None:  # fmt: skip
         """Have ``tell`` told of the store from now on, and wait until it knows all that stands there now."""
-        instances, models, config = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        instances, models, vmodels, config = (asyncio.Event() for _ in range(4))
         self._watch(follow_config(store, keys, tuning, config, self._reach, rng))
         self._watch(follow(store, keys.instances, InstancesSeen, tell, instances, self._reach, rng))
         self._watch(follow(store, keys.registry, RegistrySeen, tell, models, self._reach, rng))
-        self._watch(follow_session(session, tell))
+        self._watch(follow(store, keys.vmodels, VModelsSeen, tell, vmodels, self._reach, rng))
+        self._watch(follow_session(session, tell, self._reach))
         ending.push_async_callback(self._end_background)
-        await self._unless_stopped(instances.wait())
-        await self._unless_stopped(models.wait())
-        await self._unless_stopped(config.wait())
+        for known in (instances, models, vmodels, config):
+            await self._unless_stopped(known.wait())
 
     async def _provide(
         self, static: tuple[StaticModel, ...], management: Management, driver: Driver, clock: Clock
@@ -248,7 +253,7 @@ class App:
             await self._unless_stopped(provide(static, management, clock.now))
         except StartError:
             driver.feed(DrainAsked())
-            await self._deregister(driver)
+            await self.ending.deregister(driver)
             raise
 
     async def _add_health(self, server: Any) -> Any:
@@ -265,10 +270,10 @@ class App:
             listener = await web.listen(app, "MM_PROBE_PORT", config.bind, config.probe_port)
             ending.push_async_callback(listener.close)
         if config.prestop_port is not None:
-            app = web.prestop(self._stopped, web.prestop_limit_s(config.shutdown_timeout_ms))
+            app = web.prestop(self.ending.runtime_may_go, web.prestop_limit_s(config.shutdown_timeout_ms))
             listener = await web.listen(app, "MM_PRESTOP_WAIT_PORT", config.bind, config.prestop_port)
             ending.push_async_callback(listener.close)
-        ending.callback(self._stopped.set)
+        ending.callback(self.ending.stopped.set)
 
     async def _open_metrics(
         self, ending: contextlib.AsyncExitStack, witness: Witness, metrics: Metrics, plane: PythonPlane
@@ -293,42 +298,6 @@ class App:
         return RenewedRuntime(runtime, metrics, self._missing, renew, self._give_up)
 
     # -- ending ----------------------------------------------------------------------------------------
-
-    async def _drain(self, driver: Driver, plane: PythonPlane) -> None:
-        """Not ready, no new loads, let clients leave, deregister, end what is in flight (docs/operations.md, shutdown).
-
-        As long as its copies are in their records others pass requests on: that ends with them, not before.
-        """
-        self._missing.append("this instance is going")
-        driver.feed(DrainAsked())
-        loop = asyncio.get_running_loop()
-        budget_s = max(NOT_READY_S, self._config.shutdown_timeout_ms / 1000 - DEREGISTER_S)
-        until = loop.time() + budget_s
-        await asyncio.sleep(NOT_READY_S)
-        await self._quiet(plane.of_clients, until, lambda: driver.is_awaited)
-        await self._deregister(driver)
-        await self._quiet(plane.of_peers, until, lambda: bool(plane.of_clients.open))
-        if left := plane.of_clients.open + plane.of_peers.open:
-            _log.warning("%d calls are still open after %g s", left, budget_s)
-
-    async def _deregister(self, driver: Driver) -> None:
-        """Take this instance's copies out of their records."""
-        driver.feed(Idled())
-        try:
-            async with asyncio.timeout(DEREGISTER_S):
-                await self._deregistered.wait()
-        except TimeoutError:
-            _log.warning("not all copies could be taken out of their records in %g s", DEREGISTER_S)
-
-    @staticmethod
-    async def _quiet(calls: Calls, until: float, is_busy: Callable[[], bool]) -> None:
-        """Wait until no call was open for IDLE_S, and nothing else is busy, or until an instant of the loop's clock."""
-        loop = asyncio.get_running_loop()
-        while (left_s := until - loop.time()) > 0:
-            before = calls.begun
-            await asyncio.sleep(min(IDLE_S, left_s))
-            if not calls.open and calls.begun == before and not is_busy():
-                return
 
     async def _end_background(self) -> None:
         for task in self._background:

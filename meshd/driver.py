@@ -29,6 +29,7 @@ from meshcore.commands import (
     CancelLoad,
     Command,
     Commit,
+    Depart,
     Greet,
     Load,
     Measure,
@@ -39,6 +40,7 @@ from meshcore.commands import (
     Route,
     Settle,
     Stop,
+    Targets,
     Unload,
     Withdraw,
 )
@@ -66,6 +68,7 @@ from meshcore.events import (
 )
 from meshcore.node import Node
 from meshcore.units import NEVER
+from meshcore.vmodel_asks import AwaitVModel, Overtaken, PutVModel, ReadVModel, VModelRead
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +92,8 @@ class Registry(Protocol):
         self, model: str, expect: int, value: bytes | None, gone: tuple[str, ...] = ()
     ) -> Coroutine[Any, Any, Wrote | Clashed | StoreSilent]: ...  # ``gone``: as Commit has it
     def read(self, model: str) -> Coroutine[Any, Any, Seen | StoreSilent]: ...
+    def read_vmodel(self, step: ReadVModel) -> Coroutine[Any, Any, VModelRead | StoreSilent]: ...
+    def write_vmodel(self, step: PutVModel) -> Coroutine[Any, Any, Wrote | Overtaken | StoreSilent]: ...
     def publish(self, value: bytes) -> Coroutine[Any, Any, str]: ...  # empty: done; else why not
 
 
@@ -97,6 +102,7 @@ class Plane(Protocol):
 
     def apply(self, route: Route) -> None: ...
     def peers(self, peers: Peers) -> None: ...
+    def retarget(self, targets: Targets) -> None: ...
     def withdraw(self, model: str, gen: int, deadline_s: float) -> Coroutine[Any, Any, None]: ...
     def drain_usage(self) -> tuple[Usage, ...]: ...
 
@@ -113,7 +119,8 @@ class Driver:
     """Feeds events to the node and executes its commands, each answered by exactly one event.
 
     ``now`` answers epoch milliseconds; ``begin`` makes a Call for requests of the node's own; ``observe`` is shown
-    every command, ``on_stop`` is called when the node has nothing left to do.
+    every command, ``on_depart`` is called when a node that goes has handed over what it can, ``on_stop`` when it has
+    nothing left to do.
     """
 
     def __init__(
@@ -126,13 +133,17 @@ class Driver:
         own_call: Callable[[], Call],
         observe: Callable[[Command], None],
         on_stop: Callable[[], None],
+        on_depart: Callable[[], None],
     ) -> None:
         self.node, self._now = node, now
         self._runtime, self._registry, self._plane = runtime, registry, plane
         self._own_call, self._observe, self._on_stop = own_call, observe, on_stop
+        self._on_depart = on_depart
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: dict[tuple[str, int], list[asyncio.Future[MeshError | None]]] = {}
+        self._following: dict[str, list[asyncio.Future[None]]] = {}
+        """Who waits for another record of a virtual model."""
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at = NEVER
 
@@ -168,6 +179,11 @@ class Driver:
                     self._plane.apply(command)
                 case Peers():
                     self._plane.peers(command)
+                case Targets():
+                    self._plane.retarget(command)
+                    for changed in self._following.pop(command.vmodel, ()):
+                        if not changed.done():
+                            changed.set_result(None)
                 case Settle():
                     for waiting in self._waiting.pop((command.model, command.gen), ()):
                         if not waiting.done():
@@ -194,6 +210,8 @@ class Driver:
                     self._spawn(self._publish(command))
                 case Begin():
                     self._spawn(self._begin(command))
+                case Depart():
+                    self._on_depart()
                 case Stop():
                     self._on_stop()
 
@@ -221,8 +239,8 @@ class Driver:
                 self.feed(Committed(command.ticket, mod))
             case Clashed(value, mod):
                 self.feed(Conflicted(command.ticket, value, mod))
-            case StoreSilent(text):
-                self.feed(CommitFailed(command.ticket, text))
+            case StoreSilent(text, is_refused):
+                self.feed(CommitFailed(command.ticket, text, is_refused))
 
     async def _publish(self, command: Publish) -> None:
         problem = await self._registry.publish(command.value)
@@ -282,8 +300,29 @@ class Driver:
                         outcome = await self._registry.read(step.model)
                     case Put():
                         outcome = await self._registry.write(step.model, step.expect, step.value)
+                    case ReadVModel():
+                        outcome = await self._registry.read_vmodel(step)
+                    case PutVModel():
+                        outcome = await self._registry.write_vmodel(step)
+                    case AwaitVModel():
+                        outcome = await self._followed(step)
         finally:
             self.node.leave(flow)
+
+    async def _followed(self, step: AwaitVModel) -> Settled | TimedOut:
+        changed: asyncio.Future[None] = self._loop.create_future()
+        following = self._following.setdefault(step.vmodel, [])
+        following.append(changed)
+        try:
+            async with asyncio.timeout(step.deadline_ms / 1000):
+                await changed
+                return Settled(None)
+        except TimeoutError:
+            return TimedOut()
+        finally:
+            following.remove(changed)
+            if not following and self._following.get(step.vmodel) is following:
+                del self._following[step.vmodel]
 
     async def _loaded(self, step: AwaitLoaded) -> Settled | TimedOut:
         settled: asyncio.Future[MeshError | None] = self._loop.create_future()

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from meshcore.asks import Answered, Done, Failed, Refused, Request, RuntimeFailed, Verdict, VerdictError
+from meshcore.asks import Answered, Done, Failed, Refused, RuntimeFailed, Verdict, VerdictError
 from meshcore.errors import Code, MeshError
 from meshd import request_id
 from meshd.codes import TO_GRPC
@@ -16,7 +16,8 @@ from meshd.handshake import SERVICES
 from meshd.metrics import Metrics
 from meshd.plane import internal
 from meshd.plane.call import Ended, InferenceCall
-from meshd.plane.metadata import Metadata, is_balanced, model_id
+from meshd.plane.inbound import Retained
+from meshd.plane.metadata import Metadata
 from meshd.plane.methods import UNARY, Methods
 from meshd.plane.python import PythonPlane
 from meshd.plane.stream import StreamCall
@@ -49,17 +50,25 @@ class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
         request_id.take(metadata)
         await check_method(context, path, self._plane.methods)
         began = self._now()
+        plane = self._plane
         try:
-            model = model_id(metadata)
+            request, shadow = plane.aim(metadata)
         except MeshError as error:
             await context.abort(TO_GRPC[error.code], error.text)
-        call = _call(self._plane, path, metadata, context, body)
+        copied = plane.shadows.begin(shadow, body) if shadow else None
+        call = _call(plane, path, metadata, context, body, plane.buffer, tell=copied.take if copied else None)
         end: Done | Failed = _LEFT
         try:
-            end = await self._plane.serve(Request(model, is_balanced=is_balanced(metadata)), call)
+            end = await plane.serve(request, call)
         finally:
             call.close()
             self._count(path, end, call, (self._now() - began) * 1000)
+            if copied is not None:
+                # An answer may overtake the news that the client has said all: what it was an answer to is whole.
+                if end is _LEFT or not (call.sent.is_done or status_of(end) is grpc.StatusCode.OK):
+                    plane.shadows.pass_over(copied)
+                else:
+                    plane.shadows.send(copied, path, metadata, request.is_balanced, call.given_s)
         return await answer(end, context)
 
     def _count(self, path: str, end: Done | Failed, call: InferenceCall, ms: float) -> None:
@@ -94,7 +103,8 @@ class MeshPort(grpc.GenericRpcHandler):  # type: ignore[misc]
         except internal.NotAPeer as error:
             refused = Refused(Verdict.VERSION, self._plane.me, text=str(error))
             return await answer(Failed(VerdictError(refused)), context, _ANSWER)
-        call = _call(self._plane, path, metadata, context, body, _WHOLE)
+        buffer = self._plane.shadows.buffer if request.is_shadow else self._plane.buffer
+        call = _call(self._plane, path, metadata, context, body, buffer, _WHOLE)
         try:
             end = await self._plane.serve(request, call)
         finally:
@@ -117,11 +127,12 @@ def handler(path: str, serve: Serve) -> Any:
 
 
 def _call(
-    plane: PythonPlane, path: str, metadata: Metadata, context: Any, body: bytes | None, whole_mark: Metadata = ()
-) -> InferenceCall:
+    plane: PythonPlane, path: str, metadata: Metadata, context: Any, body: bytes | None, buffer: Retained,
+    whole_mark: Metadata = (), tell: Callable[[bytes], None] | None = None,
+) -> InferenceCall:  # fmt: skip
     if body is None:
-        return StreamCall(plane, path, metadata, context, whole_mark)
-    return UnaryCall(plane, path, metadata, context, body)
+        return StreamCall(plane, path, metadata, context, buffer, whole_mark, tell)
+    return UnaryCall(plane, path, metadata, context, body, buffer)
 
 
 async def check_method(context: Any, path: str, methods: Methods, mark: Metadata = ()) -> None:

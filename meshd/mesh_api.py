@@ -9,11 +9,12 @@ import grpc
 
 from meshcore.asks import Done, Failed, StatusInfo, VerdictError
 from meshcore.node import Node
-from meshd.api import Management
 from meshd.codes import TO_GRPC
 from meshd.decisions import Decisions
+from meshd.draining import Draining
 from meshd.external import check_peer
 from meshd.holding import status_message
+from meshd.management import Management
 from meshd.plane import internal
 from meshd.plane.peer_calls import PROTOCOL, from_wire
 from protos import meshd_internal_pb2 as wire
@@ -23,9 +24,9 @@ from protos import meshd_internal_pb2_grpc as stubs
 class MeshApi(stubs.MeshServicer):  # type: ignore[misc]
     """Answers instances that carry the cluster's key."""
 
-    def __init__(self, node: Node, management: Management, key: bytes) -> None:
+    def __init__(self, node: Node, management: Management, key: bytes, draining: Draining) -> None:
         self._node, self._management, self._key = node, management, key
-        self._decisions = Decisions(node)
+        self._decisions, self._draining = Decisions(node), draining
 
     async def Hello(self, request: Any, context: Any) -> Any:
         """Who is there."""
@@ -83,6 +84,12 @@ class MeshApi(stubs.MeshServicer):  # type: ignore[misc]
         await self._check(context)
         async for reason in self._decisions.answer(request, context):
             yield reason
+
+    async def Drain(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        """This instance is taken out of the mesh, or gets no loads for a while."""
+        await self._check(context)
+        async for progress in self._draining.here(request, context):
+            yield progress
 
     async def _check(self, context: Any) -> None:
         await check_peer(context, tuple(context.invocation_metadata() or ()), self._key)

@@ -53,5 +53,5 @@ def instance_message(instance: str, record: InstanceRecord, mod: int) -> Any:
         used_bytes=record.used_units * UNIT_BYTES, load_threads=record.load_threads,
         loads_in_progress=record.loads_in_progress, rpm=record.rpm, shutting_down=record.is_shutting_down,
         data_plane=record.data_plane, replica_set=record.replica_set, revision=mod,
-        lost_bytes=record.lost_units * UNIT_BYTES,
+        lost_bytes=record.lost_units * UNIT_BYTES, cordoned=record.is_cordoned,
     )  # fmt: skip

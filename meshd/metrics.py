@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 
@@ -21,6 +22,7 @@ MESSAGE_BYTES = tuple(128 * 4**power for power in range(8))
 
 CALL = ("method", "code")
 MODEL = ("modelId", "vModelId")
+_SHADOW = "meshd_shadow_total"
 
 
 def _count(name: str, help_text: str) -> int:
@@ -47,6 +49,14 @@ class Counters:
     unload_attempt_failures: int = _count("modelmesh_unloadmodel_attempt_failure", "Tries to unload that failed")
 
 
+class Shadow(StrEnum):
+    """What became of the copy of a request that a shadow model was to see."""
+
+    ANSWERED = "answered"
+    FAILED = "failed"
+    DROPPED = "dropped"
+
+
 class OfModels:
     """A histogram, or one for each model where ``MM_METRICS`` asks for that."""
 
@@ -69,6 +79,7 @@ class Metrics:
         self._has_full_names = has_full_names
         self._is_per_model = is_per_model
         self._decisions: Counter[str] = Counter()
+        self._shadows: Counter[str] = Counter()
         self._gauges: dict[str, tuple[str, float]] = {}
         self._labels: dict[Labels, Labels] = {}
 
@@ -124,6 +135,10 @@ class Metrics:
         """A choice with a Reason of this rule."""
         self._decisions[rule] += 1
 
+    def shadow(self, outcome: Shadow) -> None:
+        """One request that a shadow model was to see."""
+        self._shadows[outcome] += 1
+
     def instance(self, lru: int, now: int, capacity_bytes: int, used_bytes: int, models: int) -> None:
         """What this instance says of itself: ``lru`` is the oldest use of a copy, NEVER without copies.
 
@@ -142,6 +157,11 @@ class Metrics:
         """What the runtime never gave back, and what pinned copies take beyond what there is."""
         self._gauges["meshd_lost_bytes"] = ("Memory that unloads which fail have cost so far", lost_bytes)
         self._gauges["meshd_unsatisfied_bytes"] = ("What pinned copies take beyond what there is", unsatisfied_bytes)
+
+    def store(self, is_blind: bool, to_write: int) -> None:
+        """Whether the store takes what is written, and what waits for that."""
+        self._gauges["meshd_store_available"] = ("0 while the store is away or takes no writes", int(not is_blind))
+        self._gauges["meshd_store_pending_models"] = ("Models whose record is still to be written", to_write)
 
     def upkeep(self, is_leading: bool, unsatisfied: int, counts: tuple[int, int, int]) -> None:
         """What is true of the whole cluster is said by the instance that leads it alone.
@@ -178,6 +198,8 @@ class Metrics:
         parts.append(
             family_text("meshd_decisions", "counter", "Choices by their rule", decided, is_wanted("meshd_decisions"))
         )
+        seen = [(_SHADOW, label_text({"outcome": each}), self._shadows[each]) for each in Shadow if self._shadows]
+        parts.append(family_text(_SHADOW, "counter", "Copies of requests for shadow models", seen, is_wanted(_SHADOW)))
         for name, (help_text, value) in self._gauges.items():
             parts.append(family_text(name, "gauge", help_text, [(name, "", value)], is_wanted(name)))
         process = self._process.restricted_registry(names) if names else self._process

@@ -10,9 +10,11 @@ from random import Random
 
 from meshcore.asks import Clashed, StoreSilent, Wrote
 from meshcore.errors import BadRecord
-from meshcore.events import Event, InstancesSeen, RegistrySeen, Seen, SessionRenewed, StoreFound, StoreLost
-from meshcore.kv import ABSENT, ANY, DELETE, KEEP, Change, Committed, Conflict, Deleted, Pair, Snapshot, Write
-from meshd.store.base import Session, Store, StoreError
+from meshcore.events import Event, InstancesSeen, RegistrySeen, Seen, SessionRenewed, VModelsSeen
+from meshcore.kv import ABSENT, ANY, DELETE, KEEP, Act, Change, Committed, Conflict, Deleted, Pair, Snapshot, Write
+from meshcore.vmodel_asks import Overtaken, PutVModel, ReadVModel, VModelRead
+from meshd.reach import SESSION, Reach
+from meshd.store.base import Session, Store, StoreError, StoreRefused
 from meshd.store.mirror import mirror
 
 READ_GAP_S = 0.005
@@ -69,7 +71,7 @@ class Records:
             # Absent, but since when: only a read tells a revision at which it was.
             snapshot = await self._store.read(key)
         except StoreError as error:
-            return StoreSilent(str(error))
+            return StoreSilent(str(error), isinstance(error, StoreRefused) and error.is_for_all)
         seen = _seen(model, key, snapshot)
         return Clashed(seen.value, seen.mod)
 
@@ -96,6 +98,31 @@ class Records:
             for model, asked in batch.items():
                 asked.set_result(_seen(model, keys[model], snapshot))
 
+    async def read_vmodel(self, step: ReadVModel) -> VModelRead | StoreSilent:
+        """A virtual model and models as they stand together, linearisably."""
+        keys = [self._keys.vmodels + step.vmodel, *(self._keys.registry + model for model in step.models)]
+        try:
+            snapshot = await self._store.read(*keys)
+        except StoreError as error:
+            return StoreSilent(str(error))
+        vmodel, *models = (
+            _seen(name, key, snapshot) for name, key in zip((step.vmodel, *step.models), keys, strict=True)
+        )
+        return VModelRead(vmodel, tuple(models))
+
+    async def write_vmodel(self, step: PutVModel) -> Wrote | Overtaken | StoreSilent:
+        """Write a virtual model and models, all if all stand as expected or nothing."""
+        writes = [Write(self._keys.vmodels + step.vmodel, step.expect, _act(step.value))]
+        writes += [
+            Write(self._keys.registry + each.model, each.expect, KEEP if each.is_kept else _act(each.value))
+            for each in step.models
+        ]
+        try:
+            result = await self._store.commit(*writes)
+        except StoreError as error:
+            return StoreSilent(str(error))
+        return Wrote(result.revision) if isinstance(result, Committed) else Overtaken()
+
     async def publish(self, value: bytes) -> str:
         """Write this instance's record under its lease; empty, or why not."""
         try:
@@ -109,34 +136,13 @@ class Records:
         await self._store.commit(Write(self._keys.instances + self._instance, ANY, DELETE))
 
 
+def _act(value: bytes | None) -> bytes | Act:
+    return DELETE if value is None else value
+
+
 def _seen(model: str, key: str, snapshot: Snapshot) -> Seen:
     pair = next((pair for pair in snapshot.pairs if pair.key == key), None)
     return Seen(model, pair.value, pair.mod) if pair else Seen(model, None, snapshot.revision)
-
-
-class Reach:
-    """Whether all that is followed in the store can be followed at present; ``tell`` hears when that changes."""
-
-    def __init__(self) -> None:
-        self._away: set[str] = set()
-        self.tell: Callable[[Event], None] = lambda _: None
-
-    def __bool__(self) -> bool:
-        return not self._away
-
-    def lost(self, prefix: str, why: str) -> None:
-        """What is under ``prefix`` cannot be followed any more."""
-        _log.warning("the store is away: %s", why)
-        if not self._away:
-            self.tell(StoreLost())
-        self._away.add(prefix)
-
-    def found(self, prefix: str) -> None:
-        """It can again."""
-        _log.info("the store is back")
-        self._away.discard(prefix)
-        if not self._away:
-            self.tell(StoreFound())
 
 
 class _Ids:
@@ -165,8 +171,8 @@ class _Ids:
 
 
 async def follow(
-    store: Store, prefix: str, event: type[RegistrySeen] | type[InstancesSeen], feed: Callable[[Event], None],
-    is_known: asyncio.Event, reach: Reach, rng: Random,
+    store: Store, prefix: str, event: type[RegistrySeen] | type[VModelsSeen] | type[InstancesSeen],
+    feed: Callable[[Event], None], is_known: asyncio.Event, reach: Reach, rng: Random,
 ) -> None:  # fmt: skip
     """Keep the node told of everything under ``prefix``; ``is_known`` is set after the first snapshot."""
     ids = _Ids(prefix)
@@ -185,13 +191,16 @@ async def follow(
     )  # fmt: skip
 
 
-async def follow_session(session: Session, feed: Callable[[Event], None]) -> None:
-    """Have the instance's record written again whenever its lease was lost and replaced."""
+async def follow_session(session: Session, feed: Callable[[Event], None], reach: Reach) -> None:
+    """Have the instance's record written again whenever its lease was lost and replaced; until then others may have
+    lost theirs for the same cause."""
     while True:
         await session.lost.wait()
         _log.warning("the lease of this instance is lost")
+        reach.lost(SESSION, "the lease of this instance is lost")
         await session.resumed.wait()
         _log.info("this instance has a new lease")
+        reach.found(SESSION)
         feed(SessionRenewed())
 
 

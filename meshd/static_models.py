@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from meshcore.asks import Done, Failed, Op, Register, Request, Status, StatusInfo
-from meshd.api import Management
+from meshcore.asks import Done, Failed, Op, Register, Request, Status, StatusInfo, VModelInfo
+from meshcore.split import WHOLE
+from meshcore.vmodel_asks import ModelInfo, SetVModel
 from meshd.config import Config
+from meshd.management import Management
 from meshd.settings.forms import StaticModel, static_models
 from meshd.settings.kinds import Unfit, contents
 from meshd.start_error import StartError
@@ -24,7 +26,6 @@ def wanted(config: Config) -> tuple[StaticModel, ...]:
     """All of them, those in the file first; none for an instance that leaves registrations as they are.
 
     Raises StartError for a file that is another by now than when the configuration was checked.
-    What is asked for and cannot be had is told here.
     """
     path = config.static_models_path
     try:
@@ -34,13 +35,6 @@ def wanted(config: Config) -> tuple[StaticModel, ...]:
     if found and config.is_read_only:
         _log.warning("KV_READ_ONLY: %d static models are not registered", len(found))
         return ()
-    for model in found:
-        if model.vmodel:
-            _log.error(
-                "static model %s: virtual models are not there yet: %s is not made and does not lead to it%s;"
-                " the model itself is registered, ask for it by its own id",
-                model.model, model.vmodel, ", retainAfterTransition is not acted on" if model.is_retained else "",
-            )  # fmt: skip
     return found
 
 
@@ -48,15 +42,14 @@ async def provide(models: tuple[StaticModel, ...], management: Management, now: 
     """Register ``models`` in order, then load those that have to be loaded. Raises StartError, which names the first
     that cannot be."""
     for model in models:
-        await _run(
-            model, management, Register(model.model, model.type, model.path, model.key, last_used=now() - YEAR_MS)
-        )
+        await _run(model, management, _registration(model, now() - YEAR_MS))
     slots = asyncio.Semaphore(LOADS_AT_ONCE)
 
     async def load(model: StaticModel) -> None:
         async with slots:
             asked = Request(model.model, Op.ENSURE, is_sync=True, last_used=now() - YEAR_MS)
             info = await _run(model, management, asked)
+            assert isinstance(info, StatusInfo)
             if info.status is not Status.LOADED:
                 why = info.errors[0] if info.errors else f"its status is {info.status}"
                 raise StartError(f"static model {model.model} could not be loaded: {why}")
@@ -70,9 +63,19 @@ async def provide(models: tuple[StaticModel, ...], management: Management, now: 
         raise StartError(str(failed.exceptions[0])) from None
 
 
-async def _run(model: StaticModel, management: Management, asked: Register | Request) -> StatusInfo:
+def _registration(model: StaticModel, last_used: int) -> Register | SetVModel:
+    """With a virtual model: both in one, which makes it or goes on to the model."""
+    if not model.vmodel:
+        return Register(model.model, model.type, model.path, model.key, last_used=last_used)
+    info = ModelInfo(model.type, model.path, model.key, is_auto_delete=not model.is_retained)
+    return SetVModel(model.vmodel, {model.model: WHOLE}, info=info)
+
+
+async def _run(
+    model: StaticModel, management: Management, asked: Register | Request | SetVModel
+) -> StatusInfo | VModelInfo:
     match await management.run(asked):
-        case Done(StatusInfo() as info):
+        case Done(StatusInfo() | VModelInfo() as info):
             return info
         case Failed(error):
             raise StartError(f"static model {model.model}: {error.text}")

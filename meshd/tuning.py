@@ -23,7 +23,8 @@ from meshcore.kv import Change, Deleted, Pair, Snapshot
 from meshcore.node import Node
 from meshd import log
 from meshd.config import Config
-from meshd.records import Keys, Reach
+from meshd.reach import Reach
+from meshd.records import Keys
 from meshd.settings.kinds import nearest
 from meshd.start_error import StartError
 from meshd.store.base import Store

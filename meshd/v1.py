@@ -12,21 +12,24 @@ from meshcore.asks import Asked, Done, Failed, Kept, Op, Register, Request, Stat
 from meshcore.errors import BadRecord, InvalidRequest, MeshError
 from meshcore.node import Node
 from meshd.accounting import complete
-from meshd.api import Management
 from meshd.codes import TO_GRPC, TO_NUMBER
 from meshd.config import Config
+from meshd.draining import Draining
 from meshd.fanout import Fanout
-from meshd.listing import ListGone, Listing
+from meshd.listing import ListGone, Listing, Page
+from meshd.management import Management
 from meshd.messages import instance_message, model_message
-from meshd.records import Reach
+from meshd.reach import Reach
 from meshd.settings_api import SettingsApi
 from meshd.store.connect import StoreConfig
+from meshd.tables import Models, VModels
+from meshd.vmodel_api import asked_by_v1, info_message, vmodel_info
 from protos import meshd_pb2 as wire
 from protos import meshd_pb2_grpc as stubs
 
 METHODS = (
-    "Info", "Register", "Unregister", "GetModel", "ListModels", "ListInstances", "Explain", "Decisions",
-    "GetSettings", "SetSetting",
+    "Info", "Register", "Unregister", "GetModel", "ListModels", "ListInstances", "ListVModels", "SetVModel",
+    "Explain", "Decisions", "Drain", "GetSettings", "SetSetting",
 )  # fmt: skip
 
 AT_ONCE = 128
@@ -38,12 +41,12 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
 
     def __init__(
         self, node: Node, management: Management, config: Config, store: StoreConfig, reach: Reach,
-        settings: SettingsApi, fanout: Fanout,
+        settings: SettingsApi, draining: Draining, fanout: Fanout,
     ) -> None:  # fmt: skip
         self._node, self._management, self._config, self._settings = node, management, config, settings
         self._store, self._reach = store, reach
-        self._listing = Listing(node)
-        self._fanout = fanout
+        self._models, self._vmodels = Listing(Models(node)), Listing(VModels(node))
+        self._draining, self._fanout = draining, fanout
 
     async def Info(self, request: Any, context: Any) -> Any:
         """Who answers."""
@@ -51,7 +54,7 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
         return wire.InfoResponse(
             version=me.build, instance=me.instance, service=self._config.service_name, data_plane=me.data_plane,
             start_ms=me.start_ms, store="memory" if self._store.etcd is None else "etcd",
-            store_available=bool(self._reach), revision=self._node.view.revision,
+            store_available=bool(self._reach) and not self._node.outage.refusal, revision=self._node.view.revision,
             phase=self._node.publisher.phase, methods=METHODS, read_only=self._node.is_read_only,
             leader=self._node.upkeep.leader,
         )  # fmt: skip
@@ -136,19 +139,26 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
 
     async def ListModels(self, request: Any, context: Any) -> Any:
         """One page of the registry."""
-        if request.page_size < 0:
-            await context.abort(
-                grpc.StatusCode.INVALID_ARGUMENT, f"page_size is {request.page_size}; allowed: 0 and more"
-            )
-        try:
-            page = self._listing.page(request.filter, request.page_size, request.page_token)
-        except ListGone:
-            await context.abort(
-                grpc.StatusCode.OUT_OF_RANGE, "this list is not kept any more; begin again without a token"
-            )
+        page = await _page(self._models, request, context)
         return wire.ListModelsResponse(
-            models=page.models, next_page_token=page.next_token, revision=page.revision, total=page.total
+            models=page.items, next_page_token=page.next_token, revision=page.revision, total=page.total
         )
+
+    async def ListVModels(self, request: Any, context: Any) -> Any:
+        """One page of the virtual models."""
+        page = await _page(self._vmodels, request, context)
+        return wire.ListVModelsResponse(
+            vmodels=page.items, next_page_token=page.next_token, revision=page.revision, total=page.total
+        )
+
+    async def SetVModel(self, request: Any, context: Any) -> Any:
+        """Have one or several models answer for a name."""
+        try:
+            asked = asked_by_v1(request)
+        except MeshError as error:
+            await context.abort(TO_GRPC[error.code], error.text)
+            raise AssertionError("abort returned") from error
+        return info_message(request.name, await vmodel_info(self._management, asked, context))
 
     async def ListInstances(self, request: Any, context: Any) -> Any:
         """Every instance whose record can be read."""
@@ -172,6 +182,11 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
                 yield reason
         except InvalidRequest as wrong:
             await context.abort(TO_GRPC[wrong.code], wrong.text)
+
+    async def Drain(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        """An instance, this one or another, is taken out of the mesh, or gets no loads for a while."""
+        async for progress in self._draining.anywhere(request, context):
+            yield progress
 
     async def GetSettings(self, request: Any, context: Any) -> Any:
         """The settings of this instance."""
@@ -201,3 +216,13 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
                 return error
             case _:
                 return InvalidRequest(f"no status came of this: {end}")
+
+
+async def _page(listing: Listing, request: Any, context: Any) -> Page:
+    if request.page_size < 0:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"page_size is {request.page_size}; allowed: 0 and more")
+    try:
+        return listing.page(request.filter, request.page_size, request.page_token)
+    except ListGone:
+        await context.abort(grpc.StatusCode.OUT_OF_RANGE, "this list is not kept any more; begin again without a token")
+    raise AssertionError("abort returned")

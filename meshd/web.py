@@ -76,19 +76,18 @@ def prestop_limit_s(shutdown_timeout_ms: int) -> float:
     return 2 * (shutdown_timeout_ms / 1000 + 1)
 
 
-def prestop(stopped: asyncio.Event, limit_s: float) -> web.Application:
-    """``/prestop``: answers once ``stopped`` is set, or after ``limit_s``.
+def prestop(may_go: Callable[[], Awaitable[str]], limit_s: float) -> web.Application:
+    """``/prestop``: answers with what ``may_go`` does, or after ``limit_s``.
 
-    The containers beside this one call it before they stop, so that they outlive it.
+    The containers beside this one call it before they stop, so that they are there for as long as they are needed.
     """
 
     async def wait(_: web.Request) -> web.Response:
         try:
             async with asyncio.timeout(limit_s):
-                await stopped.wait()
+                return web.Response(text=f"{await may_go()}\n")
         except TimeoutError:
-            return web.Response(text=f"not stopped after {limit_s:g} s\n")
-        return web.Response(text="stopped\n")
+            return web.Response(text=f"still needed after {limit_s:g} s\n")
 
     return _app({"/prestop": wait})
 

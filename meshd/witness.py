@@ -40,6 +40,7 @@ class Witness:
         self._metrics.instance(
             record.lru_ms, node.now, record.capacity_units * UNIT_BYTES, record.used_units * UNIT_BYTES, record.count
         )
+        self._metrics.store(node.outage.is_blind, len(node.writer))
         upkeep = node.upkeep
         self._metrics.upkeep(upkeep.is_leading, len(upkeep.minimum.unsatisfied), upkeep.counts)
 

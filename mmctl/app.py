@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mmctl.commands import config, local, mesh, models, why
+from mmctl.commands import config, drain, local, mesh, models, vmodels, why
 from mmctl.commands.replay import replay_
 from mmctl.commands.simulate import simulate
 from mmctl.options import Debug
@@ -41,7 +41,11 @@ app.command("status", rich_help_panel=_CLUSTER)(mesh.status)
 app.command("instances", rich_help_panel=_CLUSTER)(mesh.instances)
 app.command("explain", rich_help_panel=_CLUSTER)(why.explain)
 app.command("events", rich_help_panel=_CLUSTER)(why.events)
+app.command("drain", rich_help_panel=_CLUSTER)(drain.drain)
+app.command("cordon", rich_help_panel=_CLUSTER)(drain.cordon)
+app.command("uncordon", rich_help_panel=_CLUSTER)(drain.uncordon)
 app.command("version", rich_help_panel=_CLUSTER)(mesh.version)
+app.add_typer(vmodels.app, rich_help_panel=_MODELS)
 app.add_typer(config.app, rich_help_panel=_CLUSTER)
 app.command("simulate", rich_help_panel=_SIMULATOR)(simulate)
 app.command("replay", rich_help_panel=_SIMULATOR)(replay_)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from mmctl.values import (
     Change,
+    Drained,
     Info,
     Instance,
     Loaded,
@@ -15,7 +16,10 @@ from mmctl.values import (
     Registered,
     Registration,
     Setting,
+    Taking,
     Unregistered,
+    VModel,
+    VModelChange,
 )
 from protos import grpc_predict_v2_pb2 as v2
 
@@ -63,8 +67,25 @@ class Cluster(Protocol):
     async def set_setting(self, name: str, value: str | None) -> Setting:
         """Set one for all instances while they run, or (None) no more; NotFound, Failed for one that cannot be set."""
 
+    def take(self, instance: str, what: Taking, budget_ms: int) -> AsyncIterator[Drained]:
+        """Take an instance out of the mesh, or in again, and how far that is; NotFound, Failed for one that cannot be
+        asked. ``budget_ms`` 0: as long as its own shutdown may take."""
+
     async def load(self, name: str, wait: bool, timeout_s: float) -> Loaded:
         """See that a copy is loaded or, unless ``wait``, on its way; NotFound. A load that fails is a status."""
+
+    def vmodels(self) -> AsyncIterator[VModel]:
+        """All virtual models, in the order of their names."""
+
+    async def vmodel(self, name: str) -> VModel:
+        """The virtual model; NotFound."""
+
+    async def set_vmodel(self, wanted: VModelChange, dry_run: bool, timeout_s: float) -> VModel:
+        """The virtual model with what is wanted, or on its way there; NotFound for a model, or for the virtual model
+        where only one that is there may be changed."""
+
+    async def delete_vmodel(self, name: str) -> None:
+        """Forget it; one that is not there is fine."""
 
     async def infer(self, name: str, request: v2.ModelInferRequest, timeout_s: float) -> v2.ModelInferResponse:
         """One call of the V2 protocol; NotFound for the model, Failed with the runtime's words."""

@@ -11,9 +11,11 @@ import grpc
 
 from mmctl.errors import CommandError, Failed, NotFound, Unavailable, Usage
 from mmctl.tls import HTTPS, Tls, why_not
-from mmctl.values import Loaded, Status
+from mmctl.values import Drained, Loaded, Status, Taking
 from protos import grpc_predict_v2_pb2 as v2
 from protos import grpc_predict_v2_pb2_grpc as v2_grpc
+from protos import meshd_pb2 as pb
+from protos import meshd_pb2_grpc as pb_grpc
 from protos import model_mesh_pb2 as mmesh
 from protos import model_mesh_pb2_grpc as mmesh_grpc
 
@@ -109,6 +111,17 @@ class Endpoints:
             copy.location for copy in info.modelCopyInfos if copy.copyStatus != mmesh.ModelStatusInfo.LOADING_FAILED
         )
         return Loaded(name, Status(status), copies, tuple(info.errors))
+
+    async def take(self, instance: str, what: Taking, budget_ms: int) -> AsyncIterator[Drained]:
+        """Drain of meshd.v1, through the first endpoint that is there."""
+        request = pb.DrainRequest(instance=instance, budget_ms=budget_ms, action=what.name)
+        async for _, channel in self.each():
+            try:
+                async for told in pb_grpc.MeshStub(channel).Drain(request):
+                    yield Drained(instance, told.phase, told.models, told.settled, told.in_flight, told.text, told.done)
+            except grpc.aio.AioRpcError as error:
+                raise translated(error) from None
+            return
 
     async def infer(self, name: str, request: v2.ModelInferRequest, timeout_s: float) -> v2.ModelInferResponse:
         """ModelInfer of the V2 protocol, addressed by header."""

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import grpc
 
+from mmctl import vmodel_calls
 from mmctl.asking import decisions, explain
 from mmctl.endpoints import CALL_S, Endpoints, has_gone, translated
 from mmctl.errors import Failed, NotFound, Unavailable
@@ -14,6 +15,7 @@ from mmctl.tls import NO_TLS, Tls
 from mmctl.values import (
     Change,
     Copy,
+    Drained,
     Failure,
     Info,
     Instance,
@@ -24,7 +26,10 @@ from mmctl.values import (
     Registration,
     Setting,
     Status,
+    Taking,
     Unregistered,
+    VModel,
+    VModelChange,
 )
 from protos import grpc_predict_v2_pb2 as v2
 from protos import meshd_pb2 as pb
@@ -163,8 +168,27 @@ class MeshCluster:
         request = pb.SetSettingRequest(name=name, value=value)
         return _setting(await self._call(lambda stub: stub.SetSetting(request, timeout=CALL_S)))
 
+    async def take(self, instance: str, what: Taking, budget_ms: int) -> AsyncIterator[Drained]:
+        async for told in self._endpoints.take(instance, what, budget_ms):
+            yield told
+
     async def load(self, name: str, wait: bool, timeout_s: float) -> Loaded:
         return await self._endpoints.load(name, wait, timeout_s)
+
+    def vmodels(self) -> AsyncIterator[VModel]:
+        return vmodel_calls.list_vmodels(self._endpoints)
+
+    async def vmodel(self, name: str) -> VModel:
+        async for vmodel in vmodel_calls.list_vmodels(self._endpoints, name):
+            if vmodel.name == name:
+                return vmodel
+        raise NotFound(f"there is no virtual model {name!r}")
+
+    async def set_vmodel(self, wanted: VModelChange, dry_run: bool, timeout_s: float) -> VModel:
+        return await vmodel_calls.set_vmodel(self._endpoints, wanted, dry_run, timeout_s)
+
+    async def delete_vmodel(self, name: str) -> None:
+        await vmodel_calls.delete_vmodel(self._endpoints, name)
 
     async def infer(self, name: str, request: v2.ModelInferRequest, timeout_s: float) -> v2.ModelInferResponse:
         return await self._endpoints.infer(name, request, timeout_s)
@@ -331,4 +355,5 @@ def _instance(instance: Any) -> Instance:
         loads_in_progress=instance.loads_in_progress,
         rpm=instance.rpm,
         is_java=instance.is_java,
+        cordoned=instance.cordoned,
     )

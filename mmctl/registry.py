@@ -23,6 +23,7 @@ from meshcore.settings import Settings
 from meshcore.units import NEVER, UNIT_BYTES, age_ms
 from meshd.store.base import Store, StoreError, StoreUnavailable
 from meshd.store.connect import StoreConfigError, open_store, parse_kv_store
+from mmctl import vmodel_calls
 from mmctl.asking import decisions, explain
 from mmctl.endpoints import Endpoints, translated
 from mmctl.errors import CommandError, Failed, NotFound, Unavailable, Usage, nearest
@@ -30,6 +31,7 @@ from mmctl.tls import NO_TLS, Tls
 from mmctl.values import (
     Change,
     Copy,
+    Drained,
     Failure,
     Info,
     Instance,
@@ -40,7 +42,10 @@ from mmctl.values import (
     Registration,
     Setting,
     Status,
+    Taking,
     Unregistered,
+    VModel,
+    VModelChange,
 )
 from protos import grpc_predict_v2_pb2 as v2
 
@@ -147,8 +152,28 @@ class RegistryCluster:
         await self._told((await self._store()).commit(Write(f"{self._root}/config/{name}", ANY, written)))
         return _setting(known, text)
 
+    async def take(self, instance: str, what: Taking, budget_ms: int) -> AsyncIterator[Drained]:
+        async for told in (await self._asked()).take(instance, what, budget_ms):
+            yield told
+
     async def load(self, name: str, wait: bool, timeout_s: float) -> Loaded:
         return await (await self._asked()).load(name, wait, timeout_s)
+
+    async def vmodels(self) -> AsyncIterator[VModel]:
+        prefix = f"{self._root}/vmodels/"
+        for pair in (await self._told((await self._store()).snapshot(prefix))).pairs:
+            yield vmodel_calls.from_record(pair.key.removeprefix(prefix), pair.value, pair.mod)
+
+    async def vmodel(self, name: str) -> VModel:
+        for pair in (await self._told((await self._store()).read(f"{self._root}/vmodels/{name}"))).pairs:
+            return vmodel_calls.from_record(name, pair.value, pair.mod)
+        raise NotFound(f"there is no virtual model {name!r}")
+
+    async def set_vmodel(self, wanted: VModelChange, dry_run: bool, timeout_s: float) -> VModel:
+        return await vmodel_calls.set_vmodel(await self._asked(), wanted, dry_run, timeout_s)
+
+    async def delete_vmodel(self, name: str) -> None:
+        await vmodel_calls.delete_vmodel(await self._asked(), name)
 
     async def infer(self, name: str, request: v2.ModelInferRequest, timeout_s: float) -> v2.ModelInferResponse:
         return await (await self._asked()).infer(name, request, timeout_s)
@@ -382,4 +407,5 @@ def _instance(name: str, record: InstanceRecord) -> Instance:
         loads_in_progress=record.loads_in_progress,
         rpm=record.rpm,
         is_java=not record.is_ours,
+        cordoned=record.is_cordoned,
     )

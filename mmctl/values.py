@@ -157,6 +157,28 @@ class Instance:
     loads_in_progress: int = 0
     rpm: int = 0
     is_java: bool = False
+    cordoned: bool = False
+
+
+class Taking(StrEnum):
+    """What is to become of an instance."""
+
+    DRAIN = "drain"
+    CORDON = "cordon"
+    UNCORDON = "uncordon"
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """How far an instance is that is taken out of the mesh; ``done`` in the last one."""
+
+    instance: str
+    phase: str = ""
+    models: int = 0
+    settled: int = 0
+    in_flight: int = 0
+    text: str = ""
+    done: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +208,49 @@ class Setting:
     unit: str = ""
     meaning: str = ""
     dynamic: bool = False
+
+
+class VModelStatus(StrEnum):
+    """The state of a virtual model."""
+
+    DEFINED = "defined"
+    TRANSITIONING = "transitioning"
+    TRANSITION_FAILED = "transition_failed"
+    UNKNOWN = "unknown"
+    """Its record cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class VModel:
+    """A virtual model: the models that answer, with their shares in percent, and those that shall answer."""
+
+    name: str
+    status: VModelStatus
+    targets: Mapping[str, int] = field(default_factory=dict)
+    next: Mapping[str, int] = field(default_factory=dict)
+    """Empty: the same."""
+    shadow: str = ""
+    """Sees a copy of each request."""
+    owner: str = ""
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VModelChange:
+    """What a user says about a virtual model."""
+
+    name: str
+    targets: Mapping[str, int]
+    shadow: str | None = None
+    """Empty: none; None: as it is."""
+    owner: str = ""
+    """Empty: as it is."""
+    expected: str = ""
+    """The heaviest target that it has to have, unless empty."""
+    update_only: bool = False
+    force: bool = False
+    load: bool = False
+    wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,12 +187,13 @@ def plain_instance(instance: Instance) -> dict[str, Any]:
         "loads_in_progress": instance.loads_in_progress,
         "rpm": instance.rpm,
         "is_java": instance.is_java,
+        "cordoned": instance.cordoned,
     }
 
 
 def _phase(instance: Instance) -> Cell:
     phase = instance.phase or ("java" if instance.is_java else "unknown")
-    return Cell(phase, _PHASES.get(phase, ""))
+    return Cell(f"{phase}, cordoned" if instance.cordoned else phase, _PHASES.get(phase, ""))
 
 
 def _capacity(instance: Instance) -> str:

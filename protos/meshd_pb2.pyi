@@ -367,7 +367,7 @@ class WatchInstancesResponse(_message.Message):
     def __init__(self, revision: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[InstanceChange, _Mapping]]] = ..., more: bool = ...) -> None: ...
 
 class VModel(_message.Message):
-    __slots__ = ("name", "owner", "active", "target", "status", "active_status", "target_status", "revision")
+    __slots__ = ("name", "owner", "active", "target", "status", "active_status", "target_status", "revision", "split", "next", "shadow")
     class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         NOT_FOUND: _ClassVar[VModel.Status]
@@ -388,6 +388,9 @@ class VModel(_message.Message):
     ACTIVE_STATUS_FIELD_NUMBER: _ClassVar[int]
     TARGET_STATUS_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    SPLIT_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
     name: str
     owner: str
     active: str
@@ -396,7 +399,42 @@ class VModel(_message.Message):
     active_status: Model.Status
     target_status: Model.Status
     revision: int
-    def __init__(self, name: _Optional[str] = ..., owner: _Optional[str] = ..., active: _Optional[str] = ..., target: _Optional[str] = ..., status: _Optional[_Union[VModel.Status, str]] = ..., active_status: _Optional[_Union[Model.Status, str]] = ..., target_status: _Optional[_Union[Model.Status, str]] = ..., revision: _Optional[int] = ...) -> None: ...
+    split: _containers.RepeatedCompositeFieldContainer[WeightedModel]
+    next: _containers.RepeatedCompositeFieldContainer[WeightedModel]
+    shadow: str
+    def __init__(self, name: _Optional[str] = ..., owner: _Optional[str] = ..., active: _Optional[str] = ..., target: _Optional[str] = ..., status: _Optional[_Union[VModel.Status, str]] = ..., active_status: _Optional[_Union[Model.Status, str]] = ..., target_status: _Optional[_Union[Model.Status, str]] = ..., revision: _Optional[int] = ..., split: _Optional[_Iterable[_Union[WeightedModel, _Mapping]]] = ..., next: _Optional[_Iterable[_Union[WeightedModel, _Mapping]]] = ..., shadow: _Optional[str] = ...) -> None: ...
+
+class WeightedModel(_message.Message):
+    __slots__ = ("model", "weight")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    weight: int
+    def __init__(self, model: _Optional[str] = ..., weight: _Optional[int] = ...) -> None: ...
+
+class SetVModelRequest(_message.Message):
+    __slots__ = ("name", "targets", "shadow", "owner", "update_only", "expected_target", "force", "load", "sync", "dry_run")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_TARGET_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FIELD_NUMBER: _ClassVar[int]
+    SYNC_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    targets: _containers.RepeatedCompositeFieldContainer[WeightedModel]
+    shadow: str
+    owner: str
+    update_only: bool
+    expected_target: str
+    force: bool
+    load: bool
+    sync: bool
+    dry_run: bool
+    def __init__(self, name: _Optional[str] = ..., targets: _Optional[_Iterable[_Union[WeightedModel, _Mapping]]] = ..., shadow: _Optional[str] = ..., owner: _Optional[str] = ..., update_only: bool = ..., expected_target: _Optional[str] = ..., force: bool = ..., load: bool = ..., sync: bool = ..., dry_run: bool = ...) -> None: ...
 
 class VModelFilter(_message.Message):
     __slots__ = ("name_prefix", "owner", "model", "status")

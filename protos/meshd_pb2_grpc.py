@@ -79,6 +79,11 @@ class MeshStub(object):
                 request_serializer=meshd__pb2.ListVModelsRequest.SerializeToString,
                 response_deserializer=meshd__pb2.ListVModelsResponse.FromString,
                 _registered_method=True)
+        self.SetVModel = channel.unary_unary(
+                '/meshd.v1.Mesh/SetVModel',
+                request_serializer=meshd__pb2.SetVModelRequest.SerializeToString,
+                response_deserializer=meshd__pb2.VModel.FromString,
+                _registered_method=True)
         self.WatchVModels = channel.unary_stream(
                 '/meshd.v1.Mesh/WatchVModels',
                 request_serializer=meshd__pb2.WatchVModelsRequest.SerializeToString,
@@ -183,6 +188,14 @@ class MeshServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetVModel(self, request, context):
+        """Has one or several models answer for a name, once they are loaded, and perhaps one more see the requests.
+        INVALID_ARGUMENT for weights that do not add up to 100, NOT_FOUND for a model that is not registered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchVModels(self, request, context):
         """As WatchModels.
         """
@@ -279,6 +292,11 @@ def add_MeshServicer_to_server(servicer, server):
                     servicer.ListVModels,
                     request_deserializer=meshd__pb2.ListVModelsRequest.FromString,
                     response_serializer=meshd__pb2.ListVModelsResponse.SerializeToString,
+            ),
+            'SetVModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetVModel,
+                    request_deserializer=meshd__pb2.SetVModelRequest.FromString,
+                    response_serializer=meshd__pb2.VModel.SerializeToString,
             ),
             'WatchVModels': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchVModels,
@@ -559,6 +577,33 @@ class Mesh(object):
             '/meshd.v1.Mesh/ListVModels',
             meshd__pb2.ListVModelsRequest.SerializeToString,
             meshd__pb2.ListVModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetVModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meshd.v1.Mesh/SetVModel',
+            meshd__pb2.SetVModelRequest.SerializeToString,
+            meshd__pb2.VModel.FromString,
             options,
             channel_credentials,
             insecure,

@@ -23,6 +23,7 @@ from grpc import aio
 from protos import model_runtime_pb2_grpc
 from runtimes.held import Held
 from runtimes.listen import DEFAULT_PORT, CannotListen, Listen
+from runtimes.prestop import check_url, may_go
 from runtimes.runtime import Loaded, LoadError, ModelInfo, Runtime, check, model_id
 from runtimes.spi import Spi, abort, refuse, status_of
 
@@ -52,6 +53,8 @@ OPTIONS = (
     ("grpc.max_receive_message_length", -1),  # the mesh limits what comes through
     ("grpc.max_send_message_length", -1),
 )
+PRESTOP_S = 180.0
+"""The mesh answers within twice its SHUTDOWN_TIMEOUT_MS; longer than this nobody is waited for."""
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
@@ -101,6 +104,9 @@ def flags(prog: str, description: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--grace", type=float, default=30.0, metavar="SECONDS", help="how long running calls may take to end (30)"
     )
+    parser.add_argument(
+        "--prestop", default="", metavar="URL", help="/prestop of the meshd beside it: asked before the end (not asked)"
+    )
     return parser
 
 
@@ -109,22 +115,40 @@ def run(runtime: Runtime, options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     listen = Listen(options.port, options.socket, options.bind)
     try:
-        asyncio.run(_until_told(runtime, listen, options.grace))
+        asyncio.run(_until_told(runtime, listen, options.grace, options.prestop))
     except (CannotListen, ValueError) as failure:
         print(f"{type(runtime).__name__}: {failure}", file=sys.stderr)
         return 1
     return 0
 
 
-async def _until_told(runtime: Runtime, listen: Listen, grace_s: float) -> None:
-    told = asyncio.Event()
+async def _until_told(runtime: Runtime, listen: Listen, grace_s: float, prestop_url: str) -> None:
+    told, told_again = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def tell() -> None:
+        (told_again if told.is_set() else told).set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, tell)
+    if prestop_url:
+        check_url(prestop_url)
     async with serving(runtime, listen, grace_s) as running:
         print(f"ready on {running.address}", file=sys.stderr, flush=True)
         await told.wait()
+        if prestop_url:
+            await _until_not_needed(prestop_url, told_again)
         loop.call_later(2 * grace_s + 1, _give_up, type(runtime).__name__)
+
+
+async def _until_not_needed(url: str, told_again: asyncio.Event) -> None:
+    """Serve until the mesh has the models elsewhere, or somebody cannot wait."""
+    waits = [asyncio.ensure_future(may_go(url, PRESTOP_S)), asyncio.ensure_future(told_again.wait())]
+    done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    if waits[0] in done and (why := waits[0].result()):
+        print(f"{url}: {why}; ends without it", file=sys.stderr, flush=True)
+    for wait in waits:
+        wait.cancel()
 
 
 def _give_up(name: str) -> None:

@@ -30,6 +30,7 @@ from meshcore.commands import (
     CancelLoad,
     Command,
     Commit,
+    Depart,
     Greet,
     Load,
     Measure,
@@ -40,6 +41,7 @@ from meshcore.commands import (
     Route,
     Settle,
     Stop,
+    Targets,
     Unload,
     Withdraw,
 )
@@ -64,6 +66,7 @@ from meshcore.events import (
 )
 from meshcore.node import Node
 from meshcore.units import NEVER
+from meshcore.vmodel_asks import AwaitVModel, PutVModel, ReadVModel
 
 Waits = Generator[simpy.Event, Any, Any]
 """A part of a simpy process; what it returns is said where it is used."""
@@ -120,7 +123,8 @@ class Driver:
     """Feeds events to the node and executes its commands, each answered by exactly one event.
 
     The environment counts whole milliseconds from the instant ``start_ms``; ``begin`` makes a Call for requests of
-    the node's own; ``observe`` is shown every command, ``on_stop`` is called when the node has nothing left to do.
+    the node's own; ``observe`` is shown every command, ``on_depart`` is called when a node that goes has handed over
+    what it can, ``on_stop`` when it has nothing left to do.
     """
 
     def __init__(
@@ -134,10 +138,12 @@ class Driver:
         own_call: Callable[[], Call],
         observe: Callable[[Command], None],
         on_stop: Callable[[], None],
+        on_depart: Callable[[], None],
     ) -> None:
         self.node, self._env, self._start_ms = node, env, start_ms
         self._runtime, self._registry, self._plane = runtime, registry, plane
         self._own_call, self._observe, self._on_stop = own_call, observe, on_stop
+        self._on_depart = on_depart
         self._waiting: dict[tuple[str, int], list[Gate]] = {}
         self._timer: simpy.Event | None = None
         self._wake_at = NEVER
@@ -195,10 +201,12 @@ class Driver:
                     self._env.process(self._publish(command))
                 case Begin():
                     self._env.process(self.run(command.request, self._own_call()))
+                case Depart():
+                    self._on_depart()
                 case Stop():
                     self._on_stop()
-                case Probe() | Greet():
-                    raise AssertionError("model servers do not restart here")
+                case Probe() | Greet() | Targets():
+                    raise AssertionError("model servers do not restart here, and no models are virtual")
 
     def _answer(self, asked: Waits) -> Waits:
         self.feed((yield from asked))
@@ -215,8 +223,8 @@ class Driver:
                 self.feed(Committed(command.ticket, mod))
             case Clashed(value, mod):
                 self.feed(Conflicted(command.ticket, value, mod))
-            case StoreSilent(text):
-                self.feed(CommitFailed(command.ticket, text))
+            case StoreSilent(text, is_refused):
+                self.feed(CommitFailed(command.ticket, text, is_refused))
 
     def _publish(self, command: Publish) -> Waits:
         problem = yield from self._registry.publish(command.value)
@@ -268,6 +276,8 @@ class Driver:
                         outcome = yield from self._registry.read(step.model)
                     case Put():
                         outcome = yield from self._registry.write(step.model, step.expect, step.value)
+                    case ReadVModel() | PutVModel() | AwaitVModel():
+                        raise AssertionError("no models are virtual here")
         finally:
             self.open -= 1
             self.node.leave(flow)

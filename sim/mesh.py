@@ -17,7 +17,7 @@ from meshcore.asks import Answered, Done, Failed, Kind, Met, Outcome, Request, U
 from meshcore.capacity import CacheParams
 from meshcore.commands import Command, Holder
 from meshcore.constraints import TypeConstraint
-from meshcore.events import Constrained, DrainAsked, Idled, Started
+from meshcore.events import Constrained, DrainAsked, Idled, SessionRenewed, Started, StoreFound, StoreLost
 from meshcore.hot import Choice
 from meshcore.me import Me
 from meshcore.rules import Rules
@@ -25,11 +25,11 @@ from meshcore.settings import Settings
 from sim.driver import Driver
 from sim.plane import FLOW, Plane, Server
 from sim.runtime import ModelServer, Ways
-from sim.store import Client, Delays, Records
+from sim.store import DEADLINE_MS, SESSION_MS, Client, Delays, Records
 from sim.trip import GONE, Ends, Instance, Network, Trip, as_outcome
 from sim.watched import WatchedNode
 
-NOT_READY_MS, IDLE_MS, DEREGISTER_MS = 2000, 200, 200
+HANDOVER_MS, NOT_READY_MS, IDLE_MS, DEREGISTER_MS = 22_000, 2000, 200, 200
 """An instance that goes serves on for as long as clients may not have heard of it, and until nothing is under way; then
 it takes its copies out of their records."""
 USAGE_MS = 1000
@@ -67,6 +67,14 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreOutage:
+    """The store answers nothing; milliseconds from the start."""
+
+    from_ms: int
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where an instance is, and what it has for models that ask for it."""
 
@@ -94,6 +102,7 @@ class World:
     constraints: Mapping[str, TypeConstraint] = field(default_factory=dict)
     """By type of models."""
     restarts: tuple[Restart, ...] = ()
+    store_outages: tuple[StoreOutage, ...] = ()
     patience_ms: int | None = None
     """A client goes away when it has waited this long for the core to find it a copy."""
 
@@ -152,6 +161,7 @@ class Mesh:
             own_call=lambda: Trip(self._network, self._network.instances[name]),
             observe=partial(self._book.commanded, name),
             on_stop=lambda: None,
+            on_depart=lambda: None,
         )
         return Instance(name, node, plane, driver)
 
@@ -167,6 +177,8 @@ class Mesh:
             self._join(instance)
         for restart in self.world.restarts:
             self.env.process(self._restart(restart))
+        for outage in self.world.store_outages:
+            self.env.process(self._lose_store(outage))
         began = process_time()
         planes, local = self._planes, Choice.LOCAL
         for instants, models, entries in traffic:
@@ -226,7 +238,9 @@ class Mesh:
         yield self.env.timeout(restart.from_ms)
         instance = self.instances[restart.number]
         self.records.resign(instance.name)
-        instance.driver.feed(DrainAsked())
+        instance.driver.feed(DrainAsked(HANDOVER_MS))
+        while not instance.node.departure.is_over:
+            yield self.env.timeout(IDLE_MS)
         yield self.env.timeout(NOT_READY_MS)
         while not self._is_idle(instance):
             yield self.env.timeout(IDLE_MS)
@@ -239,6 +253,24 @@ class Mesh:
         fresh = self._instance(instance.name)
         self.instances[restart.number], self._planes[restart.number] = fresh, fresh.plane
         self._join(fresh)
+
+    def _lose_store(self, outage: StoreOutage) -> Generator[simpy.Event, Any, None]:
+        """All notice when the first question has had no answer for its time; leases that are over are so at the end."""
+        records = self.records
+        yield self.env.timeout(outage.from_ms)
+        records.is_away = True
+        yield self.env.timeout(DEADLINE_MS)
+        records.is_known_away = True
+        for instance in self.instances:
+            instance.driver.feed(StoreLost())
+        yield self.env.timeout(outage.until_ms - outage.from_ms - DEADLINE_MS)
+        records.is_away = records.is_known_away = False
+        for instance in self.instances:
+            instance.driver.feed(StoreFound())
+        if outage.until_ms - outage.from_ms >= SESSION_MS:
+            records.lose_leases()
+            for instance in self.instances:
+                instance.driver.feed(SessionRenewed())
 
     def _is_idle(self, instance: Instance) -> bool:
         is_asked = instance.driver.open or any(passed_on[2] is instance for passed_on in self._passed_on)

@@ -19,6 +19,8 @@ STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=Fals
 
 LEAST_RESTART_S = 3.0
 """An instance that goes lets clients hear of it first."""
+LEAST_OUTAGE_S = 4.0
+"""That the store answers nothing is known after 3.5 s."""
 
 WholeMillis = Annotated[int, Field(ge=1, le=86_400_000)]
 """A delay of the world: whole milliseconds, as the rules count time."""
@@ -153,6 +155,15 @@ class Restart(BaseModel):
     until_s: float = Field(gt=0)
 
 
+class StoreOutage(BaseModel):
+    """The store answers nothing from ``from_s`` to ``until_s``; leases last 10 s. No instance restarts meanwhile."""
+
+    model_config = STRICT
+
+    from_s: float = Field(ge=0)
+    until_s: float = Field(gt=0)
+
+
 class Network(BaseModel):
     """Between any two instances."""
 
@@ -195,6 +206,7 @@ class Scenario(BaseModel):
     traffic: Workload
     failures: list[Failure] = []
     restarts: list[Restart] = []
+    store_outages: list[StoreOutage] = []
     eviction: Literal["lru", "cost"] = "lru"
     """Which copies make room."""
     settings: _Knobs = _Knobs()
@@ -219,8 +231,22 @@ class Scenario(BaseModel):
                     allowed = f"{instances[0]} to {instances[-1]}"
                     raise ValueError(f"{where}.instances: {instance!r} must be one of {allowed}")
         self._check_restarts(instances)
+        self._check_store_outages()
         self._check_constraints()
         return self
+
+    def _check_store_outages(self) -> None:
+        before_s = 0.0
+        for number, outage in enumerate(self.store_outages):
+            where = f"store_outages.{number}"
+            if outage.from_s < before_s:
+                raise ValueError(f"{where}.from_s: {outage.from_s:g} must be {before_s:g} or later, one at a time")
+            if outage.until_s < outage.from_s + LEAST_OUTAGE_S:
+                least_s = outage.from_s + LEAST_OUTAGE_S
+                raise ValueError(f"{where}.until_s: {outage.until_s:g} must be {least_s:g} or later")
+            if any(it.from_s < outage.until_s and outage.from_s < it.until_s for it in self.restarts):
+                raise ValueError(f"{where}: no instance may restart while the store is away")
+            before_s = outage.until_s
 
     def _check_restarts(self, instances: list[str]) -> None:
         if self.restarts and len(instances) < 2:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import simpy
 
 from meshcore import kv
-from meshcore.asks import Clashed, Wrote
+from meshcore.asks import Clashed, StoreSilent, Wrote
 from meshcore.events import Event, InstancesSeen, LeaderSeen, RegistrySeen, Seen
 from meshcore.leadership import candidate, leader
 
@@ -16,6 +16,9 @@ REGISTRY = "registry/"
 INSTANCES = "instances/"
 LATCH = "leaderLatch/"
 SESSION_MS = 10_000
+DEADLINE_MS = 3_500
+"""Within this long a question has an answer, or none."""
+SILENT = StoreSilent("the store is away")
 
 
 class Delays(Protocol):
@@ -37,6 +40,8 @@ class Records:
         self._kv, self._delays, self._later = kv.Kv(history=1), delays, later
         self._watching: dict[int, list[Callable[[Event], None]]] = {}
         self._leases: dict[str, int] = {}
+        self.is_away = self.is_known_away = False
+        """Whether it answers nothing, and whether all know that and do not ask."""
 
     def register(self, model: str, value: bytes) -> None:
         """A registration that was there before anybody looked."""
@@ -62,6 +67,17 @@ class Records:
         self._watching[self._delays.watch_ms(instance)].remove(feed)
         self._kv.revoke(self._leases.pop(instance))
         self._tell(InstancesSeen(self._kv.revision, (Seen(instance, None, self._kv.revision),)))
+        self._tell(self._leader())
+
+    def lose_leases(self) -> None:
+        """It was away for longer than leases last: every instance's record goes, and each has a new lease."""
+        for lease in self._leases.values():
+            self._kv.revoke(lease)
+        gone = tuple(Seen(instance, None, self._kv.revision) for instance in self._leases)
+        self._tell(InstancesSeen(self._kv.revision, gone))
+        for instance in self._leases:
+            lease = self._leases[instance] = self._kv.grant(SESSION_MS, 0)
+            self._kv.commit([kv.Write(LATCH + candidate(instance), kv.ANY, b"", leased=True)], lease)
         self._tell(self._leader())
 
     def _leader(self) -> LeaderSeen:
@@ -119,18 +135,27 @@ class Client:
 
     def write(
         self, model: str, expect: int, value: bytes | None, gone: tuple[str, ...] = ()
-    ) -> Generator[simpy.Event, Any, Wrote | Clashed]:
+    ) -> Generator[simpy.Event, Any, Wrote | Clashed | StoreSilent]:
         """Write a model's record."""
-        yield self._env.timeout(self._delays.commit_ms(self._instance, REGISTRY + model, expect))
-        return self._records.write(model, expect, value, gone)
+        yield from self._reach(self._delays.commit_ms(self._instance, REGISTRY + model, expect))
+        return SILENT if self._records.is_away else self._records.write(model, expect, value, gone)
 
-    def read(self, model: str) -> Generator[simpy.Event, Any, Seen]:
+    def read(self, model: str) -> Generator[simpy.Event, Any, Seen | StoreSilent]:
         """Read a model's record linearisably."""
-        yield self._env.timeout(self._delays.read_ms(self._instance, REGISTRY + model))
-        return self._records.read(model)
+        yield from self._reach(self._delays.read_ms(self._instance, REGISTRY + model))
+        return SILENT if self._records.is_away else self._records.read(model)
 
     def publish(self, value: bytes) -> Generator[simpy.Event, Any, str]:
         """Write the instance's record."""
-        yield self._env.timeout(self._delays.commit_ms(self._instance, INSTANCES + self._instance, kv.ANY))
+        yield from self._reach(self._delays.commit_ms(self._instance, INSTANCES + self._instance, kv.ANY))
+        if self._records.is_away:
+            return SILENT.text
         self._records.publish(self._instance, value)
         return ""
+
+    def _reach(self, delay_ms: int) -> Generator[simpy.Event, Any, None]:
+        """Be there, or find after some time that it does not answer: at once where that is known."""
+        if self._records.is_away:
+            yield self._env.timeout(1 if self._records.is_known_away else DEADLINE_MS)
+        else:
+            yield self._env.timeout(delay_ms)

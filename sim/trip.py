@@ -25,6 +25,7 @@ from meshcore.asks import (
     Unreachable,
     Verdict,
     VerdictError,
+    VModelInfo,
 )
 from sim.driver import Driver
 from sim.plane import FLOW, OVERLOADED, Plane
@@ -58,6 +59,7 @@ def as_outcome(end: Done | Failed) -> Outcome:
     """How a request's end at one instance looks to the one that passed it on."""
     match end:
         case Done(answer):
+            assert not isinstance(answer, VModelInfo), "no models are virtual here"
             return Told(answer) if isinstance(answer, StatusInfo) else answer
         case Failed(VerdictError() as verdict):
             return verdict.refused

@@ -19,7 +19,7 @@ from meshcore.records import ModelRecord
 from meshcore.rules import Rules, with_eviction
 from meshcore.units import UNIT_BYTES
 from sim.measure import Cause, Histogram, Measure
-from sim.mesh import Arrivals, Mesh, Place, Restart, World
+from sim.mesh import Arrivals, Mesh, Place, Restart, StoreOutage, World
 from sim.plane import Server
 from sim.reading import ScenarioError
 from sim.scenario import Scenario
@@ -94,6 +94,9 @@ def build(scenario: Scenario) -> World:
         place=places.__getitem__,
         constraints=scenario.type_constraints(),
         restarts=_restarts(scenario),
+        store_outages=tuple(
+            StoreOutage(int(outage.from_s * 1000), int(outage.until_s * 1000)) for outage in scenario.store_outages
+        ),
         patience_ms=scenario.traffic.patience_ms,
     )
 

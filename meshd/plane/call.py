@@ -20,7 +20,6 @@ from meshd.memory import LARGE_BYTES
 from meshd.metrics import Metrics
 from meshd.plane import internal
 from meshd.plane.copies import LocalCopies, Overloaded
-from meshd.plane.inbound import Retained
 from meshd.plane.metadata import Metadata, for_client, for_peer, for_runtime
 from meshd.plane.methods import Methods
 from meshd.plane.splice import Malformed, inject
@@ -47,6 +46,8 @@ class Sent(Protocol):
 
     @property
     def can_repeat(self) -> bool: ...
+    @property
+    def is_done(self) -> bool: ...  # whether the client has said all that it will
     def close(self) -> None: ...
 
 
@@ -59,7 +60,6 @@ class Carrier(Protocol):
     methods: Methods
     copies: LocalCopies
     metrics: Metrics
-    buffer: Retained
     logs_each_request: bool
     large_calls: int
 
@@ -87,8 +87,9 @@ class InferenceCall(ABC):
         self._plane, self._path, self._metadata, self._context = plane, path, metadata, context
         self.sent = sent
         self._loop = asyncio.get_running_loop()
-        timeout_s = context.time_remaining()
-        self._deadline = None if timeout_s is None else self._loop.time() + timeout_s
+        self.given_s: float | None = context.time_remaining()
+        """How long the client gave it when it came; None: any time."""
+        self._deadline = None if self.given_s is None else self._loop.time() + self.given_s
         self.has_begun = False
         """Whether the client has seen anything of an answer."""
         self.has_waited = False

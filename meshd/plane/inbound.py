@@ -20,6 +20,10 @@ class Retained:
         self._request_bytes, self._process_bytes = request_bytes, process_bytes
         self.used_bytes = 0
 
+    def another(self) -> Retained:
+        """As much room again, for something else."""
+        return Retained(self._request_bytes, self._process_bytes)
+
     def keep(self, held_bytes: int, more_bytes: int) -> bool:
         """Make room for ``more_bytes`` of a request that has ``held_bytes`` here; False: there is none."""
         if held_bytes + more_bytes > self._request_bytes or self.used_bytes + more_bytes > self._process_bytes:
@@ -37,11 +41,13 @@ class Inbound:
 
     Nothing is read before the first try, and nothing while a message waits to be sent: a client that is faster than
     the model, or whose model is being loaded, is held back by flow control. What was sent is kept as long as the
-    buffer has room for all of it and no answer has begun.
+    buffer has room for all of it and no answer has begun. ``tell`` is told every message as it comes.
     """
 
-    def __init__(self, read: Callable[[], Awaitable[Any]], buffer: Retained) -> None:
-        self._read, self._buffer = read, buffer
+    def __init__(
+        self, read: Callable[[], Awaitable[Any]], buffer: Retained, tell: Callable[[bytes], None] | None = None
+    ) -> None:
+        self._read, self._buffer, self._tell = read, buffer, tell
         self._messages: deque[bytes] = deque()
         """From message number ``_dropped`` on."""
         self._dropped = 0
@@ -143,6 +149,8 @@ class Inbound:
             self._is_done = True
             return
         self.count_bytes += len(message)
+        if self._tell is not None:
+            self._tell(message)
         if self._is_keeping:
             if self._buffer.keep(self._held_bytes, len(message)):
                 self._held_bytes += len(message)

@@ -51,6 +51,8 @@ def to_metadata(request: Request, key: bytes) -> Metadata:
         headers.append(("mm-i-targets-bin", json.dumps(request.targets).encode()))
     if request.size_units:
         headers.append(("mm-i-size", str(request.size_units)))
+    if request.is_shadow:
+        headers.append(("mm-i-shadow", "1"))
     return tuple(headers)
 
 
@@ -65,6 +67,7 @@ def to_request(metadata: Iterable[tuple[str, str | bytes]]) -> Request:
     headers = {name: value for name, value in metadata if name.startswith("mm-i-")}
     if headers.get("mm-i-v") != VERSION:
         raise NotAPeer(f"this instance speaks version {VERSION} between instances")
+    is_shadow = "mm-i-shadow" in headers
     try:
         tried = json.loads(headers.get("mm-i-tried-bin", b"[]"))
         return Request(
@@ -75,6 +78,8 @@ def to_request(metadata: Iterable[tuple[str, str | bytes]]) -> Request:
             origin=str(headers["mm-i-from"]),
             hops=int(headers["mm-i-hops"]),
             size_units=int(headers.get("mm-i-size", "0")),
+            is_asked_for=not is_shadow,
+            is_shadow=is_shadow,
         )
     except (KeyError, ValueError, TypeError) as error:
         raise NotAPeer(f"internal headers cannot be read: {error!r}") from error

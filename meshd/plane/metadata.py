@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from meshcore.errors import InvalidRequest, UnknownModel
+from meshcore.errors import InvalidRequest
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -17,8 +17,8 @@ ONE_ID = "only one model id is taken by a request"
 _TRANSPORT = frozenset({"content-type", "user-agent", "te"})
 
 
-def model_id(metadata: Iterable[tuple[str, str | bytes]]) -> str:
-    """The model that a request is for; raises InvalidRequest, UnknownModel (for a virtual model)."""
+def model_id(metadata: Iterable[tuple[str, str | bytes]]) -> tuple[str, bool]:
+    """The model that a request is for, and whether that is a virtual model; raises InvalidRequest."""
     ids: dict[str, list[str]] = {}
     for key, value in metadata:
         if key in _ID_HEADERS:
@@ -29,17 +29,27 @@ def model_id(metadata: Iterable[tuple[str, str | bytes]]) -> str:
     vmodel_ids = ids.get("mm-vmodel-id") or ids.get("mm-vmodel-id-bin")
     if model_ids and vmodel_ids:
         raise InvalidRequest(TWO_KINDS)
-    if vmodel_ids:
-        raise UnknownModel("vmodel not found") if all(vmodel_ids) else InvalidRequest(VMODEL_ID_EMPTY)
-    model_ids = model_ids or ids["tas-model-id"]
-    if not all(model_ids):
-        raise InvalidRequest(ID_EMPTY)
-    if len(model_ids) > 1:
+    given = vmodel_ids or model_ids or ids["tas-model-id"]
+    if not all(given):
+        raise InvalidRequest(VMODEL_ID_EMPTY if vmodel_ids else ID_EMPTY)
+    if len(given) > 1:
         raise InvalidRequest(ONE_ID)
-    return model_ids[0]
+    return given[0], bool(vmodel_ids)
 
 
 _ID_HEADERS = frozenset({"mm-model-id", "mm-model-id-bin", "mm-vmodel-id", "mm-vmodel-id-bin", "tas-model-id"})
+
+
+def sticky_key(metadata: Iterable[tuple[str, str | bytes]]) -> bytes | None:
+    """What the client wants to be kept with: requests with the same go to the same target of a split; None: it says
+    nothing of that."""
+    found = None
+    for key, value in metadata:
+        if key == "mm-vmodel-key":
+            return value.encode() if isinstance(value, str) else value
+        if key == "mm-vmodel-key-bin" and found is None:
+            found = value if isinstance(value, bytes) else value.encode()
+    return found
 
 
 def is_balanced(metadata: Iterable[tuple[str, str | bytes]]) -> bool:

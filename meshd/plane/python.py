@@ -23,13 +23,17 @@ from meshcore.asks import (
     Request,
     Unreachable,
 )
-from meshcore.commands import Peer, Peers, Route
+from meshcore.commands import Peer, Peers, Route, Targets
+from meshcore.errors import Code, MeshError
 from meshcore.events import Event, Reached, Usage
 from meshd.metrics import Metrics
 from meshd.plane.call import InferenceCall, Serving
 from meshd.plane.copies import LocalCopies
 from meshd.plane.inbound import Retained
+from meshd.plane.metadata import Metadata, is_balanced, model_id
 from meshd.plane.methods import Methods
+from meshd.plane.shadow import MOST_AT_ONCE, Shadows
+from meshd.plane.targets import Target
 from meshd.tls import Dialer
 
 CHANNEL_OPTIONS = (
@@ -90,16 +94,19 @@ class PythonPlane:
         self.copies = LocalCopies(now)
         self._rng = rng
         self._routes: dict[str, Route] = {}
+        self.targets: dict[str, Target] = {}
+        """By virtual model."""
         self._peers: dict[str, Peer] = {}
         self._channels: dict[str, Any] = {}  # by address, for as long as an instance has it
         self._outstanding: dict[str, int] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._core: Core | None = None
         self.metrics, self.buffer, self._dialer = metrics, buffer, dialer
+        self.shadows = Shadows(self, buffer.another(), metrics)
         self.logs_each_request = False
         self.large_calls = 0
         """Calls that have ended and took much memory."""
-        self.of_clients, self.of_peers = Calls(), Calls()
+        self.of_clients, self.of_peers, self.of_nobody = Calls(), Calls(), Calls()
 
     def serve_for(self, core: Core) -> None:
         """Ask ``core`` about everything that the table does not say."""
@@ -107,6 +114,7 @@ class PythonPlane:
 
     async def close(self) -> None:
         """Close the connections to other instances."""
+        self.shadows.end()
         for channel in self._channels.values():
             await channel.close()
 
@@ -130,6 +138,13 @@ class PythonPlane:
                 self._peers[peer.instance] = peer
                 if peer.is_ok and (known is None or not known.is_ok):
                     self._forget_failure(peer.address)
+
+    def retarget(self, targets: Targets) -> None:
+        """Replace what is known about one virtual model."""
+        if targets.active:
+            self.targets[targets.vmodel] = Target(targets.active, targets.split, targets.shadow)
+        else:
+            self.targets.pop(targets.vmodel, None)
 
     def redial(self) -> None:
         """Connect to other instances anew at the next call: what connections are made with has changed."""
@@ -171,12 +186,27 @@ class PythonPlane:
             channel = self._channels[peer.address] = self._dialer.open(peer.address, CHANNEL_OPTIONS)
         return channel
 
+    def aim(self, metadata: Metadata) -> tuple[Request, str]:
+        """A client's request as the core sees it, and the model that is to see it too (empty: none).
+
+        One by the name of a virtual model that is not in the table names no model yet. Raises InvalidRequest.
+        """
+        name, is_virtual = model_id(metadata)
+        if not is_virtual:
+            return Request(name, is_balanced=is_balanced(metadata)), ""
+        target = self.targets.get(name)
+        model = target.draw(metadata, self._rng) if target is not None else ""
+        shadow = target.seen_by(model) if target is not None else ""
+        return Request(model, is_balanced=is_balanced(metadata), vmodel=name), shadow
+
     # -- requests --------------------------------------------------------------------------------------
 
     async def serve(self, request: Request, call: InferenceCall) -> Done | Failed:
         """One request from its arrival to its end."""
         assert self._core is not None
-        calls = self.of_clients if request.kind is Kind.EXTERNAL else self.of_peers
+        calls = self._calls_like(request)
+        if calls is self.of_nobody and request.kind is not Kind.EXTERNAL and calls.open >= MOST_AT_ONCE:
+            return Failed(MeshError("as many shadow calls as there may be are under way", Code.RESOURCE_EXHAUSTED))
         calls.open += 1
         calls.begun += 1
         try:
@@ -188,6 +218,11 @@ class PythonPlane:
             return await self._core.run(request if met is None else _with(request, met), call)
         finally:
             calls.open -= 1
+
+    def _calls_like(self, request: Request) -> Calls:
+        if request.is_shadow:
+            return self.of_nobody
+        return self.of_clients if request.kind is Kind.EXTERNAL else self.of_peers
 
     async def _straight(self, route: Route, request: Request, call: InferenceCall) -> Met | None:
         """Try the copy that the one hot rule names; None: it names none."""
@@ -206,7 +241,10 @@ class PythonPlane:
         holder = next(holder for holder in route.holders if holder.instance == chosen)
         peer = self._peers.get(holder.instance)
         tried = ((holder.instance, holder.load_ts),)
-        forwarded = Request(request.model, kind=Kind.HIT, tried=tried, origin=self.me, hops=1)
+        forwarded = Request(
+            request.model, kind=Kind.HIT, tried=tried, origin=self.me, hops=1, is_asked_for=request.is_asked_for,
+            is_shadow=request.is_shadow,
+        )  # fmt: skip
         outcome = await call.forward(Forward(holder.instance, forwarded))
         if peer is not None and peer.is_on_trial and not isinstance(outcome, Unreachable):
             assert self._core is not None
@@ -234,4 +272,5 @@ def _with(request: Request, met: Met) -> Request:
     return Request(
         request.model, request.op, request.kind, request.is_balanced, tried=request.tried, targets=request.targets,
         origin=request.origin, hops=request.hops, size_units=request.size_units, met=met,
+        is_asked_for=request.is_asked_for, is_shadow=request.is_shadow, vmodel=request.vmodel,
     )  # fmt: skip

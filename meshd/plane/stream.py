@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -10,7 +11,7 @@ import grpc.aio
 
 from meshd.plane import internal
 from meshd.plane.call import Carrier, Convert, Ended, InferenceCall, is_cancelled
-from meshd.plane.inbound import Inbound
+from meshd.plane.inbound import Inbound, Retained
 from meshd.plane.metadata import Metadata, for_client
 
 HEADERS_S = 0.05
@@ -30,12 +31,16 @@ LATE_MOST = 5
 class StreamCall(InferenceCall):
     """A call whose messages are read while they are passed on.
 
-    ``whole_mark`` is what an answer of one message begins with once all of it is there.
+    ``whole_mark`` is what an answer of one message begins with once all of it is there; ``tell`` is told every message
+    that the client sends.
     """
 
-    def __init__(self, plane: Carrier, path: str, metadata: Metadata, context: Any, whole_mark: Metadata = ()) -> None:
+    def __init__(
+        self, plane: Carrier, path: str, metadata: Metadata, context: Any, buffer: Retained,
+        whole_mark: Metadata = (), tell: Callable[[bytes], None] | None = None,
+    ) -> None:  # fmt: skip
         self._whole_mark = whole_mark
-        self._inbound = Inbound(context.read, plane.buffer)
+        self._inbound = Inbound(context.read, buffer, tell)
         super().__init__(plane, path, metadata, context, self._inbound)
         self._first: bytes | None = None
         """The first message of the answer while it is held."""

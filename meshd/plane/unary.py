@@ -12,6 +12,9 @@ from meshd.plane.metadata import Metadata, for_client
 class Whole:
     """A request of one message."""
 
+    is_done = True
+    """Nothing more comes."""
+
     def __init__(self, body: bytes, buffer: Retained) -> None:
         self._body, self._buffer = body, buffer
         self._held_bytes = 0
@@ -43,8 +46,10 @@ class Whole:
 class UnaryCall(InferenceCall):
     """A call with ``body`` as its one message."""
 
-    def __init__(self, plane: Carrier, path: str, metadata: Metadata, context: Any, body: bytes) -> None:
-        self._whole = Whole(body, plane.buffer)
+    def __init__(
+        self, plane: Carrier, path: str, metadata: Metadata, context: Any, body: bytes, buffer: Retained
+    ) -> None:
+        self._whole = Whole(body, buffer)
         super().__init__(plane, path, metadata, context, self._whole)
 
     async def _relay(self, channel: Any, metadata: Metadata, convert: Convert | None) -> Ended:

@@ -17,7 +17,7 @@ INSTANCE = (
     Setting("MM_PROBE_PORT", "probe_port", PORT_OR_NONE, "8089",
             "port of /ready and /live; 0: any that is free; NONE: no probes", "port"),
     Setting("MM_PRESTOP_WAIT_PORT", "prestop_port", PORT_OR_NONE, "8090",
-            "port of /prestop, which answers when this instance has stopped; 0: any that is free; NONE: none", "port"),
+            "port of /prestop, which answers when the runtime may stop; 0: any that is free; NONE: none", "port"),
     Setting("MM_BIND", "bind", matching(r"[^\s/\[\]]+", "an address or a host name"), "",
             "address that the ports are opened on; unset: all"),
     Setting("WKUBE_POD_NAME", "pod_name", TEXT, "", "name of the pod, by the downward API"),

@@ -40,6 +40,6 @@ REQUESTS = (
     Setting("MM_DATA_PLANE", "data_plane", choice("auto", "python"), "auto",
             "what carries requests; auto: the fastest that is installed", is_acted_on=False),
     Setting("MM_RETRY_BUFFER", "retry_buffer", RETRY_BUFFER, "1048576,67108864",
-            "what is kept to send requests again, of one and of all together; 0: nothing", "bytes",
-            unset=RetryBuffer(0, 0)),
+            "what is kept to send requests again, of one and of all together, and as much for shadows; 0: nothing",
+            "bytes", unset=RetryBuffer(0, 0)),
 )  # fmt: skip

@@ -26,5 +26,5 @@ STORE = (
             "a store of its own for how instances find each other; unset: KV_STORE", secret=USERINFO,
             is_acted_on=False),
     Setting("MM_DEFAULT_VMODEL_OWNER", "default_vmodel_owner", TEXT, "",
-            "owner of virtual models that are made without one", is_acted_on=False),
+            "owner of virtual models that are made without one"),
 )  # fmt: skip

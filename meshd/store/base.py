@@ -24,8 +24,17 @@ class StoreUnavailable(StoreError):
     """No answer in time. Of a commit it is not known whether it was done; what it was meant to do still can be."""
 
 
+class SessionLost(StoreUnavailable):
+    """What was to be written under the lease cannot be, for that is lost; the store itself may well be there."""
+
+
 class StoreRefused(StoreError):
-    """The store answered, and will not: a permission, a size, its space. To try again is no use."""
+    """The store answered, and will not: a permission, a size, its space. To try again is no use.
+
+    ``is_for_all``: nor would it anything else of the kind, until somebody does something about the store.
+    """
+
+    is_for_all = False
 
 
 def checked_keys(keys: Sequence[str]) -> Sequence[str]:
@@ -92,7 +101,7 @@ class Store(Protocol):
         When an answer is lost the store is asked again, and finding exactly what was to be written is success.
 
         Raises:
-            StoreUnavailable: also for a leased write while the session is lost.
+            SessionLost: a leased write while the session is lost.
             ValueError: see ``meshcore.kv.checked``; a leased write without a session.
         """
 

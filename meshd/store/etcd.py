@@ -10,7 +10,7 @@ from typing import Any, Final
 import grpc
 
 from meshcore.kv import Change, Committed, Conflict, LeaseGone, Pair, Snapshot, Write, checked
-from meshd.store.base import OTHER_S, TABLE_S, Session, StoreRefused, StoreUnavailable, checked_keys
+from meshd.store.base import OTHER_S, TABLE_S, Session, SessionLost, StoreRefused, StoreUnavailable, checked_keys
 from meshd.store.etcd_channel import Cluster, EtcdConfig, EtcdRefused, Member
 from meshd.store.etcd_commit import Committer
 from meshd.store.etcd_lease import EtcdLeases
@@ -74,7 +74,7 @@ class EtcdStore:
             return await self._committer.commit(writes, lease)
         except LeaseGone as gone:
             self._sessions.tell_gone(lease)
-            raise StoreUnavailable(f"the session with the store is lost: {gone}") from gone
+            raise SessionLost(f"the session with the store is lost: {gone}") from gone
 
     def session(self, ttl_s: int) -> AbstractAsyncContextManager[Session]:
         """See Store."""

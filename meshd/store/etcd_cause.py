@@ -1,4 +1,4 @@
-"""What it means when etcd cannot be connected to: grpc's words for a failed handshake, in words about the settings."""
+"""What it means when etcd cannot be connected to, or refuses: grpc's words and its own, in words about what to do."""
 
 from __future__ import annotations
 
@@ -29,3 +29,14 @@ def cause_of(details: str) -> str:
         if words in details:
             return f"{meaning} ({details})"
     return details
+
+
+_ADVICE: Final = (
+    ("space exceeded", "it is full, and takes no writes: compact and defragment it, then `etcdctl alarm disarm`"),
+    ("permission denied", "its user may not: grant its role readwrite on the keys of the mesh"),
+)
+
+
+def advice_on(details: str) -> str:
+    """What to do about a refusal that is not about one request alone; empty: it is."""
+    return next((advice for words, advice in _ADVICE if words in details), "")

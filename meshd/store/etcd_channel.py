@@ -13,7 +13,7 @@ import grpc
 
 from meshd.store.backoff import pause_s
 from meshd.store.base import StoreRefused, StoreUnavailable
-from meshd.store.etcd_cause import cause_of
+from meshd.store.etcd_cause import advice_on, cause_of
 from protos import etcd_pb2, etcd_pb2_grpc
 
 Reply = TypeVar("Reply")
@@ -89,8 +89,9 @@ class EtcdRefused(StoreRefused):
     """The answer was a status that no repetition changes."""
 
     def __init__(self, code: grpc.StatusCode, text: str) -> None:
-        super().__init__(f"etcd refused: {text}")
-        self.code = code
+        advice = advice_on(text)
+        super().__init__(f"etcd refused: {text}{advice and ': '}{advice}")
+        self.code, self.is_for_all = code, bool(advice)
 
 
 class WatchDenied(StoreRefused):

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from random import Random
 
 from meshcore.kv import Change, Committed, Conflict, Kv, LeaseGone, Snapshot, Write, checked
-from meshd.store.base import Session, StoreUnavailable, checked_keys
+from meshd.store.base import Session, SessionLost, StoreUnavailable, checked_keys
 from meshd.store.session import Lease, Sessions
 
 
@@ -106,7 +106,7 @@ class MemoryStore:
             done = hub.kv.commit(writes, lease)
         except LeaseGone as gone:
             self._sessions.tell_gone(lease)
-            raise StoreUnavailable(f"the session with the store is lost: {gone}") from gone
+            raise SessionLost(f"the session with the store is lost: {gone}") from gone
         hub.tell()
         return done
 

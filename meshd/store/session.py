@@ -11,7 +11,7 @@ from typing import Protocol
 
 from meshcore.kv import LeaseGone, Write
 from meshd.store.backoff import pause_s
-from meshd.store.base import OTHER_S, TABLE_S, Session, StoreError, StoreUnavailable
+from meshd.store.base import OTHER_S, TABLE_S, Session, SessionLost, StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,13 @@ class Sessions:
         self._is_held = False
 
     def lease_for(self, writes: Iterable[Write]) -> int:
-        """The lease that these writes need, 0 for none; ValueError without a session, StoreUnavailable while lost."""
+        """The lease that these writes need, 0 for none; ValueError without a session, SessionLost while lost."""
         if not any(write.leased for write in writes):
             return 0
         if self._session is None:
             raise ValueError("a leased write needs a session")
         if self._session.lost.is_set():
-            raise StoreUnavailable("the session with the store is lost")
+            raise SessionLost("the session with the store is lost")
         return self._session.id
 
     def tell_gone(self, lease: int) -> None:

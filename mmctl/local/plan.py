@@ -72,6 +72,7 @@ def make(wish: Wish, home: Home, binary: etcd.Binary, before: State | None, vers
     names += [
         f"{instance} {kind}" for instance in instances for kind in ("grpc", "mesh", "probe", "metrics", "runtime")
     ]
+    names += [f"{instance} prestop" for instance in instances]
     port = ports.assign(names, _ports_of(before), wish.base_port)
     kv_store = f"etcd:http://{ports.HOST}:{port['etcd client']}"
     etcd_ports = {"client": port["etcd client"], "peer": port["etcd peer"]}
@@ -87,10 +88,10 @@ def make(wish: Wish, home: Home, binary: etcd.Binary, before: State | None, vers
     ]
     for instance in instances:
         spi = port[f"{instance} runtime"]
-        command = _runtime_command(wish, home, instance, spi)
+        command = _runtime_command(wish, home, instance, spi, port[f"{instance} prestop"])
         services.append(Service(f"{instance}-runtime", RUNTIME, instance, command, {}, {"spi": spi}))
     for instance in instances:
-        own = {kind: port[f"{instance} {kind}"] for kind in ("grpc", "mesh", "probe", "metrics")}
+        own = {kind: port[f"{instance} {kind}"] for kind in ("grpc", "mesh", "probe", "metrics", "prestop")}
         settings = {"SHUTDOWN_TIMEOUT_MS": str(SHUTDOWN_MS), **wish.settings}
         env = settings | _wiring(instance, own, kv_store, port[f"{instance} runtime"])
         services.append(Service(instance, MESHD, instance, (sys.executable, "-m", "meshd"), env, own))
@@ -106,7 +107,7 @@ def _wiring(instance: str, own: Mapping[str, int], kv_store: str, spi: int) -> d
         "MM_SVC_GRPC_PORT": str(own.get("grpc", 0)),
         "MM_MESH_PORT": str(own.get("mesh", 0)),
         "MM_PROBE_PORT": str(own.get("probe", 0)),
-        "MM_PRESTOP_WAIT_PORT": "NONE",
+        "MM_PRESTOP_WAIT_PORT": str(own.get("prestop", 0)),
         "MM_METRICS": f"prometheus:port={own.get('metrics', 0)};scheme=http",
         "MM_BIND": ports.HOST,
         "WATSON_SERVICE_ADDRESS": ports.HOST,
@@ -114,8 +115,9 @@ def _wiring(instance: str, own: Mapping[str, int], kv_store: str, spi: int) -> d
     }
 
 
-def _runtime_command(wish: Wish, home: Home, instance: str, port: int) -> tuple[str, ...]:
+def _runtime_command(wish: Wish, home: Home, instance: str, port: int, prestop: int) -> tuple[str, ...]:
     command = [sys.executable, "-m", f"runtimes.{wish.runtime}", "--port", str(port), "--capacity", wish.capacity]
+    command += ["--prestop", f"http://{ports.HOST}:{prestop}/prestop"]
     if wish.runtime == "fake":
         command += ["--instance", instance]
     if wish.runtime == "onnx":

@@ -39,12 +39,14 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
 
 
 class Traffic:
-    """Requests for models at random, some at once, each to one of the instances that ``targets`` names just then."""
+    """Requests for models at random, some at once, each to one of the instances that ``targets`` names just then; not
+    more than ``most`` a second, if it is given."""
 
     WORKERS = 8
 
-    def __init__(self, models: Sequence[str], targets: Callable[[], Sequence[Instance]]) -> None:
+    def __init__(self, models: Sequence[str], targets: Callable[[], Sequence[Instance]], most: float = 0) -> None:
         self._models, self._targets = models, targets
+        self._pause_s = self.WORKERS / most if most else 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         self.answered: Counter[str] = Counter()
@@ -79,6 +81,7 @@ class Traffic:
                 self.answered[instance.name] += 1
             except grpc.RpcError as error:
                 self.failures.append(f"{instance.name}: {error!r}")
+            await asyncio.sleep(self._pause_s)
 
 
 class Ready:

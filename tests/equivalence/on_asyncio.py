@@ -198,6 +198,7 @@ class AsyncMesh:
             own_call=lambda: Trip(self, self.named[name]),
             observe=partial(self._book.commanded, name),
             on_stop=lambda: None,
+            on_depart=lambda: None,
         )
         return Instance(name, plane, driver)
 

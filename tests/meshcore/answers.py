@@ -81,8 +81,8 @@ class Answers:
                         return Committed(ticket, mod)
                     case Clashed(value, mod):
                         return Conflicted(ticket, value, mod)
-                    case StoreSilent(text):
-                        return CommitFailed(ticket, text)
+                    case StoreSilent(text, is_refused):
+                        return CommitFailed(ticket, text, is_refused)
         raise AssertionError(f"{command} has no answer after {done}")
 
     def of_runtime(self, host: Host, command: Command, is_well: bool, how: int, is_same: bool) -> Event:

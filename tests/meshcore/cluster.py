@@ -35,6 +35,7 @@ from meshcore.commands import (
     CancelLoad,
     Command,
     Commit,
+    Depart,
     Greet,
     Load,
     Measure,
@@ -45,6 +46,7 @@ from meshcore.commands import (
     Route,
     Settle,
     Stop,
+    Targets,
     Unload,
     Withdraw,
 )
@@ -65,6 +67,7 @@ from meshcore.node import Node
 from meshcore.records import ModelRecord
 from meshcore.rules import Rules
 from meshcore.settings import Settings
+from meshcore.vmodel_asks import AwaitVModel, Overtaken, PutVModel, ReadVModel
 from tests.builders import NOW, params
 from tests.meshcore import stored
 from tests.meshcore.agreement import check, check_rest
@@ -157,9 +160,9 @@ class Cluster:
         if is_told:
             self.feed(host, RuntimeSuspected("the connection was lost"))
 
-    def drain(self, host: Host) -> None:
+    def drain(self, host: Host, budget_ms: int = 0) -> None:
         stored.resign(self.kv, host)
-        self.feed(host, DrainAsked())
+        self.feed(host, DrainAsked(budget_ms))
 
     def idle(self, host: Host) -> None:
         self.feed(host, Idled())
@@ -191,7 +194,7 @@ class Cluster:
         running.is_over = True
         if running in self.flows:
             self.flows.remove(running)
-        for waiting in running.host.waiting.values():
+        for waiting in (*running.host.waiting.values(), *running.host.following.values()):
             if running in waiting:
                 waiting.remove(running)
 
@@ -211,6 +214,8 @@ class Cluster:
                 self.pending.append(Pending(host, TimedOut(), running))
             case AwaitLoaded(model, gen):
                 host.waiting.setdefault((model, gen), []).append(running)
+            case AwaitVModel(vmodel):
+                host.following.setdefault(vmodel, []).append(running)
             case _:
                 self.pending.append(Pending(host, step, running))
 
@@ -240,7 +245,10 @@ class Cluster:
                 else:
                     pending.done = "no leader"
                 self.pending.append(pending)
-            case Infer() | Forward() | Read() | Put():
+            case PutVModel() if pending.done is None:
+                pending.done = self._write_vmodel(what, is_well, how)
+                self.pending.append(pending)
+            case Infer() | Forward() | Read() | Put() | ReadVModel() | PutVModel():
                 assert pending.flow is not None
                 if not pending.flow.is_over:
                     self._take_step(pending.flow, what, pending.done, is_well, how)
@@ -257,7 +265,7 @@ class Cluster:
 
     def time_out(self, running: Running) -> None:
         """A request has waited for a load as long as it may."""
-        for waiting in running.host.waiting.values():
+        for waiting in (*running.host.waiting.values(), *running.host.following.values()):
             if running in waiting:
                 waiting.remove(running)
                 self._resume(running, TimedOut())
@@ -273,6 +281,8 @@ class Cluster:
                     self._resume(running, Unreachable("connection refused", how % 3 != 2))
                 else:
                     self.ask(peer, request, running)
+            case ReadVModel():
+                self._resume(running, stored.read_vmodel(self.kv, step) if is_well else StoreSilent("no leader"))
             case Read(model):
                 self._resume(running, stored.read(self.kv, model) if is_well else StoreSilent("no leader"))
             case _:
@@ -284,6 +294,12 @@ class Cluster:
             copies = ModelRecord.decode(what.value).copies
             self.named.update((what.model, instance, load_ts) for instance, load_ts in copies.items())
         return outcome
+
+    def _write_vmodel(self, what: PutVModel, is_well: bool, how: int) -> Wrote | Overtaken | StoreSilent:
+        if not is_well and how % 2 == 0:
+            return StoreSilent("no leader")
+        outcome = stored.write_vmodel(self.kv, what)
+        return outcome if is_well or isinstance(outcome, Overtaken) else StoreSilent("no answer")
 
     # -- news and time ----------------------------------------------------------------------------------
 
@@ -342,11 +358,19 @@ class Cluster:
                 case Settle(model, gen, error):
                     for running in host.waiting.pop((model, gen), ()):
                         self.pending.append(Pending(host, Settled(error), running))
+                case Targets(vmodel, active):
+                    host.targets.pop(vmodel, None)
+                    if active:
+                        host.targets[vmodel] = command
+                    for running in host.following.pop(vmodel, ()):
+                        self.pending.append(Pending(host, Settled(None), running))
                 case CancelLoad(model, gen):
                     is_held = any((held.model, held.gen) == (model, gen) for held in host.node.runtime._held)
                     assert ("Load", model, gen) in host.asked or is_held, "only what is loading"
                 case Begin(request):
                     self.ask(host, request)
+                case Depart():
+                    host.departs += 1
                 case Stop():
                     host.stops += 1
                     assert not [kind for kind, _, _ in host.asked if kind == "Commit"], "all is deregistered"
@@ -359,6 +383,17 @@ class Cluster:
     def check(self) -> None:
         """After every step."""
         check(self.live, self.named)
+
+    def step(self) -> None:
+        """The oldest question is answered well and everybody hears of it; if there is none, the next who waits for time
+        is woken."""
+        if self.pending:
+            self.deliver(self.pending[0])
+            for host in self.live:
+                for prefix in WATCHED:
+                    self.watch(host, prefix)
+        else:
+            self.advance(max(0, min(map(self.wake, self.live)) - self.now))
 
     def settle(self, ms: int = 400_000) -> None:
         """Let everything go well until nothing more happens, and some time longer; then all must agree."""

@@ -5,7 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from meshcore.asks import Done, Failed, Outcome, Step
-from meshcore.commands import Command, Commit, Greet, Load, Measure, Predict, Probe, Publish, Route, Unload, Withdraw
+from meshcore.commands import (
+    Command,
+    Commit,
+    Greet,
+    Load,
+    Measure,
+    Predict,
+    Probe,
+    Publish,
+    Route,
+    Targets,
+    Unload,
+    Withdraw,
+)
 from meshcore.node import Node
 from meshcore.routing import Flow
 
@@ -24,6 +37,10 @@ class Host:
     table: dict[str, Route] = field(default_factory=dict)
     peers: dict[str, str] = field(default_factory=dict)
     waiting: dict[tuple[str, int], list[Running]] = field(default_factory=dict)
+    following: dict[str, list[Running]] = field(default_factory=dict)
+    """Who waits for another record of a virtual model."""
+    targets: dict[str, Targets] = field(default_factory=dict)
+    """What the plane knows of virtual models."""
     asked: list[tuple[str, str, int]] = field(default_factory=list)
     """Commands that are not answered: their kind, what they are about, their number."""
     watched: dict[str, int] = field(default_factory=dict)
@@ -36,6 +53,7 @@ class Host:
     """What is not answered and was asked before the last handshake began."""
     is_alive: bool = True
     stops: int = 0
+    departs: int = 0
     ahead_ms: int = 0
     """How far its clock is ahead of the others'."""
 

@@ -11,6 +11,7 @@ from meshcore.commands import Command, Commit, Load, Predict
 from meshcore.errors import MeshError
 from meshcore.events import (
     Committed,
+    Conflicted,
     Event,
     InstancesSeen,
     Loaded,
@@ -151,6 +152,12 @@ class Lone:
                 self.revision += 1
                 done += self.feed(Committed(commit.ticket, self.revision))
         return done
+
+    def conflict(self, commit: Commit) -> list[Command]:
+        """The store has the model's record as it is known here, written by somebody else."""
+        self.commands = [command for command in self.commands if command is not commit]
+        view = self.node.view
+        return self.feed(Conflicted(commit.ticket, view.value(commit.model), view.mod(commit.model)))
 
     def predict(self, model: str, units: int) -> list[Command]:
         gen = self.node.cache.entries[model].gen

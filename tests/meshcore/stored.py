@@ -6,15 +6,20 @@ from collections.abc import Iterable
 
 from meshcore.asks import Clashed, Put, Wrote
 from meshcore.commands import Commit, Publish
-from meshcore.events import InstancesSeen, LeaderSeen, RegistrySeen, Seen
+from meshcore.events import InstancesSeen, LeaderSeen, RegistrySeen, Seen, VModelsSeen
 from meshcore.kv import ABSENT, ANY, DELETE, KEEP, Conflict, Deleted, Kv, Pair, Write
 from meshcore.leadership import candidate, leader
 from meshcore.records import ModelRecord
+from meshcore.vmodel_asks import Overtaken, PutVModel, ReadVModel, VModelRead
+from meshcore.vmodel_record import VModelRecord
 from tests.meshcore.hosts import Host
 
-MODELS, INSTANCES, LATCH = "registry/", "instances/", "leaderLatch/"
+MODELS, INSTANCES, LATCH, VMODELS = "registry/", "instances/", "leaderLatch/", "vmodels/"
 
-WATCHED = MODELS, INSTANCES, LATCH
+News = RegistrySeen | VModelsSeen | InstancesSeen | LeaderSeen
+
+WATCHED = MODELS, INSTANCES, LATCH, VMODELS
+SEEN = {MODELS: RegistrySeen, INSTANCES: InstancesSeen, VMODELS: VModelsSeen}
 
 
 def stand(kv: Kv, host: Host) -> None:
@@ -51,22 +56,46 @@ def read(kv: Kv, model: str) -> Seen:
     return Seen(model, None, kv.revision) if pair is None else Seen(model, pair.value, pair.mod)
 
 
+def read_vmodel(kv: Kv, step: ReadVModel) -> VModelRead:
+    """A virtual model and models as they are now."""
+    pair = kv.get(VMODELS + step.vmodel)
+    seen = Seen(step.vmodel, None, kv.revision) if pair is None else Seen(step.vmodel, pair.value, pair.mod)
+    return VModelRead(seen, tuple(read(kv, model) for model in step.models))
+
+
+def write_vmodel(kv: Kv, step: PutVModel) -> Wrote | Overtaken:
+    """All if all stand as expected, or nothing."""
+    writes = [Write(VMODELS + step.vmodel, step.expect, DELETE if step.value is None else step.value)]
+    for each in step.models:
+        value = KEEP if each.is_kept else DELETE if each.value is None else each.value
+        writes.append(Write(MODELS + each.model, each.expect, value))
+    outcome = kv.commit(writes)
+    return Overtaken() if isinstance(outcome, Conflict) else Wrote(outcome.revision)
+
+
+def vmodels(kv: Kv) -> dict[str, VModelRecord]:
+    """All virtual models' records."""
+    return {pair.key.removeprefix(VMODELS): VModelRecord.decode(pair.value) for pair in kv.snapshot(VMODELS).pairs}
+
+
 def records(kv: Kv) -> dict[str, ModelRecord]:
     """All models' records."""
     return {pair.key.removeprefix(MODELS): ModelRecord.decode(pair.value) for pair in kv.snapshot(MODELS).pairs}
 
 
-def whole(kv: Kv, host: Host, prefix: str) -> RegistrySeen | InstancesSeen | LeaderSeen:
+def whole(kv: Kv, host: Host, prefix: str) -> News:
     """All that stands under a prefix; the host follows it from there."""
     snapshot = kv.snapshot(prefix)
     host.watched[prefix] = snapshot.revision
     if prefix == LATCH:
         return LeaderSeen(leader({pair.key.removeprefix(LATCH): pair.create for pair in snapshot.pairs}))
-    kind = RegistrySeen if prefix == MODELS else InstancesSeen
+    kind = SEEN[prefix]
     return kind(snapshot.revision, _seen(prefix, snapshot.pairs), True)
 
 
-def changes(kv: Kv, host: Host, prefix: str, most: int) -> tuple[int, RegistrySeen | InstancesSeen | LeaderSeen | None]:
+def changes(
+    kv: Kv, host: Host, prefix: str, most: int
+) -> tuple[int, RegistrySeen | VModelsSeen | InstancesSeen | LeaderSeen | None]:
     """How many changes are next, and the one event that tells of them. Raises Compacted if some are forgotten."""
     found = kv.changes_after(prefix, host.watched[prefix])[:most]
     if not found:
@@ -74,7 +103,7 @@ def changes(kv: Kv, host: Host, prefix: str, most: int) -> tuple[int, RegistrySe
     if prefix == LATCH:
         return len(found), whole(kv, host, prefix)
     revision = host.watched[prefix] = found[-1].revision
-    kind = RegistrySeen if prefix == MODELS else InstancesSeen
+    kind = SEEN[prefix]
     return len(found), kind(revision, _seen(prefix, [pair for change in found for pair in change.pairs]))
 
 

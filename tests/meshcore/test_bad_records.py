@@ -15,8 +15,9 @@ from meshcore.commands import Commit, Publish, Route
 from meshcore.errors import BadRecord, Code, Moved
 from meshcore.events import DrainAsked, Idled, InstancesSeen, Published, RegistrySeen, Seen
 from meshcore.reasons import Rule
-from meshcore.records import InstanceRecord, ModelRecord, VModelRecord
+from meshcore.records import InstanceRecord, ModelRecord
 from meshcore.units import NEVER
+from meshcore.vmodel_record import VModelRecord
 from tests.builders import NOW, dumped, instance, model
 from tests.meshcore.lone import Lone
 from tests.meshcore.registering import put

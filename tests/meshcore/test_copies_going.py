@@ -21,7 +21,7 @@ from meshcore.commands import (
 from meshcore.entry import State
 from meshcore.errors import ChurnRefused, CopyGone, FellThrough, LoadFailure
 from meshcore.events import (
-    CommitFailed,
+    Conflicted,
     Drained,
     Loaded,
     LoadFailed,
@@ -170,7 +170,8 @@ def test_load_given_up_lets_the_next_one_start() -> None:
     lone.commands.clear()
     waiting = ask(lone, "waiting", 10)
     assert states(lone)["waiting"] is State.WAITING
-    lone.feed(CommitFailed(commit.ticket, "no leader"))
+    lone.meet("b")
+    lone.feed(Conflicted(commit.ticket, model(copies={"b": NOW}).encode(), 99))
     assert lone.last(Load).gen == waiting
     assert {pinned, running} < {entry.gen for entry in lone.node.cache.entries.values()}
 

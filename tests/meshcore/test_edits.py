@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from meshcore.edits import Accept, Deregister, DropFailure, Edit, MarkFailed, MarkReady, Prune, Rewind, Touch
-from meshcore.errors import CopyGone, UnknownModel
-from meshcore.records import Failure
+from meshcore.edits import Accept, Deregister, DropFailure, Edit, HandOver, MarkFailed, MarkReady, Prune, Rewind, Touch
+from meshcore.errors import CopyGone, CopyNeeded, UnknownModel
+from meshcore.records import Failure, ModelRecord
 from tests.builders import NOW, model
 
 
@@ -115,3 +115,26 @@ def test_last_use_goes_forward_by_a_touch_and_back_only_from_where_no_clock_is()
     assert Touch(40).apply(stands) is stands
     assert Rewind(above=49, at=10).apply(stands) == model(last_used=10)
     assert Rewind(above=50, at=10).apply(stands) is stands
+
+
+@pytest.mark.parametrize(
+    ("ready", "left"),
+    [
+        ({"a": NOW, "b": NOW}, {"b": NOW}),
+        ({"a": NOW}, None),
+        ({"b": NOW}, {"b": NOW}),
+    ],
+)
+def test_hand_over_takes_a_copy_out_for_as_many_as_answer_elsewhere(
+    ready: dict[str, int], left: dict[str, int] | None
+) -> None:
+    """One that is ready and can be reached; else it is given up."""
+    edit = HandOver("a", NOW, NOW + 5, NOW + 9, 1, lambda instance, load_ts: (instance, load_ts) == ("b", NOW))
+    after = edit.apply(model(copies={"a": NOW, "b": NOW}, ready=ready))
+    if left is None:
+        assert isinstance(after, CopyNeeded)
+    else:
+        assert isinstance(after, ModelRecord)
+        assert (after.copies, after.last_used) == (left, NOW + 5)
+    gone = model(copies={"a": NOW + 1, "b": NOW}, ready={"b": NOW})
+    assert edit.apply(gone) is gone, "the copy that it was is not named any more"

@@ -88,6 +88,15 @@ def test_copy_that_goes_with_its_instance_is_replaced() -> None:
     assert begun(lone) == [("m", ("b",))]
 
 
+def test_copy_on_an_instance_that_takes_no_loads_for_now_is_there_all_the_same() -> None:
+    """It stays, and so it needs no other in its place."""
+    lone = leading("b", "c", "d")
+    lone.know("m", on("b", "c", least=2))
+    lone.meet("b", instance(address="b:8080", is_cordoned=True))
+    lone.tick(0)
+    assert begun(lone) == []
+
+
 def test_what_cannot_be_had_is_told_once_and_had_when_an_instance_comes() -> None:
     """As many as there are instances that can have it."""
     lone = leading("b")

@@ -142,6 +142,18 @@ def test_draining_instance_gives_up_what_it_has_not_begun() -> None:
     assert lone.ask(Request("y")).step == Infer("y", loading)
 
 
+def test_load_that_nobody_waits_for_is_begun_elsewhere_if_it_had_not_begun() -> None:
+    """Who asked for it was told that it is on its way."""
+    lone = Lone(load_threads=1)
+    lone.begin_load("x")
+    lone.begin_load("m")
+    assert lone.node.cache.entries["m"].state is State.QUEUED
+    lone.feed(DrainAsked())
+    (begun,) = lone.all(Begin)
+    assert begun.request == Request("m", Op.ENSURE, is_sync=False, last_used=NOW, exclude=("a",), size_units=10)
+    assert begun.why.rule is Rule.DRAIN
+
+
 def test_load_that_fails_while_draining_is_begun_elsewhere() -> None:
     """Nobody waits for it here; perhaps somebody does by the time it is loaded there."""
     lone = Lone()

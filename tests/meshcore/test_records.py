@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshcore.errors import BadRecord
-from meshcore.records import DEFAULT_TYPE, Failure, InstanceRecord, ModelRecord, Phase, VModelRecord
+from meshcore.records import DEFAULT_TYPE, Failure, InstanceRecord, ModelRecord, Phase
 from meshcore.units import NEVER
+from meshcore.vmodel_record import VModelRecord
 from tests.builders import dumped, instance, model
 
 CODECS: dict[str, Any] = {"registry": ModelRecord, "instances": InstanceRecord, "vmodels": VModelRecord}
@@ -144,7 +145,7 @@ def test_unknown_attributes_of_an_instance_survive_a_rewrite() -> None:
 
 
 def test_unknown_attributes_of_a_virtual_model_survive_a_rewrite() -> None:
-    stored = b'{"o":"me","zz":[],"meshd":5}'
+    stored = b'{"o":"me","zz":[],"meshd":{"new":5}}'
     assert VModelRecord.decode(stored).encode() == stored
 
 

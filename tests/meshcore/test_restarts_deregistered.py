@@ -5,7 +5,7 @@ from __future__ import annotations
 from meshcore.asks import Done, Infer, Request, RuntimeFailed, Settled
 from meshcore.commands import Commit, Stop
 from meshcore.errors import Code
-from meshcore.events import CommitFailed, DrainAsked, Idled
+from meshcore.events import CommitFailed, DrainAsked, Idled, StoreFound, StoreLost
 from meshcore.reasons import Rule
 from meshcore.settings import Settings
 from tests.builders import model
@@ -35,7 +35,7 @@ def test_copies_are_taken_out_of_their_records_a_few_at_a_time() -> None:
     assert all(lone.record(name).copies == {} for name in names)
 
 
-def test_store_that_is_away_keeps_no_more_than_a_batch_waiting() -> None:
+def test_store_that_is_away_keeps_what_is_to_be_deregistered() -> None:
     """The facts are written when it is back."""
     lone = Lone(settings=Settings(deregister_batch=2))
     for name in ("x", "y", "z"):
@@ -43,11 +43,14 @@ def test_store_that_is_away_keeps_no_more_than_a_batch_waiting() -> None:
     restart(lone)
     commits = lone.all(Commit)
     lone.commands.clear()
+    lone.feed(StoreLost())
     for commit in commits:
         lone.feed(CommitFailed(commit.ticket, "no leader"))
-    assert lone.all(Commit) == []
     lone.tick(1_000)
-    assert len(lone.all(Commit)) == 2
+    assert lone.all(Commit) == []
+    lone.feed(StoreFound())
+    lone.tick(0)
+    assert len(lone.all(Commit)) == 3
     lone.commit()
     assert all(lone.record(name).copies == {} for name in ("x", "y", "z"))
 

@@ -172,6 +172,17 @@ def test_request_joins_a_load_that_is_under_way() -> None:
     assert len(lone.all(Load)) == 1
 
 
+def test_load_for_a_shadow_goes_behind_those_that_clients_wait_for_and_says_nothing_of_the_instance() -> None:
+    lone = Lone()
+    lone.know("m", model())
+    asking = lone.ask(Request("m", is_shadow=True, is_asked_for=False))
+    entry = lone.node.cache.entries["m"]
+    assert isinstance(asking.step, AwaitLoaded)
+    assert (entry.is_awaited, entry.is_prioritised, entry.is_asked_for) == (True, False, False)
+    lone.ask(Request("m"))
+    assert (entry.is_prioritised, entry.is_asked_for) == (True, True)
+
+
 @pytest.mark.parametrize(
     ("outcome", "error"),
     [

@@ -298,12 +298,16 @@ def test_copy_whose_load_failed_is_not_asked_though_the_record_still_names_it() 
     assert (name != first, request.kind) == (True, Kind.LOAD)
 
 
-def test_store_that_a_target_cannot_reach_is_away_for_the_client() -> None:
-    """A load that fails for want of the store says nothing about the model."""
+def test_load_goes_elsewhere_where_the_target_does_not_know_the_model_and_cannot_ask() -> None:
+    """It was registered just before the store went away; where nobody has heard of it the store is to blame."""
     lone = Lone(peers=peers("b", "c"))
     lone.know("m", model())
-    asking = lone.ask(Request("m"))
-    asking.answer(Refused(Verdict.LOAD_FAILED, "b", code=Code.UNAVAILABLE, text="no leader"))
+    asking = lone.ask(Request("m", exclude=("a",)))
+    first = forwarded(asking)[0]
+    asking.answer(Refused(Verdict.LOAD_FAILED, first, code=Code.UNAVAILABLE, text="no leader"))
+    second = forwarded(asking)[0]
+    assert {first, second} == {"b", "c"}
+    asking.answer(Refused(Verdict.LOAD_FAILED, second, code=Code.UNAVAILABLE, text="no leader"))
     assert asking.error == StoreAway("no leader")
 
 

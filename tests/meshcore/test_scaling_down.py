@@ -219,6 +219,23 @@ def test_no_copy_is_looked_at_where_nobody_needs_its_memory() -> None:
         assert len(asked) == min(2, expected)
 
 
+def test_a_copy_on_an_instance_that_is_going_is_none_of_those_there_are() -> None:
+    """With it this would be one of three, of which one can go."""
+    asked = []
+
+    def scale_down(standing: Standing, settings: Settings) -> str:
+        asked.append(standing.copies)
+        return ""
+
+    scaled = Scaled(others=2, like=full(), min_space_units=1000, rules=Rules(scale_down=scale_down))
+    scaled.load("m")
+    there = {"a": scaled.node.cache.entries["m"].load_ts, "b": NOW - HOUR, "c": NOW - HOUR}
+    scaled.know("m", model(copies=there, ready=there))
+    scaled.meet("c", full(address="c:1", is_shutting_down=True))
+    scaled.go(6 * MINUTE + SECOND)
+    assert asked == [2]
+
+
 def test_second_copy_goes_where_the_other_is_better_placed() -> None:
     """D-12, D-15: of two that were used at the same instant both are looked at."""
     for other, goes in ((full(lru_ms=NOW - 30 * HOUR), True), (full(lru_ms=NOW - MINUTE), False)):

@@ -32,7 +32,8 @@ from meshd.plane.methods import Methods
 from meshd.plane.peer_calls import PeerCall
 from meshd.plane.python import PythonPlane
 from meshd.plane.stream import StreamCall
-from meshd.records import Keys, Reach, Records, follow
+from meshd.reach import Reach
+from meshd.records import Keys, Records, follow
 from meshd.renewal import RenewedRuntime
 from meshd.spi import RuntimeClient
 from meshd.store.memory import MemoryHub, MemoryStore
@@ -101,7 +102,7 @@ class Bench:
         assert isinstance(await self.driver.run(Unregister(model), PeerCall(self.plane)), Done)
 
     async def infer(self, model: str, timeout_s: float | None = None) -> Done | Failed:
-        call = StreamCall(self.plane, ECHO, (("mm-model-id", model),), OneMessage(timeout_s))
+        call = StreamCall(self.plane, ECHO, (("mm-model-id", model),), OneMessage(timeout_s), self.plane.buffer)
         try:
             return await self.plane.serve(Request(model), call)
         finally:
@@ -174,6 +175,7 @@ async def bench(
                 lambda: PeerCall(plane),
                 lambda command: commands.append(type(command)),
                 stopped.set,
+                lambda: None,
             )
             plane.serve_for(driver)
             following = [

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from meshcore.errors import Code, InvalidRequest, MeshError
-from meshd.plane.metadata import Metadata, for_client, for_peer, for_runtime, is_balanced, model_id
+from meshd.plane.metadata import Metadata, for_client, for_peer, for_runtime, is_balanced, model_id, sticky_key
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,20 @@ from meshd.plane.metadata import Metadata, for_client, for_peer, for_runtime, is
     ],
 )
 def test_the_first_header_of_the_documented_order_names_the_model(metadata: Metadata, model: str) -> None:
-    assert model_id(metadata) == model
+    assert model_id(metadata) == (model, False)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "vmodel"),
+    [
+        ((("mm-vmodel-id", "v"),), "v"),
+        ((("mm-vmodel-id-bin", "naïve/β".encode()),), "naïve/β"),
+        ((("mm-vmodel-id-bin", b"bin"), ("mm-vmodel-id", "ascii")), "ascii"),
+        ((("mm-vmodel-id", "v"), ("tas-model-id", "a")), "v"),
+    ],
+)
+def test_a_virtual_model_is_named_in_the_same_ways(metadata: Metadata, vmodel: str) -> None:
+    assert model_id(metadata) == (vmodel, True)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +49,6 @@ def test_the_first_header_of_the_documented_order_names_the_model(metadata: Meta
          "must include only one of model id and vmodel id"),
         ((("mm-model-id-bin", b"a"), ("mm-vmodel-id-bin", b"")), Code.INVALID_ARGUMENT,
          "must include only one of model id and vmodel id"),
-        ((("mm-vmodel-id", "v"), ("tas-model-id", "a")), Code.NOT_FOUND, "vmodel not found"),
         ((("mm-model-id", "a"), ("mm-model-id", "b")), Code.INVALID_ARGUMENT,
          "only one model id is taken by a request"),
     ],
@@ -50,7 +62,7 @@ def test_headers_that_name_no_one_model_are_refused_in_the_words_clients_know(
 
 
 def test_an_id_that_is_no_utf_8_is_some_unknown_id() -> None:
-    assert model_id((("mm-model-id-bin", b"\xff"),)) == "\ufffd"
+    assert model_id((("mm-model-id-bin", b"\xff"),)) == ("\ufffd", False)
     with pytest.raises(InvalidRequest):
         model_id((("mm-model-id-bin", b""),))
 
@@ -81,3 +93,19 @@ def test_an_id_that_is_not_printable_ascii_travels_as_bytes_alone(model: str) ->
 def test_peers_and_clients_see_nothing_of_what_is_between_instances() -> None:
     assert for_peer((*DROPPED, *OWN)) == OWN
     assert for_client((*DROPPED, *OWN)) == OWN
+
+
+@pytest.mark.parametrize(
+    ("metadata", "key"),
+    [
+        ((("mm-model-id", "a"),), None),
+        ((("mm-vmodel-key", "user-1"),), b"user-1"),
+        ((("mm-vmodel-key", ""),), b""),
+        ((("mm-vmodel-key-bin", b"\x00\xff"),), b"\x00\xff"),
+        ((("mm-vmodel-key-bin", b"bin"), ("mm-vmodel-key", "ascii")), b"ascii"),
+        ((("mm-vmodel-key", "first"), ("mm-vmodel-key", "second")), b"first"),
+        ((("mm-vmodel-key-bin", b"first"), ("mm-vmodel-key-bin", b"second")), b"first"),
+    ],
+)
+def test_a_header_of_either_kind_keeps_a_client_with_one_target(metadata: Metadata, key: bytes | None) -> None:
+    assert sticky_key(metadata) == key

@@ -12,8 +12,10 @@ import pytest
 from meshcore.asks import Clashed, StoreSilent, Wrote
 from meshcore.errors import BadRecord
 from meshcore.events import Event, InstancesSeen, RegistrySeen, Seen, SessionRenewed, StoreFound, StoreLost
-from meshcore.kv import ABSENT, ANY, DELETE, Snapshot, Write
-from meshd.records import READ_MOST, Keys, Reach, Records, cluster_key, follow, follow_session
+from meshcore.kv import ABSENT, ANY, DELETE, Committed, Conflict, Snapshot, Write
+from meshd.reach import Reach
+from meshd.records import READ_MOST, Keys, Records, cluster_key, follow, follow_session
+from meshd.store.base import StoreRefused
 from meshd.store.memory import MemoryHub, MemoryStore
 
 GUARD_S = 20
@@ -26,6 +28,12 @@ class Counting(MemoryStore):
     def __init__(self, hub: MemoryHub) -> None:
         super().__init__(hub, Random(1))
         self.reads: list[int] = []
+        self.refusal: StoreRefused | None = None
+
+    async def commit(self, *writes: Write) -> Committed | Conflict:
+        if self.refusal is not None:
+            raise self.refusal
+        return await super().commit(*writes)
 
     async def read(self, *keys: str) -> Snapshot:
         self.reads.append(len(keys))
@@ -98,6 +106,17 @@ def test_the_store_is_away_while_any_part_of_it_cannot_be_followed() -> None:
     reach.found("instances/")
     assert reach
     assert told == [StoreLost(), StoreFound()]
+
+
+@pytest.mark.parametrize("is_for_all", [False, True])
+def test_a_refusal_of_every_write_is_told_from_one_of_this_write(is_for_all: bool) -> None:
+    async def test(hub: MemoryHub, store: Counting, records: Records) -> None:
+        refused = StoreRefused("etcd refused: it is full")
+        refused.is_for_all = is_for_all
+        store.refusal = refused
+        assert await records.write("m", ABSENT, b"1") == StoreSilent("etcd refused: it is full", is_for_all)
+
+    run(test)
 
 
 def test_reads_that_come_together_are_one() -> None:
@@ -225,7 +244,7 @@ def test_a_lease_that_was_replaced_has_the_record_written_again() -> None:
     async def test(hub: MemoryHub, store: Counting, records: Records) -> None:
         told: list[Event] = []
         async with store.session(3) as session:
-            following = asyncio.create_task(follow_session(session, told.append))
+            following = asyncio.create_task(follow_session(session, told.append, Reach()))
             first = session.id
             hub.kv.revoke(first)
             assert "session" in await records.publish(b"me")  # which is how the loss is noticed at once

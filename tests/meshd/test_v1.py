@@ -31,7 +31,7 @@ def test_an_instance_says_who_it_is_and_what_it_can_do(pair: Mesh) -> None:
     assert abs(info.start_ms - time.time() * 1000) < 600_000
     assert set(info.methods) == {
         "Info", "Register", "Unregister", "GetModel", "ListModels", "ListInstances", "Explain", "Decisions",
-        "GetSettings", "SetSetting",
+        "GetSettings", "SetSetting", "ListVModels", "SetVModel",
     }  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def test_all_instances_say_who_leads(pair: Mesh) -> None:
 
 
 def test_what_is_not_built_says_so(client: Client) -> None:
-    assert refused(lambda: client.v1.ListVModels(wire.ListVModelsRequest()))[0] == "UNIMPLEMENTED"
+    assert refused(lambda: list(client.v1.WatchVModels(wire.WatchVModelsRequest())))[0] == "UNIMPLEMENTED"
     assert refused(lambda: list(client.v1.WatchModels(wire.WatchModelsRequest())))[0] == "UNIMPLEMENTED"
 
 

@@ -101,7 +101,12 @@ def test_metrics_can_be_scraped_over_tls_without_a_certificate_of_ones_own() -> 
 def test_prestop_answers_when_the_instance_has_stopped_even_as_the_port_closes() -> None:
     async def scene() -> None:
         stopped = asyncio.Event()
-        async with served(prestop(stopped, GUARD_S)) as (listener, session):
+
+        async def may_go() -> str:
+            await stopped.wait()
+            return "stopped"
+
+        async with served(prestop(may_go, GUARD_S)) as (listener, session):
             waiting = [asyncio.create_task(got(session, path)) for path in ("/prestop", "/prestop/")]
             assert (await got(session, "/other"))[0] == 404
             assert not any(wait.done() for wait in waiting)
@@ -114,8 +119,12 @@ def test_prestop_answers_when_the_instance_has_stopped_even_as_the_port_closes()
 
 def test_prestop_does_not_wait_for_ever() -> None:
     async def scene() -> None:
-        async with served(prestop(asyncio.Event(), 0.1)) as (_, session):
-            assert await got(session, "/prestop") == (200, "not stopped after 0.1 s\n")
+        async def never() -> str:
+            await asyncio.Event().wait()
+            return ""
+
+        async with served(prestop(never, 0.1)) as (_, session):
+            assert await got(session, "/prestop") == (200, "still needed after 0.1 s\n")
 
     assert prestop_limit_s(90_000) == 182
     run(scene())

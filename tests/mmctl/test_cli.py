@@ -50,6 +50,20 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["set", "a", "--priority", "high", NOBODY], "--priority"),
         (["config", "set", "scaleup_rpm_threshold", "9", NOBODY], "scaleup_rpm_threshold=9 is not allowed; allowed: a"),
         (["config", "set", "logger_level", "loud", NOBODY], "logger_level=loud is not allowed; allowed: trace, debug"),
+        (["vmodel", "set", "v", NOBODY], "say what shall answer: --target MODEL, or --target MODEL=PERCENT"),
+        (
+            ["vmodel", "set", "v", "--target", "a=90", "--target", "b=20", NOBODY],
+            "error: vmodel v: the weights add up to 110 (90 + 20) and not to 100",
+        ),
+        (
+            ["vmodel", "set", "v", "--target", "a", "--shadow", "a", NOBODY],
+            "a is a target and cannot be the shadow too",
+        ),
+        (
+            ["vmodel", "set", "v", "--target", "a", "--shadow", "b", "--no-shadow", NOBODY],
+            "either --shadow or --no-shadow",
+        ),
+        (["vmodel", "set", "v", "--target", "a", "--shadow", "", NOBODY], "--shadow names no model"),
         (["infer", "a", "--json", "{", NOBODY], "--json: not JSON at line 1"),
         (["infer", "a", NOBODY], "--json"),
         (["up", "--instances", "0"], "--instances 0: 1 to 100"),

@@ -99,10 +99,11 @@ def test_mesh_is_one_etcd_and_a_runtime_and_a_meshd_for_each_instance(tmp_path: 
     ]
     assert [service.role for service in state.services] == [ETCD, RUNTIME, RUNTIME, MESHD, MESHD]
     all_ports = [port for service in state.services for port in service.ports.values()]
-    assert len(set(all_ports)) == len(all_ports) == 2 + 5 * 2
+    assert len(set(all_ports)) == len(all_ports) == 2 + 6 * 2
     runtime, mesh = state.get("mesh-1-runtime"), state.get("mesh-1")
     spi = str(runtime.ports["spi"])
-    words = f"-m runtimes.fake --port {spi} --capacity 64MiB --instance mesh-1 --seed 7"
+    prestop = f"http://127.0.0.1:{mesh.ports['prestop']}/prestop"
+    words = f"-m runtimes.fake --port {spi} --capacity 64MiB --prestop {prestop} --instance mesh-1 --seed 7"
     assert " ".join(runtime.command[1:]) == words
     assert mesh.env == {
         "MM_SERVICE_NAME": "mesh",
@@ -111,7 +112,7 @@ def test_mesh_is_one_etcd_and_a_runtime_and_a_meshd_for_each_instance(tmp_path: 
         "MM_SVC_GRPC_PORT": str(mesh.ports["grpc"]),
         "MM_MESH_PORT": str(mesh.ports["mesh"]),
         "MM_PROBE_PORT": str(mesh.ports["probe"]),
-        "MM_PRESTOP_WAIT_PORT": "NONE",
+        "MM_PRESTOP_WAIT_PORT": str(mesh.ports["prestop"]),
         "MM_METRICS": f"prometheus:port={mesh.ports['metrics']};scheme=http",
         "MM_BIND": "127.0.0.1",
         "WATSON_SERVICE_ADDRESS": "127.0.0.1",

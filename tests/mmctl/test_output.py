@@ -9,9 +9,20 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mmctl import views
+from mmctl import views, vmodel_views
 from mmctl.output import Form, show_list, show_one
-from mmctl.values import Copy, Failure, Instance, Loaded, Model, Registered, Status, Unregistered
+from mmctl.values import (
+    Copy,
+    Failure,
+    Instance,
+    Loaded,
+    Model,
+    Registered,
+    Status,
+    Unregistered,
+    VModel,
+    VModelStatus,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 NOW_MS = 1_800_000_000_000
@@ -78,6 +89,16 @@ INSTANCES = [
 ]
 
 
+VMODELS = [
+    VModel("digits", VModelStatus.DEFINED, {"digits/mlp": 100}, owner="ksp", revision=21),
+    VModel(
+        "fraud", VModelStatus.TRANSITION_FAILED, {"fraud-v7": 90, "fraud-v8": 10}, {"fraud-v8": 50, "fraud-v9": 50},
+        shadow="fraud-next", revision=30,
+    ),
+    VModel("spoilt", VModelStatus.UNKNOWN, revision=4),
+]  # fmt: skip
+
+
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(views.time, "time", lambda: NOW_MS / 1000)
@@ -109,6 +130,18 @@ def test_list_of_instances(form: Form, capsys: pytest.CaptureFixture[str]) -> No
 def test_one_model(form: Form, capsys: pytest.CaptureFixture[str]) -> None:
     show_one(views.MODELS, MODELS[1], form, views.describe_model)
     compare(f"get.{form}", capsys)
+
+
+@pytest.mark.parametrize("form", list(Form))
+def test_list_of_virtual_models(form: Form, capsys: pytest.CaptureFixture[str]) -> None:
+    show_list(vmodel_views.VMODELS, VMODELS, form)
+    compare(f"vmodels.{form}", capsys)
+
+
+@pytest.mark.parametrize("form", list(Form))
+def test_one_virtual_model(form: Form, capsys: pytest.CaptureFixture[str]) -> None:
+    show_one(vmodel_views.VMODELS, VMODELS[1], form, vmodel_views.describe)
+    compare(f"vmodel.{form}", capsys)
 
 
 def test_loaded_model_for_a_person(capsys: pytest.CaptureFixture[str]) -> None:

@@ -183,3 +183,34 @@ def test_user_that_etcd_does_not_know_any_more_finds_no_store_and_goes_on_when_i
         await store.close()
 
     run(test())
+
+
+def test_permission_to_write_that_is_taken_away_leaves_reads_and_watches(own_server: EtcdServer) -> None:
+    """Every write is refused then, in words that say what to do, until it is given back."""
+
+    async def allow(kind: int) -> None:
+        root = EtcdStore(EtcdConfig((Endpoint(own_server.address),), "root", "root's"), "", Random(1))
+        permission = etcd_pb2.Permission(permType=kind, key=b"mesh/", range_end=b"mesh0")
+        request = etcd_pb2.AuthRoleGrantPermissionRequest(name="mesh", perm=permission)
+        await root._cluster.ask(lambda member: member.auth.RoleGrantPermission, request, 10)
+        await root.close()
+
+    async def test() -> None:
+        await enable_users(own_server.address)
+        store = user(own_server)
+        done = await store.commit(Write("mesh/a", ANY, b"1"))
+        assert isinstance(done, Committed)
+        async with aclosing(store.changes("mesh/", done.revision)) as batches:
+            assert await anext(batches) == ()
+            await allow(etcd_pb2.Permission.READ)
+            with pytest.raises(StoreRefused, match=r"permission denied: .* grant its role readwrite") as refused:
+                await store.commit(Write("mesh/b", ANY, b"1"))
+            assert refused.value.is_for_all
+            assert [pair.key for pair in (await store.read("mesh/a")).pairs] == ["mesh/a"]
+            await allow(etcd_pb2.Permission.READWRITE)
+            await store.commit(Write("mesh/b", ANY, b"1"))
+            (change,) = await anext(batches)
+            assert [pair.key for pair in change.pairs] == ["mesh/b"]
+        await store.close()
+
+    run(test())
