@@ -270,6 +270,16 @@ class FrontDesk:
         """Begin a load where there is no copy but perhaps a failed one; raises Draining, LoadFailure (churn, age, a
         failure here that still stands)."""
         node = self._node
+        self.would_admit(request, record)
+        node.copies.remove(request.model, "tried again after a failure")
+        return node.copies.admission.admit(
+            request.model, record, record.copies, request.last_used, request.size_units, request.is_urgent,
+            request.is_asked_for, request.copies,
+        )  # fmt: skip
+
+    def would_admit(self, request: Request, record: ModelRecord) -> None:
+        """Raises Draining or LoadFailure where this instance begins no load of the model, room or not."""
+        node = self._node
         if node.is_draining:
             raise Draining("this instance is going")
         if node.publisher.is_cordoned:
@@ -277,11 +287,6 @@ class FrontDesk:
         failure = record.failures.get(self.me)
         if failure is not None and self._keeps_out(self.me, failure, request.is_use):
             raise LoadFailure(failure.text)
-        node.copies.remove(request.model, "tried again after a failure")
-        return node.copies.admission.admit(
-            request.model, record, record.copies, request.last_used, request.size_units, request.is_urgent,
-            request.is_asked_for, request.copies,
-        )  # fmt: skip
 
     def may_load(self, record: ModelRecord) -> bool:
         """Whether this instance has the labels that models of this type require."""

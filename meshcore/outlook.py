@@ -8,9 +8,10 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from meshcore.asks import Op, Request
-from meshcore.errors import BadRecord, Code, MeshError, UnknownModel
+from meshcore.errors import BadRecord, Code, LoadFailure, MeshError, UnknownModel
 from meshcore.reasons import Reason, Rejected
 from meshcore.records import ModelRecord
+from meshcore.rendezvous import first
 
 if TYPE_CHECKING:
     from meshcore.node import Node
@@ -28,7 +29,8 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """``instances`` answer, load, or would load; ``since`` is when a load that is waited for began."""
+    """``instances`` answer, load, or would load; ``since`` is when a load that is waited for began; ``evicts`` are the
+    models that would go for a load here."""
 
     action: Action
     instances: tuple[str, ...] = ()
@@ -36,6 +38,7 @@ class Outlook:
     code: Code | None = None
     text: str = ""
     placement: Reason | None = None
+    evicts: tuple[str, ...] = ()
 
 
 def outlook(node: Node, model: str) -> Outlook:
@@ -69,9 +72,21 @@ def _cold(node: Node, request: Request, record: ModelRecord) -> Outlook:
         return _refused(given_up)
     with node.view.supposing_self(node.own_record()):
         target, why = _place(node, request, record)
-    if target is None:
-        return _refused(node.desk.no_place(record), why)
-    return Outlook(Action.LOADED, (target,), placement=why)
+        if target != node.me:
+            return _elsewhere(target, why, node.desk.no_place(record))
+        try:
+            node.desk.would_admit(request, record)
+            evicts = node.copies.admission.foresee(request.model, record)
+            return Outlook(Action.LOADED, (target,), placement=why, evicts=evicts)
+        except LoadFailure as unfit:  # the request goes on to the next place
+            target, why = _place(node, replace(request, targets=(node.me,)), record)
+            return _elsewhere(target, why, unfit)
+        except MeshError as unfit:
+            return _refused(unfit, why)
+
+
+def _elsewhere(target: str | None, why: Reason, error: MeshError) -> Outlook:
+    return _refused(error, why) if target is None else Outlook(Action.LOADED, (target,), placement=why)
 
 
 def _place(node: Node, request: Request, record: ModelRecord) -> tuple[str | None, Reason]:
@@ -83,7 +98,10 @@ def _place(node: Node, request: Request, record: ModelRecord) -> tuple[str | Non
     wants += [replace(wants[0], size_units=0)] if want.size_units else []
     wants += [want] if away else []
     for each in wants:
-        target, why = node.rules.place(node.view, each, node.now, rng)
+        if node.outage.is_unsure:
+            target, why = first(node.view, each, node.now)
+        else:
+            target, why = node.rules.place(node.view, each, node.now, rng)
         if target is not None:
             break
     return target, why

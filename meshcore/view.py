@@ -201,7 +201,7 @@ class ClusterView:
     def supposing_self(self, record: InstanceRecord) -> Iterator[None]:
         """As after ``see_self``, and as before once the block is left: for a choice that is not carried out."""
         before, was_told = self._instances.get(self.me), self._is_self_told
-        if before is None or before == record:
+        if before == record:
             yield
             return
         self._put_instance(self.me, record)
@@ -209,7 +209,10 @@ class ClusterView:
         try:
             yield
         finally:
-            self._put_instance(self.me, before)
+            if before is None:
+                self._drop_instance(self.me)
+            else:
+                self._put_instance(self.me, before)
             self._is_self_told = was_told
 
     def instance(self, instance: str) -> InstanceRecord | None:

@@ -5,19 +5,29 @@ from __future__ import annotations
 import pytest
 
 from meshcore.asks import AwaitLoaded, Failed, Forward, Infer, Request
-from meshcore.events import RegistrySeen, Seen
+from meshcore.events import DrainAsked, RegistrySeen, Seen, StoreLost
 from meshcore.outlook import Action, Outlook, outlook
 from meshcore.records import Failure, ModelRecord
+from meshcore.rendezvous import CAUSE
+from meshcore.units import UNIT_BYTES
 from tests.builders import NOW, instance, model
 from tests.meshcore.copy_words import ask
 from tests.meshcore.lone import Lone
 
+FILLED = 8
 ONE_B = {"b": instance()}
 FAILED_EVERYWHERE = {name: Failure(NOW - 1, "broken") for name in ("a", "b")}
 
 
 def held(ready: bool) -> ModelRecord:
     return model(copies={"b": NOW - 10}, ready={"b": NOW - 10} if ready else {})
+
+
+def fill(lone: Lone) -> None:
+    """So many copies here, used one after the other, that there is no room for another."""
+    for number in range(FILLED):
+        lone.load(f"x{number}")
+        lone.tick(1_000)
 
 
 def asked(lone: Lone) -> Outlook:
@@ -29,9 +39,9 @@ def asked(lone: Lone) -> Outlook:
     return found
 
 
-def met(lone: Lone) -> tuple[Action, str]:
+def met(lone: Lone, name: str = "m") -> tuple[Action, str]:
     """What a request meets now: what becomes of it and where, or its error's text."""
-    step = lone.ask(Request("m")).step
+    step = lone.ask(Request(name)).step
     match step:
         case Infer():
             return Action.ANSWERED, "a"
@@ -113,3 +123,52 @@ def test_the_copy_here_answers() -> None:
     lone.load("m")
     assert asked(lone) == Outlook(Action.ANSWERED, ("a",))
     assert met(lone) == (Action.ANSWERED, "a")
+
+
+def test_a_load_that_churn_would_refuse_here_goes_where_the_outlook_says() -> None:
+    lone = Lone(peers={"b": instance(used_units=1000, lru_ms=NOW - 1_000)}, min_churn_age_ms=300_000)
+    fill(lone)
+    lone.know("m", model(size_bytes=8192))
+    found = asked(lone)
+    assert (found.action, found.instances[0] if found.instances else found.text) == met(lone)
+
+
+def test_churn_refuses_with_its_text_where_there_is_nobody_else() -> None:
+    lone = Lone(min_churn_age_ms=300_000)
+    fill(lone)
+    lone.know("m", model())
+    found = asked(lone)
+    assert found.text.startswith("Cache churn threshold exceeded")
+    assert (found.action, found.text) == met(lone)
+
+
+def test_what_goes_for_a_load_here_is_what_the_outlook_names() -> None:
+    lone = Lone()
+    fill(lone)
+    lone.know("m", model(size_bytes=60 * UNIT_BYTES))
+    found = asked(lone)
+    assert len(found.evicts) > 1
+    assert met(lone) == (Action.LOADED, "a")
+    lone.commit()
+    assert [name for name in found.evicts if name in lone.node.cache.entries] == []
+    assert len(lone.node.cache.entries) == FILLED - len(found.evicts) + 1
+
+
+def test_an_instance_that_goes_refuses_what_only_it_could_load() -> None:
+    lone = Lone()
+    lone.know("m", model())
+    lone.feed(DrainAsked(60_000))
+    found = asked(lone)
+    assert (found.action, found.text) == met(lone)
+
+
+@pytest.mark.parametrize("name", ["m", "n", "o", "p"])
+def test_while_the_store_is_away_the_load_goes_where_all_would_send_it(name: str) -> None:
+    lone = Lone(peers={"b": instance(), "c": instance()})
+    lone.know(name, model())
+    lone.feed(StoreLost())
+    found = outlook(lone.node, name)
+    assert found == outlook(lone.node, name)
+    assert (found.action, found.instances[0]) == met(lone, name)
+    assert found.placement is not None
+    assert found.placement.cause == CAUSE
