@@ -24,11 +24,14 @@ def complete(response: Any, node: Node, model: str) -> None:
         else:
             account.why.CopyFrom(response.reasons[place])
     for failure in response.model.failures:
-        until_ms = failure.at_ms + node.settings.failure_expiry_ms // 2
+        # what a process that is no more could not load, its successor may
+        is_former = node.view.is_ghost(failure.instance, failure.at_ms)
+        until_ms = failure.at_ms + (0 if is_former else node.settings.failure_expiry_ms // 2)
         response.failures.add(instance=failure.instance, at_ms=failure.at_ms, text=failure.text, until_ms=until_ms)
     for field, found in (("last_eviction", last_eviction(told)), ("last_wait", last_wait(told))):
         if found is not None:
             getattr(response, field).CopyFrom(response.reasons[found])
+    response.vmodels.extend(vmodel for vmodel, _ in node.vmodels.referring(model))
     response.now.CopyFrom(_outlook(node.me, outlook(node, model)))
 
 
@@ -36,6 +39,7 @@ def _outlook(me: str, found: Outlook) -> Any:
     message = wire.Outlook(
         instance=me, action=found.action.name, instances=found.instances,
         since_ms=found.since, code=found.code.value if found.code else "", text=found.text,
+        evicts=found.evicts,
     )  # fmt: skip
     if found.placement is not None:
         message.placement.CopyFrom(reason_message(found.placement, me))

@@ -11,6 +11,7 @@ import grpc
 from meshcore.asks import Asked, Done, Failed, Kept, Op, Register, Request, Status, StatusInfo, Unregister
 from meshcore.errors import BadRecord, InvalidRequest, MeshError
 from meshcore.node import Node
+from meshcore.vmodel_asks import AskVModel
 from meshd.accounting import complete
 from meshd.codes import TO_GRPC, TO_NUMBER
 from meshd.config import Config
@@ -168,11 +169,23 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
         return wire.ListInstancesResponse(instances=instances, revision=view.revision)
 
     async def Explain(self, request: Any, context: Any) -> Any:
-        """One model and why it is where it is, or NOT_FOUND."""
-        model = await self.GetModel(wire.GetModelRequest(name=request.model), context)
-        response = await self._fanout.explain(request.model)
-        response.model.CopyFrom(model)
-        complete(response, self._node, request.model)
+        """One model, or those that answer for a virtual one, and why they are where they are, or NOT_FOUND."""
+        name = request.model
+        if self._node.view.mod(name) or not self._node.vmodels.mod(name):
+            return await self._explained(name, context)
+        info = await vmodel_info(self._management, AskVModel(name), context)
+        models = [info.active, *([info.target] if info.target not in ("", info.active) else [])]
+        response, *following = await asyncio.gather(*(self._explained(model, context) for model in models))
+        response.vmodel.CopyFrom(info_message(name, info))
+        for one in following:
+            response.next.CopyFrom(one)
+        return response
+
+    async def _explained(self, model: str, context: Any) -> Any:
+        found = await self.GetModel(wire.GetModelRequest(name=model), context)
+        response = await self._fanout.explain(model)
+        response.model.CopyFrom(found)
+        complete(response, self._node, model)
         return response
 
     async def Decisions(self, request: Any, context: Any) -> AsyncIterator[Any]:

@@ -39,6 +39,7 @@ def plain_explanation(told: Any) -> dict[str, Any]:
             "code": now.code or None,
             "text": now.text or None,
             "placement": _maybe(now, "placement"),
+            "evicts": list(now.evicts),
         },
         "copies": [
             {
@@ -58,8 +59,21 @@ def plain_explanation(told: Any) -> dict[str, Any]:
         "last_wait": _maybe(told, "last_wait"),
         "unsatisfied": list(told.model.unsatisfied),
         "references": told.model.references,
+        "vmodels": list(told.vmodels),
+        "vmodel": _vmodel(told.vmodel) if told.HasField("vmodel") else None,
+        "next": plain_explanation(told.next) if told.HasField("next") else None,
         "unreachable": list(told.unreachable),
         "java": list(told.java),
+    }
+
+
+def _vmodel(vmodel: Any) -> dict[str, Any]:
+    return {
+        "name": vmodel.name,
+        "status": pb.VModel.Status.Name(vmodel.status).lower(),
+        "active": vmodel.active,
+        "target": vmodel.target,
+        "shadow": vmodel.shadow or None,
     }
 
 

@@ -610,7 +610,7 @@ class ExplainRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("model", "vmodel", "reasons", "unreachable", "now", "copies", "failures", "last_eviction", "last_wait", "java")
+    __slots__ = ("model", "vmodel", "reasons", "unreachable", "now", "copies", "failures", "last_eviction", "last_wait", "java", "vmodels", "next")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VMODEL_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
@@ -621,6 +621,8 @@ class ExplainResponse(_message.Message):
     LAST_EVICTION_FIELD_NUMBER: _ClassVar[int]
     LAST_WAIT_FIELD_NUMBER: _ClassVar[int]
     JAVA_FIELD_NUMBER: _ClassVar[int]
+    VMODELS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     model: Model
     vmodel: VModel
     reasons: _containers.RepeatedCompositeFieldContainer[Reason]
@@ -631,10 +633,12 @@ class ExplainResponse(_message.Message):
     last_eviction: Reason
     last_wait: Reason
     java: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ..., vmodel: _Optional[_Union[VModel, _Mapping]] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ..., unreachable: _Optional[_Iterable[str]] = ..., now: _Optional[_Union[Outlook, _Mapping]] = ..., copies: _Optional[_Iterable[_Union[CopyAccount, _Mapping]]] = ..., failures: _Optional[_Iterable[_Union[FailureAccount, _Mapping]]] = ..., last_eviction: _Optional[_Union[Reason, _Mapping]] = ..., last_wait: _Optional[_Union[Reason, _Mapping]] = ..., java: _Optional[_Iterable[str]] = ...) -> None: ...
+    vmodels: _containers.RepeatedScalarFieldContainer[str]
+    next: ExplainResponse
+    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ..., vmodel: _Optional[_Union[VModel, _Mapping]] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ..., unreachable: _Optional[_Iterable[str]] = ..., now: _Optional[_Union[Outlook, _Mapping]] = ..., copies: _Optional[_Iterable[_Union[CopyAccount, _Mapping]]] = ..., failures: _Optional[_Iterable[_Union[FailureAccount, _Mapping]]] = ..., last_eviction: _Optional[_Union[Reason, _Mapping]] = ..., last_wait: _Optional[_Union[Reason, _Mapping]] = ..., java: _Optional[_Iterable[str]] = ..., vmodels: _Optional[_Iterable[str]] = ..., next: _Optional[_Union[ExplainResponse, _Mapping]] = ...) -> None: ...
 
 class Outlook(_message.Message):
-    __slots__ = ("instance", "action", "instances", "since_ms", "code", "text", "placement")
+    __slots__ = ("instance", "action", "instances", "since_ms", "code", "text", "placement", "evicts")
     class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         ACTION_UNSPECIFIED: _ClassVar[Outlook.Action]
@@ -656,6 +660,7 @@ class Outlook(_message.Message):
     CODE_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    EVICTS_FIELD_NUMBER: _ClassVar[int]
     instance: str
     action: Outlook.Action
     instances: _containers.RepeatedScalarFieldContainer[str]
@@ -663,7 +668,8 @@ class Outlook(_message.Message):
     code: str
     text: str
     placement: Reason
-    def __init__(self, instance: _Optional[str] = ..., action: _Optional[_Union[Outlook.Action, str]] = ..., instances: _Optional[_Iterable[str]] = ..., since_ms: _Optional[int] = ..., code: _Optional[str] = ..., text: _Optional[str] = ..., placement: _Optional[_Union[Reason, _Mapping]] = ...) -> None: ...
+    evicts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, instance: _Optional[str] = ..., action: _Optional[_Union[Outlook.Action, str]] = ..., instances: _Optional[_Iterable[str]] = ..., since_ms: _Optional[int] = ..., code: _Optional[str] = ..., text: _Optional[str] = ..., placement: _Optional[_Union[Reason, _Mapping]] = ..., evicts: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CopyAccount(_message.Message):
     __slots__ = ("instance", "load_ts_ms", "ready", "why", "unknown")

@@ -27,7 +27,7 @@ _NONE = "none that is still kept"
 @connected
 def explain(
     target: Target,
-    name: Annotated[str, typer.Argument(metavar="MODEL", help="The id of a model.")],
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="The id of a model, or of a virtual one.")],
     output: Output = Form.TABLE,
     debug: Debug = False,
 ) -> None:
@@ -35,7 +35,9 @@ def explain(
     told = run(target, lambda cluster: cluster.explain(name))
     plain = plain_explanation(told)
     if output in (Form.TABLE, Form.WIDE):
-        _describe(plain)
+        for each in (plain, plain["next"]):
+            if each is not None:
+                _describe(each)
     elif output is Form.NAME:
         raise Usage("-o name: an explanation has no name; table, json or yaml")
     else:
@@ -139,12 +141,18 @@ def _show_now(plain: dict[str, Any], form: Form) -> None:
 
 def _describe(plain: dict[str, Any]) -> None:
     now_ms = int(time.time() * 1000)
-    fields: list[tuple[str, str | Cell]] = [
+    fields: list[tuple[str, str | Cell]] = []
+    if vmodel := plain["vmodel"]:
+        towards = f", to be {vmodel['target']}" if vmodel["target"] not in ("", vmodel["active"]) else ""
+        fields.append(("vmodel", f"{vmodel['name']} is {vmodel['active']}{towards} ({vmodel['status']})"))
+    fields += [
         ("model", f"{plain['model']}, {plain['status'].replace('_', ' ')}"),
         ("a request now", _outlook(plain["now"], now_ms)),
         ("last eviction", _event(plain["last_eviction"], now_ms)),
-        ("last wait", _event(plain["last_wait"], now_ms)),
+        ("last wait", _wait(plain["last_wait"], now_ms)),
     ]
+    if plain["vmodels"]:
+        fields.append(("vmodels", ", ".join(plain["vmodels"])))
     fields += [("unsatisfied", Cell(text, "yellow")) for text in plain["unsatisfied"]]
     show_fields(fields)
     placement = plain["now"]["placement"]
@@ -189,7 +197,8 @@ def _outlook(now: dict[str, Any], now_ms: int) -> str:
         case "waits":
             return f"waits for the load on {where} that began {when(now['since_ms'], now_ms)}"
         case "loaded":
-            return f"waits until {where} has loaded it"
+            room = f", for which {', '.join(now['evicts'])} would go there" if now["evicts"] else ""
+            return f"waits until {where} has loaded it{room}"
         case _:
             return f"is refused: {now['code']}: {now['text']}"
 
@@ -198,3 +207,14 @@ def _event(reason: dict[str, Any] | None, now_ms: int) -> str:
     if reason is None:
         return _NONE
     return f"{when(reason['at_ms'], now_ms)} on {reason['instance']}: {reason['cause']}"
+
+
+def _wait(reason: dict[str, Any] | None, now_ms: int) -> str:
+    if reason is None:
+        return _NONE
+    since = f"{when(reason['at_ms'], now_ms)} on {reason['instance']}: no copy was ready"
+    if reason["rule"] == Rule.HOLDER:
+        return f"{since}; it waited for the load on {reason['chosen']}, under way already"
+    if not reason["chosen"]:
+        return f"{since}, and there was nowhere to load one: {reason['cause']}"
+    return f"{since}; one was loaded on {reason['chosen']}, {reason['cause']}"
