@@ -22,6 +22,8 @@ DEADLINE_S = 2.0
 """So long an instance that does not answer holds up the answer of the others."""
 LOOK_S = 1.0
 """How often it is looked who came and who went while somebody follows."""
+RETRY_S = 30.0
+"""So long at most it takes until one that does not answer is asked again; at first ``LOOK_S``, then twice as long."""
 OVERLAP_MS = 5_000
 """Following begins so long before the kept ones were read, so that none falls between; none is told twice."""
 AHEAD = 1_000
@@ -79,11 +81,13 @@ class Fanout:
             yield _gone(name, self._node.now, "did not answer")
         if request.follow:
             told = [(self._node.me, mine), *zip(names, answers, strict=True)]
-            newest = {name: max(reason.seq for reason in reasons) for name, reasons in told if reasons}
+            newest = {name: _stamp(reasons[-1]) for name, reasons in told if reasons}
             async for reason in self._followed(request, begun, set(silent), newest):
                 yield reason
 
-    async def _followed(self, request: Any, begun: int, silent: set[str], newest: dict[str, int]) -> AsyncIterator[Any]:
+    async def _followed(
+        self, request: Any, begun: int, silent: set[str], newest: dict[str, tuple[int, int]]
+    ) -> AsyncIterator[Any]:
         """New ones of all instances, those that come later included."""
         queue: asyncio.Queue[Any] = asyncio.Queue(AHEAD)
         live = wire.DecisionsRequest()
@@ -97,14 +101,12 @@ class Fanout:
                 there = [self._node.me, *self.others()]
                 for name in tasks.keys() - set(there):
                     tasks.pop(name).cancel()
-                    newest.pop(name, None)
                     if name not in silent:
                         yield _gone(name, self._node.now, "is gone")
                     silent.discard(name)
                 for name in there:
-                    if _wanted(request, name) and (name not in tasks or tasks[name].done()):
-                        seen = newest.get(name, -1)
-                        reader = self._read(name, live, queue, seen, newest, silent, missed)
+                    if _wanted(request, name) and name not in tasks:
+                        reader = self._read(name, live, queue, newest, silent, missed)
                         tasks[name] = asyncio.create_task(reader)
                 reason = None
                 with suppress(TimeoutError):
@@ -121,32 +123,41 @@ class Fanout:
             await asyncio.gather(*tasks.values(), return_exceptions=True)
 
     async def _read(
-        self, name: str, live: Any, queue: asyncio.Queue[Any], seen: int, newest: dict[str, int],
+        self, name: str, live: Any, queue: asyncio.Queue[Any], newest: dict[str, tuple[int, int]],
         silent: set[str], missed: dict[str, int],
     ) -> None:  # fmt: skip
-        """Pass on what one instance decides until it goes; its end is told once."""
-        try:
-            if name == self._node.me:
-                stream: Any = self._own.stream(live)
-            else:
-                stub = self._stub(name)
-                if stub is None:
-                    return
-                stream = stub.Decisions(live, metadata=self._metadata())
-            async for reason in stream:
-                if reason.seq and reason.seq <= seen:
-                    continue
-                silent.discard(name)
-                newest[name] = max(newest.get(name, 0), reason.seq)
-                if queue.full():
-                    missed[name] = missed.get(name, 0) + 1
-                else:
-                    queue.put_nowait(reason)
-        except grpc.aio.AioRpcError:
-            newest.pop(name, None)  # it counts anew if it starts anew
-            if name not in silent and not queue.full():
-                silent.add(name)
-                queue.put_nowait(_gone(name, self._node.now, "does not answer any more"))
+        """Pass on what one instance decides, each decision once; that it does not answer is told once."""
+        pause_s = LOOK_S
+        while True:
+            try:
+                async for reason in self._live(name, live):
+                    pause_s = LOOK_S
+                    if reason.seq and _stamp(reason) <= newest.get(name, (0, 0)):
+                        continue
+                    silent.discard(name)
+                    newest[name] = max(newest.get(name, (0, 0)), _stamp(reason))
+                    if queue.full():
+                        missed[name] = missed.get(name, 0) + 1
+                    else:
+                        queue.put_nowait(reason)
+            except grpc.aio.AioRpcError:
+                if name not in silent and not queue.full():
+                    silent.add(name)
+                    queue.put_nowait(_gone(name, self._node.now, "does not answer any more"))
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, RETRY_S)
+
+    async def _live(self, name: str, live: Any) -> AsyncIterator[Any]:
+        """What one instance decides, until its stream ends; raises grpc.aio.AioRpcError."""
+        stub = None if name == self._node.me else self._stub(name)
+        if name == self._node.me:
+            stream: Any = self._own.stream(live)
+        elif stub is not None:
+            stream = stub.Decisions(live, metadata=self._metadata())
+        else:
+            return
+        async for reason in stream:
+            yield reason
 
     async def _explained(self, name: str, model: str) -> Any | None:
         """What one instance tells; None: it does not answer."""
@@ -184,6 +195,11 @@ def _wanted(request: Any, name: str) -> bool:
 
 def _order(reason: Any) -> tuple[int, str, int]:
     return reason.at_ms, reason.instance, reason.seq
+
+
+def _stamp(reason: Any) -> tuple[int, int]:
+    """Grows with each decision of an instance, also when it starts anew and counts from one."""
+    return reason.at_ms, reason.seq
 
 
 def _gone(name: str, at_ms: int, what: str) -> Any:

@@ -32,14 +32,14 @@ def explain(
     debug: Debug = False,
 ) -> None:
     """Why a model is where it is, why it was evicted or failed, and what a request for it would meet now."""
+    if output is Form.NAME:
+        raise Usage("-o name: an explanation has no name; table, json or yaml")
     told = run(target, lambda cluster: cluster.explain(name))
     plain = plain_explanation(told)
     if output in (Form.TABLE, Form.WIDE):
         for each in (plain, plain["next"]):
             if each is not None:
                 _describe(each)
-    elif output is Form.NAME:
-        raise Usage("-o name: an explanation has no name; table, json or yaml")
     else:
         show_value(plain, output)
     if plain["unreachable"]:

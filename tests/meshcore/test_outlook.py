@@ -7,7 +7,7 @@ import pytest
 from meshcore.asks import AwaitLoaded, Failed, Forward, Infer, Request
 from meshcore.events import DrainAsked, RegistrySeen, Seen, StoreLost
 from meshcore.outlook import Action, Outlook, outlook
-from meshcore.records import Failure, ModelRecord
+from meshcore.records import Failure, InstanceRecord, ModelRecord
 from meshcore.rendezvous import CAUSE
 from meshcore.units import UNIT_BYTES
 from tests.builders import NOW, instance, model
@@ -152,6 +152,29 @@ def test_what_goes_for_a_load_here_is_what_the_outlook_names() -> None:
     lone.commit()
     assert [name for name in found.evicts if name in lone.node.cache.entries] == []
     assert len(lone.node.cache.entries) == FILLED - len(found.evicts) + 1
+
+
+@pytest.mark.parametrize(
+    "peers",
+    [
+        {"b": instance(is_shutting_down=True), "c": instance()},
+        {"b": instance(is_cordoned=True), "c": instance()},
+        {"b": instance(capacity_units=3), "c": instance(used_units=990, lru_ms=NOW - 1_000)},
+        {"b": instance(loads_in_progress=8), "c": instance()},
+    ],
+)
+@pytest.mark.parametrize("fails", ["", "b", "c"])
+@pytest.mark.parametrize("holds", ["", "b", "c"])
+def test_a_request_meets_what_the_outlook_says(peers: dict[str, InstanceRecord], fails: str, holds: str) -> None:
+    """With peers that take no loads, that cannot be reached, or that hold the copy, whichever comes together."""
+    lone = Lone(peers=peers)
+    fill(lone)
+    for _ in range(5):
+        lone.node.view.health.failed(fails or "nobody", lone.now)
+    since = {holds: NOW - 10} if holds else {}
+    lone.know("m", model(size_bytes=8 * UNIT_BYTES, copies=since, ready=since))
+    found = asked(lone)
+    assert (found.action, found.instances[0] if found.instances else found.text) == met(lone)
 
 
 def test_an_instance_that_goes_refuses_what_only_it_could_load() -> None:

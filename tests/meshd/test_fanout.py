@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import Iterator
@@ -9,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from meshcore.reasons import Reason, Rule
+from meshd import fanout
 from protos import meshd_pb2 as wire
 from tests.client import GUARD_S, refused
+from tests.meshcore.lone import Lone
 from tests.meshd.mesh import MIB, Mesh, mesh
-from tests.processes import until
+from tests.processes import free_port, until
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +84,63 @@ def test_following_tells_what_the_other_instance_decides(trio: Mesh) -> None:
 def test_a_rule_that_is_none_is_refused(trio: Mesh) -> None:
     asked = wire.DecisionsRequest(filter=wire.DecisionFilter(rules=["evct"]))
     assert "did you mean evict?" in str(refused(lambda: list(trio.client.v1.Decisions(asked, timeout=GUARD_S))))
+
+
+def test_one_that_does_not_answer_is_named_once_to_who_follows(trio: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked again meanwhile, less and less often."""
+    monkeypatch.setattr(fanout, "LOOK_S", 0.01)
+    monkeypatch.setattr(fanout, "DEADLINE_S", 0.1)
+    refusing = json.loads(trio.value("instances/i1") or b"{}")
+    refusing["meshd"]["addr"] = f"127.0.0.1:{free_port()}"
+    trio.put("instances/refusing", json.dumps(refusing).encode())
+    until(lambda: "refusing" in trio.client.instances(), "the fourth is known")
+    try:
+        asked = wire.DecisionsRequest(filter=wire.DecisionFilter(model="often"), follow=True)
+        following = trio.client.v1.Decisions(asked, timeout=GUARD_S)
+        assert sorted(next(following).instance for _ in range(2)) == ["frozen", "refusing"]
+        trio.client.register("often")
+        trio.copy("often", 1)
+        seen = [next(following)]
+        while seen[-1].rule != "ready":
+            seen.append(next(following))
+        assert "lost" not in [reason.rule for reason in seen]
+        following.cancel()
+    finally:
+        trio.delete("instances/refusing")
+
+
+def test_who_reads_slower_than_is_decided_is_told_how_many_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout, "AHEAD", 2)
+    node = Lone().node
+    nobody: Any = None  # there is no other instance that would be reached through a plane
+
+    async def read() -> list[Any]:
+        asked = wire.DecisionsRequest(filter=wire.DecisionFilter(rules=["refuse"]), follow=True)
+        stream = fanout.Fanout(node, nobody).decisions(asked)
+        first = asyncio.ensure_future(anext(stream))  # it follows
+        await asyncio.sleep(0)
+        for number in range(20):
+            node.explain(Reason(Rule.REFUSE, f"m{number}", "a", "test"))
+        seen = [await first]
+        while seen[-1].rule != "lost":
+            seen.append(await anext(stream))
+        await stream.aclose()  # type: ignore[attr-defined]
+        return seen
+
+    *decided, missing = asyncio.run(read())
+    assert len(decided) + missing.more == 20
+    assert missing.more > 0
+
+
+def test_a_virtual_model_is_explained_by_its_models(trio: Mesh) -> None:
+    for name, path in (("va", ""), ("vb", "fake:?load_ms=600000")):
+        trio.client.register(name, path)
+    trio.copy("va", 1)
+    for target in ("va", "vb"):
+        wanted = wire.SetVModelRequest(name="v", targets=[wire.WeightedModel(model=target, weight=100)])
+        trio.client.v1.SetVModel(wanted, timeout=GUARD_S)
+    told = explained(trio, "v")
+    assert (told.vmodel.name, told.vmodel.active, told.vmodel.target) == ("v", "va", "vb")
+    assert (told.model.spec.name, told.now.instances) == ("va", ["i1"])
+    assert told.next.model.spec.name == "vb"
+    assert [list(explained(trio, model).vmodels) for model in ("va", "vb", "cold")] == [["v"], ["v"], []]

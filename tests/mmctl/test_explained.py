@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +20,10 @@ from typing import Any
 import pytest
 
 from meshd import fanout
+from mmctl import endpoints as endpoint_turns
 from mmctl.__main__ import run
 from protos import meshd_pb2 as wire
-from tests.client import refused
+from tests.client import GUARD_S, refused
 from tests.meshd.mesh import MIB, Mesh, mesh
 from tests.processes import until
 
@@ -127,3 +131,34 @@ def test_a_question_about_the_history_is_answered(told: Mesh, model: str, capsys
 def test_a_failure_says_until_when_its_instance_gets_no_load(told: Mesh, capsys: pytest.CaptureFixture[str]) -> None:
     failures = json.loads(asked(told, capsys, "d", "-o", "json"))["failures"]
     assert [failure["until_ms"] - failure["at_ms"] for failure in failures] == [900_000 // 2] * 2
+
+
+def test_a_model_that_is_not_registered_is_not_found(told: Mesh, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["explain", "nobody", "--endpoint", f"127.0.0.1:{told[0].port}"]) == 3
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err.count("\n")) == ("", 1)
+    assert "nobody" in shown.err
+
+
+def test_events_that_are_followed_end_with_the_interrupt_and_without_an_error(told: Mesh) -> None:
+    command = [sys.executable, "-m", "mmctl", "events", "-f", "--model", "b", "--rule", "evict", "-o", "json"]
+    address = f"127.0.0.1:{told[0].port}"
+    with subprocess.Popen(
+        [*command, "--endpoint", address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as following:
+        assert following.stdout is not None
+        assert json.loads(following.stdout.readline())["cause"] == "room for f"
+        following.send_signal(signal.SIGINT)
+        out, err = following.communicate(timeout=GUARD_S)
+    assert (following.returncode, out) == (0, "")
+    assert "Traceback" not in err
+
+
+def test_an_endpoint_that_says_nothing_is_passed_over(told: Mesh, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        first = f"127.0.0.1:{silent.getsockname()[1]}"
+        endpoints = ["--endpoint", first, "--endpoint", f"127.0.0.1:{told[0].port}"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(endpoint_turns, "CONNECT_S", 3_600.0)  # nobody waits that long for the first
+            assert run(["get", "a", "-o", "name", *endpoints]) == 0
+    assert capsys.readouterr().out == "a\n"
