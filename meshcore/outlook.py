@@ -44,8 +44,9 @@ class Outlook:
 def outlook(node: Node, model: str) -> Outlook:
     """For an inference that arrives at ``node`` from outside. No reservation, no use, no draw, no reason comes of it.
 
-    Where the draw would decide among equals the instance named is the one it would fall on now. An instance that a
-    load is sent to may still decline it.
+    Of several ready copies that can be reached, which are all named, two are drawn and the one with fewer calls under
+    way answers. Where the draw would decide among equal places the instance named is the one it would fall on now. An
+    instance that a load is sent to may still decline it.
     """
     desk = node.desk
     try:
@@ -56,7 +57,8 @@ def outlook(node: Node, model: str) -> Outlook:
     if record is None:
         return _refused(UnknownModel())
     holders = desk.holders(model, record)
-    ready = tuple(sorted(holder.instance for holder in holders if holder.is_ready))
+    there = tuple(holder.instance for holder in holders if holder.is_ready)
+    ready = tuple(i for i in there if i == node.me or node.view.health.is_ok(i, node.now)) or there
     if ready == (node.me,):
         return Outlook(Action.ANSWERED, ready)
     if ready:

@@ -195,3 +195,18 @@ def test_while_the_store_is_away_the_load_goes_where_all_would_send_it(name: str
     assert (found.action, found.instances[0]) == met(lone, name)
     assert found.placement is not None
     assert found.placement.cause == CAUSE
+
+
+@pytest.mark.parametrize("lost", ["", "b", "c", "bc"])
+@pytest.mark.parametrize("seed", range(4))
+def test_of_several_ready_copies_one_that_can_be_reached_answers(lost: str, seed: int) -> None:
+    lone = Lone(seed=seed, peers={"b": instance(), "c": instance()})
+    for name in lost * 5:
+        lone.node.view.health.failed(name, lone.now)
+    since = {"b": NOW - 10, "c": NOW - 20}
+    lone.know("m", model(copies=since, ready=since))
+    found = asked(lone)
+    assert found.instances == ({"b": ("c",), "c": ("b",)}.get(lost, ("b", "c")))
+    action, to = met(lone)
+    assert action is found.action
+    assert to in found.instances
