@@ -8,7 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from meshcore.asks import Op, Request
-from meshcore.errors import BadRecord, Code, LoadFailure, MeshError, UnknownModel
+from meshcore.errors import BadRecord, Code, MeshError, UnknownModel
 from meshcore.reasons import Reason, Rejected
 from meshcore.records import ModelRecord
 from meshcore.rendezvous import first
@@ -80,11 +80,9 @@ def _cold(node: Node, request: Request, record: ModelRecord) -> Outlook:
             node.desk.would_admit(request, record)
             evicts = node.copies.admission.foresee(request.model, record)
             return Outlook(Action.LOADED, (target,), placement=why, evicts=evicts)
-        except LoadFailure as unfit:  # the request goes on to the next place
+        except MeshError as unfit:  # the request goes on to the next place
             target, why = _place(node, replace(request, targets=(node.me,)), record)
             return _elsewhere(target, why, unfit)
-        except MeshError as unfit:
-            return _refused(unfit, why)
 
 
 def _elsewhere(target: str | None, why: Reason, error: MeshError) -> Outlook:
