@@ -74,7 +74,8 @@ class Admission:
             raise ChurnRefused(text)
         entry = self._entry(model, now, record, 0)
         entry.is_asked_for = True
-        return cache.foresee(entry, now, now)
+        evicts = cache.foresee(entry, now, now)
+        return evicts if record.size_bytes or entry.is_average else ()
 
     def _churns(self, record: ModelRecord, used_at: int) -> str:
         """Why a load would push out what was used only just; empty: it would not."""

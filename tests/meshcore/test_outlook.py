@@ -185,6 +185,17 @@ def test_an_instance_that_goes_refuses_what_only_it_could_load() -> None:
     assert (found.action, found.text) == met(lone)
 
 
+def test_nothing_is_said_of_what_goes_for_a_model_whose_size_is_not_known() -> None:
+    lone = Lone()
+    fill(lone)
+    lone.load("x8")
+    lone.tick(1_000)
+    lone.know("m", model())
+    found = asked(lone)
+    assert (found.action, found.evicts) == (Action.LOADED, ())
+    assert met(lone) == (Action.LOADED, "a")
+
+
 @pytest.mark.parametrize("name", ["m", "n", "o", "p"])
 def test_while_the_store_is_away_the_load_goes_where_all_would_send_it(name: str) -> None:
     lone = Lone(peers={"b": instance(), "c": instance()})

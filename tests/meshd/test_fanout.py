@@ -109,6 +109,25 @@ def test_one_that_does_not_answer_is_named_once_to_who_follows(trio: Mesh, monke
         trio.delete("instances/refusing")
 
 
+def test_one_that_goes_is_named_once_to_who_follows(trio: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout, "LOOK_S", 0.01)
+    record = trio.value("instances/i1") or b"{}"  # another name of the same port: it answers
+    trio.put("instances/going", record)
+    until(lambda: "going" in trio.client.instances(), "the fourth is known")
+    asked = wire.DecisionsRequest(filter=wire.DecisionFilter(instances=["going", "i1"], model="gone"), follow=True)
+    following = trio.client.v1.Decisions(asked, timeout=GUARD_S)
+    trio.client.register("gone")
+    trio.copy("gone", 1)
+    while next(following).rule != "ready":  # so it is being followed
+        pass
+    trio.delete("instances/going")
+    told = next(reason for reason in following if reason.rule == "lost")  # after others that were on their way
+    assert (told.instance, told.cause) == ("going", "going is gone: its decisions are missing")
+    trio.client.unregister("gone")
+    assert next(following).rule != "lost"
+    following.cancel()
+
+
 def test_who_reads_slower_than_is_decided_is_told_how_many_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fanout, "AHEAD", 2)
     node = Lone().node
@@ -133,7 +152,7 @@ def test_who_reads_slower_than_is_decided_is_told_how_many_are_missing(monkeypat
 
 
 def test_a_virtual_model_is_explained_by_its_models(trio: Mesh) -> None:
-    for name, path in (("va", ""), ("vb", "fake:?load_ms=600000")):
+    for name, path in (("va", ""), ("vb", "fake:?fail=INTERNAL")):
         trio.client.register(name, path)
     trio.copy("va", 1)
     for target in ("va", "vb"):
