@@ -37,11 +37,9 @@ class Admission:
         ``last_used`` 0 is now; ``size_units`` 0: not known to whoever asks; ``count`` copies there shall be.
         """
         around, copies, now = self._around, self._copies, self._around.now
-        cache, params = copies.cache, copies.cache.params
+        cache = copies.cache
         used_at = min(max(last_used, record.last_used), now) if last_used else now
-        if not record.is_pinned and cache.churn_refuses(now, used_at, copies.queue.pending_units):
-            oldest_s = age_ms(cache.oldest_ms, now) // 1000
-            text = f"Cache churn threshold exceeded: the least recently used model here was used {oldest_s} s ago"
+        if text := self._churns(record, used_at):
             around.explain(Reason(Rule.REFUSE, model, around.me, text))
             raise ChurnRefused(text)
         self._gen += 1
@@ -50,15 +48,8 @@ class Admission:
             self._begun.clear()
         stale = max(record.copies.get(around.me, 0), self._begun.get(model, 0))
         load_ts = self._begun[model] = max(now, min(stale, NEVER - 1) + 1)
-        size_units = size_units or to_units(record.size_bytes)
-        average_units = 0 if size_units else copies.sizing.average(record.type, copies.queue.in_progress, params)
-        entry = Entry(
-            model, self._gen, load_ts, record.type, record.path, record.key,
-            priority=record.priority, is_pinned=record.is_pinned, is_prioritised=is_inference,
-            is_asked_for=is_asked_for, known=known,
-            predicted_units=size_units or average_units or params.default_units, is_average=bool(average_units),
-            load_ms=copies.load_times.expected_ms(record.type, params.assume_loaded_ms), copies=count,
-        )  # fmt: skip
+        entry = self._entry(model, load_ts, record, size_units)
+        entry.is_prioritised, entry.is_asked_for, entry.known, entry.copies = is_inference, is_asked_for, known, count
         copies.queue.offer(entry)
         try:
             evicted = cache.insert(entry, used_at, now)
@@ -67,11 +58,44 @@ class Admission:
             self.refused(entry, too_old)
             raise
         copies.make_way(evicted, f"room for {model}")
-        if size_units or average_units:
+        if size_units or record.size_bytes or entry.is_average:
             self._offer(entry)
         else:
             copies.sizing.ask(entry)
         return entry
+
+    def foresee(self, model: str, record: ModelRecord) -> tuple[str, ...]:
+        """Whose copies a load for a request would push out now, as far as its size is known before it begins.
+
+        Raises ChurnRefused or FellThrough as ``admit`` would; nothing is changed.
+        """
+        now, cache = self._around.now, self._copies.cache
+        if text := self._churns(record, now):
+            raise ChurnRefused(text)
+        entry = self._entry(model, now, record, 0)
+        entry.is_asked_for = True
+        evicts = cache.foresee(entry, now, now)
+        return evicts if record.size_bytes or entry.is_average else ()
+
+    def _churns(self, record: ModelRecord, used_at: int) -> str:
+        """Why a load would push out what was used only just; empty: it would not."""
+        copies, now = self._copies, self._around.now
+        if record.is_pinned or not copies.cache.churn_refuses(now, used_at, copies.queue.pending_units):
+            return ""
+        oldest_s = age_ms(copies.cache.oldest_ms, now) // 1000
+        return f"Cache churn threshold exceeded: the least recently used model here was used {oldest_s} s ago"
+
+    def _entry(self, model: str, load_ts: int, record: ModelRecord, size_units: int) -> Entry:
+        """A copy as it would be admitted; ``size_units`` 0: as the record, the average or the default says."""
+        copies, params = self._copies, self._copies.cache.params
+        size_units = size_units or to_units(record.size_bytes)
+        average_units = 0 if size_units else copies.sizing.average(record.type, copies.queue.in_progress, params)
+        return Entry(
+            model, self._gen, load_ts, record.type, record.path, record.key,
+            priority=record.priority, is_pinned=record.is_pinned,
+            predicted_units=size_units or average_units or params.default_units, is_average=bool(average_units),
+            load_ms=copies.load_times.expected_ms(record.type, params.assume_loaded_ms),
+        )  # fmt: skip
 
     def refused(self, entry: Entry, error: MeshError) -> Reason:
         """A load has no place here."""

@@ -148,6 +148,13 @@ class Cache:
         self.buffer.grow(1)
         return evicted
 
+    def foresee(self, entry: Entry, last_used: int, now: int) -> tuple[str, ...]:
+        """The models that would go until a new copy has its predicted size; raises FellThrough as ``insert``."""
+        units = max(1, entry.predicted_units)
+        self._room(entry, 1, units, last_used, now)
+        plan = self._plan(entry, units, units, last_used, now, takes_loads=False)
+        return tuple(victim.id for victim in plan.victims)
+
     def make_room(self, entry: Entry, to_units: int, now: int, takes_loads: bool = False) -> list[Evicted]:
         """Give a copy that has claimed nothing ``to_units`` (never fewer than it has); ``takes_loads``: from other
         loads too, if need be.

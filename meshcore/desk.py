@@ -184,6 +184,10 @@ class FrontDesk:
         """Why no further load of this model should be tried now: it failed, or was answered, often enough."""
         if request.is_use:
             self._node.failures.used(request.model)
+        return self.given_up(request, record)
+
+    def given_up(self, request: Request, record: ModelRecord) -> MeshError | None:
+        """As ``gives_up``, for a question that is no use of the model."""
         recent_ms = self.settings.failure_expiry_ms // 2
         recent = [f for f in record.failures.values() if age_ms(f.at, self.now) < recent_ms]
         if len(recent) >= self.settings.max_load_failures:
@@ -199,7 +203,7 @@ class FrontDesk:
         node = self._node
         away = {self.me: Rejected.AWAY} if node.is_runtime_away else {}
         node.view.see_self(node.own_record())
-        want = self._want(request, record)
+        want = self.want(request, record)
         if request.is_handover:
             full = dict.fromkeys(node.departure.handovers.full, Rejected.OUTSTANDING)
             want = replace(want, exclude={**full, **want.exclude})
@@ -212,7 +216,8 @@ class FrontDesk:
             node.departure.handovers.placed(request, target, record.type)
         return target
 
-    def _want(self, request: Request, record: ModelRecord) -> Want:
+    def want(self, request: Request, record: ModelRecord) -> Want:
+        """What a place is looked for, and who is out of the question."""
         exclude = dict.fromkeys(request.exclude, Rejected.EXCLUDED)
         exclude |= {
             instance: Rejected.FAILED
@@ -265,6 +270,16 @@ class FrontDesk:
         """Begin a load where there is no copy but perhaps a failed one; raises Draining, LoadFailure (churn, age, a
         failure here that still stands)."""
         node = self._node
+        self.would_admit(request, record)
+        node.copies.remove(request.model, "tried again after a failure")
+        return node.copies.admission.admit(
+            request.model, record, record.copies, request.last_used, request.size_units, request.is_urgent,
+            request.is_asked_for, request.copies,
+        )  # fmt: skip
+
+    def would_admit(self, request: Request, record: ModelRecord) -> None:
+        """Raises Draining or LoadFailure where this instance begins no load of the model, room or not."""
+        node = self._node
         if node.is_draining:
             raise Draining("this instance is going")
         if node.publisher.is_cordoned:
@@ -272,11 +287,6 @@ class FrontDesk:
         failure = record.failures.get(self.me)
         if failure is not None and self._keeps_out(self.me, failure, request.is_use):
             raise LoadFailure(failure.text)
-        node.copies.remove(request.model, "tried again after a failure")
-        return node.copies.admission.admit(
-            request.model, record, record.copies, request.last_used, request.size_units, request.is_urgent,
-            request.is_asked_for, request.copies,
-        )  # fmt: skip
 
     def may_load(self, record: ModelRecord) -> bool:
         """Whether this instance has the labels that models of this type require."""
@@ -294,7 +304,7 @@ class FrontDesk:
             return not request.targets and any(entry.id != self.me for entry in islice(order, 2))
         if node.outage.is_unsure:
             return False  # who chose this instance will choose it again
-        why = node.rules.outdone(view, self._want(request, record), self.now)
+        why = node.rules.outdone(view, self.want(request, record), self.now)
         if why is not None:
             node.explain(why)
         return why is not None

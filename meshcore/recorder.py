@@ -23,8 +23,10 @@ from meshcore.rules import Rules
 from meshcore.settings import Settings
 
 READS = frozenset(
-    {"record", "mod", "entry", "holders", "gives_up", "may_load", "no_place", "refusal", "status", "vmodel",
-     "vmodel_mod", "may_switch", "is_held"}
+    {
+        "record", "mod", "entry", "holders", "gives_up", "given_up", "want", "may_load", "would_admit", "no_place",
+        "refusal", "status", "vmodel", "vmodel_mod", "may_switch", "is_held",
+    }
 )  # fmt: skip
 """What a flow may ask at the desk without changing anything."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from meshcore.commands import Holder
 from meshcore.constraints import TypeConstraint
@@ -195,6 +196,24 @@ class ClusterView:
         self._is_self_told = True
         if record != self._instances.get(self.me):
             self._put_instance(self.me, record)
+
+    @contextmanager
+    def supposing_self(self, record: InstanceRecord) -> Iterator[None]:
+        """As after ``see_self``, and as before once the block is left: for a choice that is not carried out."""
+        before, was_told = self._instances.get(self.me), self._is_self_told
+        if before == record:
+            yield
+            return
+        self._put_instance(self.me, record)
+        self._is_self_told = True
+        try:
+            yield
+        finally:
+            if before is None:
+                self._drop_instance(self.me)
+            else:
+                self._put_instance(self.me, before)
+            self._is_self_told = was_told
 
     def instance(self, instance: str) -> InstanceRecord | None:
         """What is known of ``instance``; None: nothing, or its record cannot be read."""

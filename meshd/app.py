@@ -28,6 +28,7 @@ from meshd.draining import Draining
 from meshd.driver import Driver
 from meshd.ending import LAST_CALLS_S, Ending
 from meshd.external import InferencePort, MeshPort
+from meshd.fanout import Fanout
 from meshd.handshake import RuntimeInfo, RuntimeUnusable
 from meshd.journal import make_node
 from meshd.latch import Latch
@@ -161,7 +162,7 @@ class App:
         meshd_internal_pb2_grpc.add_MeshServicer_to_server(MeshApi(node, management, key, draining), mesh_server)
         mesh_server.add_generic_rpc_handlers((MeshPort(plane),))
         settings = SettingsApi(config, tuning, store, keys)
-        v1 = MeshV1(node, management, config, store_config, self._reach, settings, draining)
+        v1 = MeshV1(node, management, config, store_config, self._reach, settings, draining, Fanout(node, plane))
         meshd_pb2_grpc.add_MeshServicer_to_server(v1, server)
         healthy = await self._add_health(server)
         inference = InferencePort(plane, metrics, time.monotonic)

@@ -78,24 +78,29 @@ class Decisions:
         return [found[seq] for seq in sorted(found)]
 
     def _message(self, reason: Reason) -> Any:
-        message = wire.Reason(
-            seq=reason.seq, at_ms=reason.at, rule=reason.rule, model=reason.model, chosen=reason.chosen,
-            view_revision=reason.view_revision, cause=reason.cause, more=reason.more, instance=self._node.me,
-            candidates=[
-                wire.Candidate(id=each.id, score=[str(part) for part in each.score], rejected=each.rejected or "")
-                for each in reason.candidates
-            ],
-        )  # fmt: skip
-        for name, value in reason.inputs.items():
-            if isinstance(value, int):
-                message.inputs[name].whole = value
-            else:
-                message.inputs[name].text = value
-        return message
+        return reason_message(reason, self._node.me)
 
     def _lost(self, count: int, at_ms: int) -> Any:
         cause = f"{count} decisions are not here: they came faster than they were read"
         return wire.Reason(rule=LOST, at_ms=at_ms, cause=cause, more=count, instance=self._node.me)
+
+
+def reason_message(reason: Reason, instance: str) -> Any:
+    """A Reason message of what ``instance`` decided."""
+    message = wire.Reason(
+        seq=reason.seq, at_ms=reason.at, rule=reason.rule, model=reason.model, chosen=reason.chosen,
+        view_revision=reason.view_revision, cause=reason.cause, more=reason.more, instance=instance,
+        candidates=[
+            wire.Candidate(id=each.id, score=[str(part) for part in each.score], rejected=each.rejected or "")
+            for each in reason.candidates
+        ],
+    )  # fmt: skip
+    for name, value in reason.inputs.items():
+        if isinstance(value, int):
+            message.inputs[name].whole = value
+        else:
+            message.inputs[name].text = value
+    return message
 
 
 def _passes(request: Any) -> Callable[[Reason], bool]:

@@ -11,10 +11,12 @@ import grpc
 from meshcore.asks import Asked, Done, Failed, Kept, Op, Register, Request, Status, StatusInfo, Unregister
 from meshcore.errors import BadRecord, InvalidRequest, MeshError
 from meshcore.node import Node
+from meshcore.vmodel_asks import AskVModel
+from meshd.accounting import complete
 from meshd.codes import TO_GRPC, TO_NUMBER
 from meshd.config import Config
-from meshd.decisions import Decisions
 from meshd.draining import Draining
+from meshd.fanout import Fanout
 from meshd.listing import ListGone, Listing, Page
 from meshd.management import Management
 from meshd.messages import instance_message, model_message
@@ -40,12 +42,12 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
 
     def __init__(
         self, node: Node, management: Management, config: Config, store: StoreConfig, reach: Reach,
-        settings: SettingsApi, draining: Draining,
+        settings: SettingsApi, draining: Draining, fanout: Fanout,
     ) -> None:  # fmt: skip
         self._node, self._management, self._config, self._settings = node, management, config, settings
         self._store, self._reach = store, reach
         self._models, self._vmodels = Listing(Models(node)), Listing(VModels(node))
-        self._decisions, self._draining = Decisions(node), draining
+        self._draining, self._fanout = draining, fanout
 
     async def Info(self, request: Any, context: Any) -> Any:
         """Who answers."""
@@ -167,14 +169,32 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
         return wire.ListInstancesResponse(instances=instances, revision=view.revision)
 
     async def Explain(self, request: Any, context: Any) -> Any:
-        """One model and why it is where it is, or NOT_FOUND."""
-        model = await self.GetModel(wire.GetModelRequest(name=request.model), context)
-        return wire.ExplainResponse(model=model, reasons=self._decisions.explain(request.model).reasons)
+        """One model, or those that answer for a virtual one, and why they are where they are, or NOT_FOUND."""
+        name = request.model
+        if self._node.view.mod(name) or not self._node.vmodels.mod(name):
+            return await self._explained(name, context)
+        info = await vmodel_info(self._management, AskVModel(name), context)
+        models = [info.active, *([info.target] if info.target not in ("", info.active) else [])]
+        response, *following = await asyncio.gather(*(self._explained(model, context) for model in models))
+        response.vmodel.CopyFrom(info_message(name, info))
+        for one in following:
+            response.next.CopyFrom(one)
+        return response
+
+    async def _explained(self, model: str, context: Any) -> Any:
+        found = await self.GetModel(wire.GetModelRequest(name=model), context)
+        response = await self._fanout.explain(model)
+        response.model.CopyFrom(found)
+        complete(response, self._node, model)
+        return response
 
     async def Decisions(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        """What was decided, and what is."""
-        async for reason in self._decisions.answer(request, context):
-            yield reason
+        """What the instances of the mesh decided, and what they do."""
+        try:
+            async for reason in self._fanout.decisions(request):
+                yield reason
+        except InvalidRequest as wrong:
+            await context.abort(TO_GRPC[wrong.code], wrong.text)
 
     async def Drain(self, request: Any, context: Any) -> AsyncIterator[Any]:
         """An instance, this one or another, is taken out of the mesh, or gets no loads for a while."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mmctl.commands import config, drain, local, mesh, models, vmodels
+from mmctl.commands import config, drain, local, mesh, models, vmodels, why
 from mmctl.commands.replay import replay_
 from mmctl.commands.simulate import simulate
 from mmctl.options import Debug
@@ -39,6 +39,8 @@ app.command("load", rich_help_panel=_MODELS)(models.load)
 app.command("infer", rich_help_panel=_MODELS)(models.infer)
 app.command("status", rich_help_panel=_CLUSTER)(mesh.status)
 app.command("instances", rich_help_panel=_CLUSTER)(mesh.instances)
+app.command("explain", rich_help_panel=_CLUSTER)(why.explain)
+app.command("events", rich_help_panel=_CLUSTER)(why.events)
 app.command("drain", rich_help_panel=_CLUSTER)(drain.drain)
 app.command("cordon", rich_help_panel=_CLUSTER)(drain.cordon)
 app.command("uncordon", rich_help_panel=_CLUSTER)(drain.uncordon)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from mmctl.values import (
     Change,
@@ -89,6 +89,12 @@ class Cluster(Protocol):
 
     async def infer(self, name: str, request: v2.ModelInferRequest, timeout_s: float) -> v2.ModelInferResponse:
         """One call of the V2 protocol; NotFound for the model, Failed with the runtime's words."""
+
+    async def explain(self, name: str) -> Any:
+        """Why the model is where it is, as a meshd.v1.ExplainResponse; NotFound."""
+
+    def decisions(self, wanted: Mapping[str, Any], last: int, follow: bool) -> AsyncIterator[Any]:
+        """meshd.v1.Reason messages of all instances; ``wanted`` are fields of a DecisionFilter."""
 
     async def close(self) -> None:
         """Give up its connections."""

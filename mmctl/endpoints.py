@@ -22,6 +22,8 @@ from protos import model_mesh_pb2_grpc as mmesh_grpc
 T = TypeVar("T")
 
 CONNECT_S = 3.0
+HASTE_S = 0.3
+"""So long an endpoint that says nothing holds up the attempt at the next; who is passed over gets a second one."""
 CALL_S = 10.0
 _LOOPBACK = ("127.", "localhost:", "[::1]:", "unix:")
 
@@ -60,14 +62,10 @@ class Endpoints:
             grpc.aio.AioRpcError: any status but UNAVAILABLE.
             Unavailable: no endpoint is there.
         """
-        reasons = []
-        for address in tuple(self._addresses):
+        reasons: list[str] = []
+        async for address, channel in self._there(reasons):
             try:
-                channel = await self._connected(address)
                 answer = await call(channel)
-            except Unavailable as error:
-                reasons.append(str(error))
-                continue
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     self._prefer(address)
@@ -80,18 +78,31 @@ class Endpoints:
 
     async def each(self) -> AsyncIterator[tuple[str, grpc.aio.Channel]]:
         """The endpoints that are there, one after the other; Unavailable when it is none."""
-        reasons = []
+        reasons: list[str] = []
         found = False
-        for address in tuple(self._addresses):
-            try:
-                channel = await self._connected(address)
-            except Unavailable as error:
-                reasons.append(str(error))
-                continue
+        async for address, channel in self._there(reasons):
             found = True
             yield address, channel
         if not found:
             raise Unavailable("; ".join(reasons))
+
+    async def _there(self, reasons: list[str]) -> AsyncIterator[tuple[str, grpc.aio.Channel]]:
+        """Connections one after the other, slow ones last; why others are none goes to ``reasons``."""
+        left = list(self._addresses)
+        for connect_s in (HASTE_S, CONNECT_S) if len(left) > 1 else (CONNECT_S,):
+            slow = []
+            for address in left:
+                try:
+                    channel = await self._connected(address, connect_s)
+                except Unavailable as error:
+                    reasons.append(str(error))
+                    continue
+                if channel is None:
+                    slow.append(address)
+                else:
+                    yield address, channel
+            left = slow
+        reasons += [f"{address}: no connection within {CONNECT_S:.0f} s" for address in left]
 
     async def load(self, name: str, wait: bool, timeout_s: float) -> Loaded:
         """ensureLoaded of the management API."""
@@ -149,13 +160,14 @@ class Endpoints:
             self._addresses.remove(address)
             self._addresses.insert(0, address)
 
-    async def _connected(self, address: str) -> grpc.aio.Channel:
+    async def _connected(self, address: str, connect_s: float) -> grpc.aio.Channel | None:
+        """The connection; None: not within ``connect_s``. Raises Unavailable: it is refused."""
         channel = self._channels.get(address)
         if channel is None:
             channel = self._channels[address] = self._opened(address)
         refused = False
         with suppress(TimeoutError):
-            async with asyncio.timeout(CONNECT_S):
+            async with asyncio.timeout(connect_s):
                 state = channel.get_state(try_to_connect=True)
                 while state is not grpc.ChannelConnectivity.READY:
                     if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
@@ -166,7 +178,7 @@ class Endpoints:
                 else:
                     return channel
         if not refused:
-            raise Unavailable(f"{address}: no connection within {CONNECT_S:.0f} s")
+            return None
         tls = self._tls if self._tls.is_for(address) else None
         why = "" if address.startswith("unix:") else await why_not(address.removeprefix(HTTPS), tls)
         raise Unavailable(f"{address}: no connection" + (f": {why}" if why else ""))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import grpc
 
 from mmctl import vmodel_calls
+from mmctl.asking import decisions, explain
 from mmctl.endpoints import CALL_S, Endpoints, has_gone, translated
 from mmctl.errors import Failed, NotFound, Unavailable
 from mmctl.tls import NO_TLS, Tls
@@ -191,6 +192,16 @@ class MeshCluster:
 
     async def infer(self, name: str, request: v2.ModelInferRequest, timeout_s: float) -> v2.ModelInferResponse:
         return await self._endpoints.infer(name, request, timeout_s)
+
+    async def explain(self, name: str) -> Any:
+        try:
+            return await explain(self._endpoints, name)
+        except grpc.aio.AioRpcError as error:
+            raise self._translated(error) from None
+
+    async def decisions(self, wanted: Mapping[str, Any], last: int, follow: bool) -> AsyncIterator[Any]:
+        async for reason in decisions(self._endpoints, wanted, last, follow):
+            yield reason
 
     async def close(self) -> None:
         await self._endpoints.close()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
+
+import grpc
 
 from meshcore import dynamic
 from meshcore.asks import Kept, Register
@@ -22,7 +24,8 @@ from meshcore.units import NEVER, UNIT_BYTES, age_ms
 from meshd.store.base import Store, StoreError, StoreUnavailable
 from meshd.store.connect import StoreConfigError, open_store, parse_kv_store
 from mmctl import vmodel_calls
-from mmctl.endpoints import Endpoints
+from mmctl.asking import decisions, explain
+from mmctl.endpoints import Endpoints, translated
 from mmctl.errors import CommandError, Failed, NotFound, Unavailable, Usage, nearest
 from mmctl.tls import NO_TLS, Tls
 from mmctl.values import (
@@ -174,6 +177,17 @@ class RegistryCluster:
 
     async def infer(self, name: str, request: v2.ModelInferRequest, timeout_s: float) -> v2.ModelInferResponse:
         return await (await self._asked()).infer(name, request, timeout_s)
+
+    async def explain(self, name: str) -> Any:
+        await self.get(name)
+        try:
+            return await explain(await self._asked(), name)
+        except grpc.aio.AioRpcError as error:
+            raise translated(error) from None
+
+    async def decisions(self, wanted: Mapping[str, Any], last: int, follow: bool) -> AsyncIterator[Any]:
+        async for reason in decisions(await self._asked(), wanted, last, follow):
+            yield reason
 
     async def close(self) -> None:
         if self._endpoints is not None:

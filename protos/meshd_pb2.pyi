@@ -610,16 +610,92 @@ class ExplainRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("model", "vmodel", "reasons", "unreachable")
+    __slots__ = ("model", "vmodel", "reasons", "unreachable", "now", "copies", "failures", "last_eviction", "last_wait", "java", "vmodels", "next")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VMODEL_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
     UNREACHABLE_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    COPIES_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    LAST_EVICTION_FIELD_NUMBER: _ClassVar[int]
+    LAST_WAIT_FIELD_NUMBER: _ClassVar[int]
+    JAVA_FIELD_NUMBER: _ClassVar[int]
+    VMODELS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     model: Model
     vmodel: VModel
     reasons: _containers.RepeatedCompositeFieldContainer[Reason]
     unreachable: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ..., vmodel: _Optional[_Union[VModel, _Mapping]] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ..., unreachable: _Optional[_Iterable[str]] = ...) -> None: ...
+    now: Outlook
+    copies: _containers.RepeatedCompositeFieldContainer[CopyAccount]
+    failures: _containers.RepeatedCompositeFieldContainer[FailureAccount]
+    last_eviction: Reason
+    last_wait: Reason
+    java: _containers.RepeatedScalarFieldContainer[str]
+    vmodels: _containers.RepeatedScalarFieldContainer[str]
+    next: ExplainResponse
+    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ..., vmodel: _Optional[_Union[VModel, _Mapping]] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ..., unreachable: _Optional[_Iterable[str]] = ..., now: _Optional[_Union[Outlook, _Mapping]] = ..., copies: _Optional[_Iterable[_Union[CopyAccount, _Mapping]]] = ..., failures: _Optional[_Iterable[_Union[FailureAccount, _Mapping]]] = ..., last_eviction: _Optional[_Union[Reason, _Mapping]] = ..., last_wait: _Optional[_Union[Reason, _Mapping]] = ..., java: _Optional[_Iterable[str]] = ..., vmodels: _Optional[_Iterable[str]] = ..., next: _Optional[_Union[ExplainResponse, _Mapping]] = ...) -> None: ...
+
+class Outlook(_message.Message):
+    __slots__ = ("instance", "action", "instances", "since_ms", "code", "text", "placement", "evicts")
+    class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        ACTION_UNSPECIFIED: _ClassVar[Outlook.Action]
+        ANSWERED: _ClassVar[Outlook.Action]
+        FORWARDED: _ClassVar[Outlook.Action]
+        WAITS: _ClassVar[Outlook.Action]
+        LOADED: _ClassVar[Outlook.Action]
+        REFUSED: _ClassVar[Outlook.Action]
+    ACTION_UNSPECIFIED: Outlook.Action
+    ANSWERED: Outlook.Action
+    FORWARDED: Outlook.Action
+    WAITS: Outlook.Action
+    LOADED: Outlook.Action
+    REFUSED: Outlook.Action
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    INSTANCES_FIELD_NUMBER: _ClassVar[int]
+    SINCE_MS_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    EVICTS_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    action: Outlook.Action
+    instances: _containers.RepeatedScalarFieldContainer[str]
+    since_ms: int
+    code: str
+    text: str
+    placement: Reason
+    evicts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, instance: _Optional[str] = ..., action: _Optional[_Union[Outlook.Action, str]] = ..., instances: _Optional[_Iterable[str]] = ..., since_ms: _Optional[int] = ..., code: _Optional[str] = ..., text: _Optional[str] = ..., placement: _Optional[_Union[Reason, _Mapping]] = ..., evicts: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class CopyAccount(_message.Message):
+    __slots__ = ("instance", "load_ts_ms", "ready", "why", "unknown")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    LOAD_TS_MS_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    load_ts_ms: int
+    ready: bool
+    why: Reason
+    unknown: str
+    def __init__(self, instance: _Optional[str] = ..., load_ts_ms: _Optional[int] = ..., ready: bool = ..., why: _Optional[_Union[Reason, _Mapping]] = ..., unknown: _Optional[str] = ...) -> None: ...
+
+class FailureAccount(_message.Message):
+    __slots__ = ("instance", "at_ms", "text", "until_ms")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_MS_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    at_ms: int
+    text: str
+    until_ms: int
+    def __init__(self, instance: _Optional[str] = ..., at_ms: _Optional[int] = ..., text: _Optional[str] = ..., until_ms: _Optional[int] = ...) -> None: ...
 
 class DecisionFilter(_message.Message):
     __slots__ = ("rules", "model", "model_prefix", "instances", "since_ms")
