@@ -20,13 +20,14 @@ from meshcore.kv import ABSENT, ANY, DELETE, MOST_WRITES, Conflict, Pair, Write
 from meshcore.records import InstanceRecord, ModelRecord
 from meshcore.registration import kept_of, registered_use, wanted_record, with_kept
 from meshcore.settings import Settings
-from meshcore.units import NEVER, UNIT_BYTES, age_ms
+from meshcore.units import age_ms
 from meshd.store.base import Store, StoreError, StoreUnavailable
 from meshd.store.connect import StoreConfigError, open_store, parse_kv_store
 from mmctl import vmodel_calls
 from mmctl.asking import decisions, explain
 from mmctl.endpoints import Endpoints, translated
 from mmctl.errors import CommandError, Failed, NotFound, Unavailable, Usage, nearest
+from mmctl.recorded import instance_of
 from mmctl.tls import NO_TLS, Tls
 from mmctl.values import (
     Change,
@@ -137,7 +138,7 @@ class RegistryCluster:
         return sum([1 async for _ in self.models(wanted, 0)])
 
     async def instances(self) -> list[Instance]:
-        return [_instance(name, record) for name, record in sorted((await self._instance_records()).items())]
+        return [instance_of(name, record) for name, record in sorted((await self._instance_records()).items())]
 
     async def settings(self, names: Sequence[str]) -> list[Setting]:
         known = [_dynamic(name) for name in names] or dynamic.ALL
@@ -179,7 +180,6 @@ class RegistryCluster:
         return await (await self._asked()).infer(name, request, timeout_s)
 
     async def explain(self, name: str) -> Any:
-        await self.get(name)
         try:
             return await explain(await self._asked(), name)
         except grpc.aio.AioRpcError as error:
@@ -382,30 +382,4 @@ def _model(name: str, pair: Pair, instances: dict[str, InstanceRecord]) -> Model
         references=record.references,
         auto_delete=record.auto_delete,
         revision=pair.mod,
-    )
-
-
-def _instance(name: str, record: InstanceRecord) -> Instance:
-    return Instance(
-        id=name,
-        phase=record.phase,
-        grpc=record.grpc,
-        address=record.address,
-        http=record.http,
-        version=record.build,
-        data_plane=record.data_plane,
-        location=record.location,
-        zone=record.zone,
-        labels=record.labels,
-        start_ms=record.start_ms,
-        lru_ms=0 if record.lru_ms == NEVER else record.lru_ms,
-        models=record.count,
-        capacity_bytes=record.capacity_units * UNIT_BYTES,
-        lost_bytes=record.lost_units * UNIT_BYTES,
-        used_bytes=record.used_units * UNIT_BYTES,
-        load_threads=record.load_threads,
-        loads_in_progress=record.loads_in_progress,
-        rpm=record.rpm,
-        is_java=not record.is_ours,
-        cordoned=record.is_cordoned,
     )
