@@ -288,6 +288,10 @@ class FrontDesk:
         if failure is not None and self._keeps_out(self.me, failure, request.is_use):
             raise LoadFailure(failure.text)
 
+    def replacement_ended(self, model: str, is_refused: bool) -> None:
+        """Another copy of a model was asked for because the one here goes, and that has ended."""
+        self._node.departure.handovers.asked(model, is_refused)
+
     def may_load(self, record: ModelRecord) -> bool:
         """Whether this instance has the labels that models of this type require."""
         return self._node.view.partitions.constraints.allow(record.type, self._node.identity.labels)

@@ -301,19 +301,21 @@ class Handovers:
 
     def follow(self, model: str, flow: Flow) -> Flow:
         """The flow of a request for another copy, and what came of it."""
+        desk = self._node.desk  # where flows say what they change, so that it is recorded
         try:
             answer = yield from flow
         except Draining:  # what an instance that goes says if there is nobody else
-            self._asked(model, True)
+            desk.replacement_ended(model, True)
             raise
         except MeshError:  # neither made nor refused: asked again
-            self._asked(model, False)
+            desk.replacement_ended(model, False)
             raise
         assert isinstance(answer, StatusInfo)
-        self._asked(model, answer.status is Status.LOADING_FAILED)
+        desk.replacement_ended(model, answer.status is Status.LOADING_FAILED)
         return answer
 
-    def _asked(self, model: str, is_refused: bool) -> None:
+    def asked(self, model: str, is_refused: bool) -> None:
+        """Another copy was asked for: it is there, or on its way, or nobody can have it (``is_refused``)."""
         stage, entry = self._stages.get(model), self._node.cache.entries.get(model)
         if stage is None or entry is None:
             return

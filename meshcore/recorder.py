@@ -24,7 +24,7 @@ from meshcore.settings import Settings
 
 READS = frozenset(
     {
-        "record", "mod", "entry", "holders", "gives_up", "given_up", "want", "may_load", "would_admit", "no_place",
+        "record", "mod", "entry", "holders", "given_up", "want", "may_load", "would_admit", "no_place",
         "refusal", "status", "vmodel", "vmodel_mod", "may_switch", "is_held",
     }
 )  # fmt: skip

@@ -140,7 +140,7 @@ def test_what_a_flow_does_is_told_once_its_beginning_is_not_known(node: Recorded
     line = told.lines[-1]
     assert isinstance(line, Heard)
     assert line.did[0] == ("lost", ("m", 1), {})
-    assert [name for name, _, _ in line.did] == ["lost", "place", "place", "admit", "await_load"]
+    assert [name for name, _, _ in line.did] == ["lost", "gives_up", "place", "place", "admit", "await_load"]
     assert line.did[-1][1] == (Copy("m", 2), Request("m"))
     assert b"body" not in repr(line).encode()
     node.leave(other)
