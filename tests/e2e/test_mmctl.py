@@ -33,7 +33,7 @@ from tests.processes import until
 pytestmark = [pytest.mark.e2e, pytest.mark.etcd]
 
 SMALL = ("--runtime", "fake", "--capacity", "256MiB", "--runtime-arg=--size", "--runtime-arg=64KiB")
-MANY = 1_000
+MANY = 300
 
 
 @pytest.fixture

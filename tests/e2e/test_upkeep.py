@@ -48,9 +48,9 @@ def naming(mesh: Mesh, instance: str) -> list[str]:
     return [name for name, each in records(mesh).items() if instance in {*each.copies, *each.failures}]
 
 
-def pruned(client: Client, instance: str) -> list[str]:
-    """The models whose records this instance took another off, because that was gone."""
-    wanted = wire.DecisionsRequest(filter=wire.DecisionFilter(rules=["prune"]))
+def pruned(client: Client, me: str, instance: str) -> list[str]:
+    """The models whose records ``me`` took another instance off, because that was gone."""
+    wanted = wire.DecisionsRequest(filter=wire.DecisionFilter(rules=["prune"], instances=[me]))
     told = client.v1.Decisions(wanted, timeout=GUARD_S)
     return sorted(
         reason.model
@@ -77,7 +77,7 @@ def kill_under_load(mesh: Mesh, victim: Instance) -> None:
     now_leads = leader(mesh)
     assert (now_leads == led_by) == (led_by != victim.name)
     for other in others:
-        assert pruned(other.client, victim.name) == (sorted(named) if other.name == now_leads else [])
+        assert pruned(other.client, other.name, victim.name) == (sorted(named) if other.name == now_leads else [])
         metrics = other.metrics()
         assert metrics["meshd_leading"] == (other.name == now_leads)
         assert metrics.get("modelmesh_models_managed_total") == (len(MODELS) if other.name == now_leads else None)

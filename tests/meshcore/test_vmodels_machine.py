@@ -187,7 +187,7 @@ class VModelMachine(RuleBasedStateMachine):
 
 
 TestVModelMachine = VModelMachine.TestCase
-TestVModelMachine.settings = steps(50)
+TestVModelMachine.settings = steps(50, part=2)
 
 
 @pytest.mark.parametrize("seed", range(5))
