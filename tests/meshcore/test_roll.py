@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from meshcore.asks import Done, Kept, Register, Request
+from meshcore.capacity import CacheParams
 from meshcore.commands import Load
+from meshcore.me import Me
+from meshcore.node import Node
 from meshcore.reasons import Rule
+from meshcore.settings import Settings
 from meshcore.units import UNIT_BYTES
 from tests.meshcore import stored
-from tests.meshcore.cluster import Cluster
+from tests.meshcore.cluster import Cluster, make_node
 from tests.meshcore.hosts import Host, Pending, Running
 from tests.meshcore.stored import WATCHED
 
@@ -22,9 +27,14 @@ UNITS = 5
 class Deployment:
     """Instances with 30 models in all; a load takes a second, everything else no time."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, next_version: int) -> None:
+        def make(me: Me, settings: Settings, params: CacheParams, seed: int) -> Node:
+            version = next_version if me.instance.endswith("2") else 20_260_101
+            return make_node(replace(me, version=version), settings, params, seed)
+
         self.rng = Random(seed)
-        self.cluster = Cluster({f"m{number:02}": UNITS for number in range(30)}, load_threads=4, capacity_units=200)
+        sizes = {f"m{number:02}": UNITS for number in range(30)}
+        self.cluster = Cluster(sizes, make=make, load_threads=4, capacity_units=200)
         self.clients: list[Running] = []
         self._since: dict[int, tuple[Pending, int]] = {}
         for name in "abc":
@@ -66,11 +76,11 @@ class Deployment:
         return sum(reason.rule is Rule.WAIT for log in logs for reason in log)
 
 
-@pytest.mark.parametrize("is_surged", [True, False])
-def test_nobody_waits_while_a_whole_deployment_is_replaced(is_surged: bool) -> None:
-    """The next one comes up before the former goes, or after: no request fails, none waits for a load, and no model is
-    without a copy that is ready."""
-    roll = Deployment(7)
+@pytest.mark.parametrize(("is_surged", "next_version"), [(True, 20_260_102), (False, 20_260_101), (True, 20_251_231)])
+def test_nobody_waits_while_a_whole_deployment_is_replaced(is_surged: bool, next_version: int) -> None:
+    """The next one comes up before the former goes, or after, of the same build, a newer or an older one: no request
+    fails, none waits for a load, and no model is without a copy that is ready."""
+    roll = Deployment(7, next_version)
     cluster = roll.cluster
     for name in "abc":
         going = cluster.host(name)
