@@ -11,8 +11,6 @@ from meshcore.reasons import Rule
 APART_MS = 5_000
 """A copy's load begins so soon after the decision that brought it, clocks that differ included."""
 
-_UNASKED = frozenset({Rule.FILL, Rule.SECOND_COPY, Rule.SCALE_UP})
-
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -23,8 +21,8 @@ class Told:
     rule: str
     chosen: str
     at: int
-    has_ready: bool = True
-    """For ``holder``: whether a copy was ready."""
+    load_ts: int = 0
+    """For ``wait``: when the load began that was waited for."""
 
 
 def brought(decisions: Sequence[Told], instance: str, load_ts: int) -> int | None:
@@ -44,18 +42,12 @@ def last_eviction(decisions: Sequence[Told]) -> int | None:
 
 
 def last_wait(decisions: Sequence[Told]) -> int | None:
-    """The newest one after which a request, or a command to load, had to wait: no copy was ready, or there was none.
-    A load that the mesh began of itself is none of these."""
-    unasked = [told for told in decisions if told.rule in _UNASKED]
-
-    def is_wait(told: Told) -> bool:
-        if told.rule == Rule.HOLDER:
-            return not told.has_ready
-        return told.rule == Rule.PLACE and not any(
-            told.instance == cause.instance and 0 <= told.at - cause.at <= APART_MS for cause in unasked
-        )
-
-    return _last(decisions, is_wait)
+    """What brought the copy that a client's request waited for last; that it waited, where nobody knows that."""
+    at = _last(decisions, lambda told: told.rule == Rule.WAIT)
+    if at is None:
+        return None
+    place = brought(decisions, decisions[at].instance, decisions[at].load_ts)
+    return at if place is None else place
 
 
 def why_unknown(unreachable: Sequence[str]) -> str:

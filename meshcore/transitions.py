@@ -157,7 +157,7 @@ class Transitions:
         if known.is_ending:
             return
         match = self.match(record)
-        if self.may_switch(vmodel, record):
+        if self._is_enough(match, known, record):
             cause = "what shall answer is ready" if match is Match.FULL else "what shall answer is ready, not in full"
             self._end(vmodel, known, cause, is_failure=False)
             return
@@ -205,7 +205,9 @@ class Transitions:
 
     def may_switch(self, vmodel: str, record: VModelRecord) -> bool:
         """Whether what shall answer may take over: in full, or after some time with fewer copies (D-23)."""
-        match, known = self.match(record), self._open.get(vmodel)
+        return self._is_enough(self.match(record), self._open.get(vmodel), record)
+
+    def _is_enough(self, match: Match, known: Open | None, record: VModelRecord) -> bool:
         if match is not Match.SOME or known is None or _pair(known.seen) != _pair(record):
             return match is Match.FULL
         return age_ms(known.since, self._node.now) >= self._node.settings.vmodel_match_ms

@@ -7,6 +7,7 @@ from typing import Any
 from meshcore.account import Told, brought, last_eviction, last_wait, why_unknown
 from meshcore.node import Node
 from meshcore.outlook import Outlook, outlook
+from meshcore.reasons import Rule
 from meshd.decisions import reason_message
 from protos import meshd_pb2 as wire
 
@@ -47,5 +48,5 @@ def _outlook(me: str, found: Outlook) -> Any:
 
 
 def _told(reason: Any) -> Told:
-    has_ready = "ready" not in reason.inputs or reason.inputs["ready"].whole > 0
-    return Told(reason.instance, reason.rule, reason.chosen, reason.at_ms, has_ready)
+    load_ts = reason.at_ms - reason.inputs["age_ms"].whole if reason.rule == Rule.WAIT else 0
+    return Told(reason.instance, reason.rule, reason.chosen, reason.at_ms, load_ts)

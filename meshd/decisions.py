@@ -63,7 +63,7 @@ class Decisions:
         while request.follow:
             for reason in self._node.log.since(seen):
                 if lost := reason.seq - seen - 1:
-                    yield self._lost(lost, reason.at)
+                    yield lost_message(self._node.me, lost, reason.at)
                 seen = reason.seq
                 if passes(reason):
                     yield self._message(reason)
@@ -80,9 +80,11 @@ class Decisions:
     def _message(self, reason: Reason) -> Any:
         return reason_message(reason, self._node.me)
 
-    def _lost(self, count: int, at_ms: int) -> Any:
-        cause = f"{count} decisions are not here: they came faster than they were read"
-        return wire.Reason(rule=LOST, at_ms=at_ms, cause=cause, more=count, instance=self._node.me)
+
+def lost_message(instance: str, count: int, at_ms: int) -> Any:
+    """Stands for so many decisions of ``instance`` that a reader was too slow for."""
+    cause = f"{count} decisions are not here: they came faster than they were read"
+    return wire.Reason(rule=LOST, at_ms=at_ms, cause=cause, more=count, instance=instance)
 
 
 def reason_message(reason: Reason, instance: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from heapq import merge
 from typing import Any
 
@@ -12,7 +11,7 @@ import grpc
 import grpc.aio
 
 from meshcore.node import Node
-from meshd.decisions import LOST, Decisions
+from meshd.decisions import LOST, Decisions, lost_message
 from meshd.plane import internal
 from meshd.plane.python import PythonPlane
 from protos import meshd_internal_pb2_grpc as stubs
@@ -96,6 +95,7 @@ class Fanout:
         live.filter.since_ms = max(live.filter.since_ms, begun - OVERLAP_MS)
         tasks: dict[str, asyncio.Task[None]] = {}
         missed: dict[str, int] = {}
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 there = [self._node.me, *self.others()]
@@ -108,15 +108,15 @@ class Fanout:
                     if _wanted(request, name) and name not in tasks:
                         reader = self._read(name, live, queue, newest, silent, missed)
                         tasks[name] = asyncio.create_task(reader)
-                reason = None
-                with suppress(TimeoutError):
-                    reason = await asyncio.wait_for(queue.get(), LOOK_S)
-                if reason is not None:
+                until = loop.time() + LOOK_S
+                while (left_s := until - loop.time()) > 0:
+                    try:
+                        reason = await asyncio.wait_for(queue.get(), left_s)
+                    except TimeoutError:
+                        break
                     yield reason
-                while queue.empty() and missed:
-                    name, count = missed.popitem()
-                    cause = f"{count} decisions are not here: they came faster than they were read"
-                    yield wire.Reason(rule=LOST, at_ms=self._node.now, cause=cause, more=count, instance=name)
+                    while queue.empty() and missed:
+                        yield lost_message(*missed.popitem(), self._node.now)
         finally:
             for task in tasks.values():
                 task.cancel()
@@ -175,11 +175,15 @@ class Fanout:
         stub = self._stub(name)
         if stub is None:
             return None
+        call, kept = stub.Decisions(request, metadata=self._metadata()), list[Any]()
         try:
-            call = stub.Decisions(request, timeout=DEADLINE_S, metadata=self._metadata())
-            return [reason async for reason in call]
-        except grpc.aio.AioRpcError:
+            while (reason := await asyncio.wait_for(call.read(), DEADLINE_S)) is not grpc.aio.EOF:
+                kept.append(reason)  # there may be many, which take longer than anybody may be silent
+        except (grpc.aio.AioRpcError, TimeoutError):
             return None
+        finally:
+            call.cancel()
+        return kept
 
     def _stub(self, name: str) -> Any | None:
         channel = self._plane.channel(name)

@@ -23,7 +23,7 @@ async def decisions(endpoints: Endpoints, wanted: Mapping[str, Any], last: int, 
     """Reason messages from the first instance that is there; raises CommandError, also when it goes."""
     request = pb.DecisionsRequest(filter=pb.DecisionFilter(**wanted), last=last, follow=follow)
     async for _, channel in endpoints.each():
-        timeout = None if follow else CALL_S
+        timeout = None if follow else CALL_S if last else CALL_S * 6
         told = False
         try:
             async for reason in pb_grpc.MeshStub(channel).Decisions(request, timeout=timeout):

@@ -1,4 +1,4 @@
-"""Sizes, ages and names as people write and read them."""
+"""Sizes, times and names as people write and read them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ _UNITS: dict[str, int] = {"": 1, "b": 1} | {
     for power, prefix in enumerate("kmgtp", start=1)
     for suffix, base in (("ib", 1024), ("i", 1024), ("b", 1000), ("", 1000))
 }
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE | re.ASCII)
 
 
@@ -28,6 +29,14 @@ def parse_size(text: str | int) -> int:
     if size_bytes >= 2**63:
         raise Usage(f"{text!r} is not a size: that is more than 8 EiB")
     return size_bytes
+
+
+def parse_ms(option: str, text: str) -> int:
+    """Milliseconds in what an option says, as 500ms, 60s, 2m, 1h or 1d; Usage says what is allowed."""
+    match = re.fullmatch(r"(\d+)(ms|s|m|h|d)", text, re.ASCII)
+    if match is None or not int(match[1]):
+        raise Usage(f"{option} {text!r}: write a whole number above 0 and ms, s, m, h or d, as 60s")
+    return int(match[1]) * _UNITS_MS[match[2]]
 
 
 def human_size(size_bytes: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,13 +9,12 @@ import typer
 
 from mmctl.cluster import Cluster
 from mmctl.connect import Target, run
-from mmctl.errors import Failed, Usage
+from mmctl.errors import Failed
 from mmctl.options import Debug, Output, connected
 from mmctl.output import Form, say, show_text, show_value
 from mmctl.progress import Progress
+from mmctl.sizes import parse_ms
 from mmctl.values import Drained, Taking
-
-UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 
 Instance = Annotated[str, typer.Argument(metavar="INSTANCE", help="The id of an instance, as `instances` lists it.")]
 
@@ -34,7 +32,7 @@ def drain(
     debug: Debug = False,
 ) -> None:
     """Have others take over what an instance has loaded, then stop it: no client notices."""
-    _take(target, instance, Taking.DRAIN, parse_ms(budget) if budget else 0, output, is_awaited=not no_wait)
+    _take(target, instance, Taking.DRAIN, parse_ms("--budget", budget) if budget else 0, output, is_awaited=not no_wait)
 
 
 @connected
@@ -47,14 +45,6 @@ def cordon(target: Target, instance: Instance, output: Output = Form.TABLE, debu
 def uncordon(target: Target, instance: Instance, output: Output = Form.TABLE, debug: Debug = False) -> None:
     """Give an instance loads again."""
     _take(target, instance, Taking.UNCORDON, 0, output, is_awaited=True)
-
-
-def parse_ms(text: str) -> int:
-    """Milliseconds in a text as 60s, 500ms, 2m or 1h; raises Usage."""
-    found = re.fullmatch(r"(\d+)(ms|s|m|h)", text)
-    if found is None or not int(found[1]):
-        raise Usage(f"--budget {text!r}: write a whole number above 0 and ms, s, m or h, as 60s")
-    return int(found[1]) * UNITS_MS[found[2]]
 
 
 def _take(target: Target, instance: str, what: Taking, budget_ms: int, form: Form, is_awaited: bool) -> None:

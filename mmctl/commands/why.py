@@ -17,9 +17,8 @@ from mmctl.decisions import plain_explanation, plain_reason
 from mmctl.errors import Usage, nearest
 from mmctl.options import Debug, Output, connected
 from mmctl.output import Cell, Column, Form, View, say, show_fields, show_heading, show_list, show_table, show_value
-from mmctl.sizes import human_age, printable
+from mmctl.sizes import human_age, parse_ms, printable
 
-_UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _FOLLOWED = (Form.TABLE, Form.WIDE, Form.JSON)
 _NONE = "none that is still kept"
 
@@ -56,7 +55,7 @@ def events(
     instance: Annotated[list[str], typer.Option("--instance", help="Only by these; repeat it.")] = [],  # noqa: B006
     rule: Annotated[list[str], typer.Option("--rule", help="Only of these rules, as evict; repeat it.")] = [],  # noqa: B006
     since: Annotated[str, typer.Option("--since", metavar="5m", help="Only so long ago: 30s, 5m, 2h, 1d.")] = "",
-    last: Annotated[int, typer.Option("--last", min=0, help="Only the newest so many; 0: all that are kept.")] = 0,
+    last: Annotated[int, typer.Option("--last", min=0, help="Only the newest so many; 0: all that are kept.")] = 1_000,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new ones.")] = False,
     output: Output = Form.TABLE,
     debug: Debug = False,
@@ -67,7 +66,7 @@ def events(
             raise Usage(f"--rule {word!r}: {nearest(word, Rule)}")
     if output not in _FOLLOWED and (follow or output is Form.NAME):
         raise Usage(f"-o {output.value}: events are shown as table, wide or json")
-    since_ms = int(time.time() * 1000) - parse_since(since) if since else 0
+    since_ms = int(time.time() * 1000) - parse_ms("--since", since) if since else 0
     wanted = {"model": model, "model_prefix": starts, "instances": instance, "rules": rule, "since_ms": since_ms}
 
     async def command(cluster: Cluster) -> None:
@@ -87,14 +86,6 @@ def events(
         run(target, command)
     except KeyboardInterrupt:
         return
-
-
-def parse_since(text: str) -> int:
-    """``5m`` in milliseconds; Usage for anything else."""
-    number, unit = text[:-1], text[-1:]
-    if not number.isdecimal() or unit not in _UNITS:
-        raise Usage(f"--since {text!r}: write a number and s, m, h or d, as 5m")
-    return int(number) * _UNITS[unit]
 
 
 def when(at_ms: int, now_ms: int) -> str:
@@ -213,8 +204,6 @@ def _wait(reason: dict[str, Any] | None, now_ms: int) -> str:
     if reason is None:
         return _NONE
     since = f"{when(reason['at_ms'], now_ms)} on {reason['instance']}: no copy was ready"
-    if reason["rule"] == Rule.HOLDER:
-        return f"{since}; it waited for the load on {reason['chosen']}, under way already"
-    if not reason["chosen"]:
-        return f"{since}, and there was nowhere to load one: {reason['cause']}"
+    if reason["rule"] == Rule.WAIT:
+        return f"{since}, and one was loaded there"
     return f"{since}; one was loaded on {reason['chosen']}, {reason['cause']}"

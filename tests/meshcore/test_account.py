@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from meshcore.account import APART_MS, Told, brought, last_eviction, last_wait, why_unknown
 from tests.builders import NOW
 
@@ -25,16 +23,15 @@ def test_the_last_eviction_is_the_newest() -> None:
     assert last_eviction([]) is None
 
 
-@pytest.mark.parametrize("rule", ["fill", "second-copy", "scale-up"])
-def test_a_load_that_the_mesh_began_of_itself_is_no_wait(rule: str) -> None:
-    told = [Told("a", rule, "a", NOW), Told("a", "place", "b", NOW + 1)]
-    assert last_wait(told) is None
-    assert last_wait([*told, Told("b", "place", "c", NOW + 2)]) == 2
-
-
-def test_a_request_waits_when_no_holder_is_ready() -> None:
-    assert last_wait([Told("a", "holder", "b", NOW, has_ready=False)]) == 0
-    assert last_wait([Told("a", "holder", "b", NOW)]) is None
+def test_the_last_wait_is_for_the_copy_that_was_brought_then() -> None:
+    told = [
+        Told("a", "place", "b", NOW - 10_000), Told("b", "wait", "b", NOW - 9_990, NOW - 9_995),
+        Told("a", "place", "c", NOW), Told("c", "wait", "c", NOW + 300, NOW + 1), Told("a", "fill", "a", NOW + 400),
+        Told("a", "place", "a", NOW + 401),
+    ]  # fmt: skip
+    assert last_wait(told) == 2, "nobody waited for what the mesh began of itself"
+    assert last_wait(told[3:]) == 0, "who chose that is not known"
+    assert last_wait(told[:1]) is None
 
 
 def test_what_is_not_known_says_why() -> None:

@@ -8,15 +8,19 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 
 from meshcore.reasons import Reason, Rule
 from meshd import fanout
 from protos import meshd_pb2 as wire
+from tests.builders import instance
 from tests.client import GUARD_S, refused
 from tests.meshcore.lone import Lone
 from tests.meshd.mesh import MIB, Mesh, mesh
 from tests.processes import free_port, until
+from tests.virtual_loop import run
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +153,49 @@ def test_who_reads_slower_than_is_decided_is_told_how_many_are_missing(monkeypat
     *decided, missing = asyncio.run(read())
     assert len(decided) + missing.more == 20
     assert missing.more > 0
+
+
+class Slow:
+    """A connection over which decisions come at the pace of one a second, ``count`` of them, and then nothing or an
+    end."""
+
+    def __init__(self, count: int, ends: bool) -> None:
+        self.left, self._ends = count, ends
+        self.is_cancelled = False
+
+    def unary_unary(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def unary_stream(self, *_: Any, **__: Any) -> Any:
+        return lambda *_, **__: self
+
+    async def read(self) -> Any:
+        await asyncio.sleep(1 if self.left or self._ends else 3_600)
+        self.left -= 1
+        return grpc.aio.EOF if self.left < 0 else wire.Reason(rule="ready", instance="b")
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+@pytest.mark.parametrize(("ends", "rules"), [(True, ["ready"] * 10), (False, ["lost"])])
+def test_many_that_are_kept_may_take_longer_than_anybody_may_be_silent(ends: bool, rules: list[str]) -> None:
+    slow = Slow(10, ends)
+
+    class Plane:
+        key = b"key"
+
+        def channel(self, instance: str) -> Slow:
+            return slow
+
+    async def read() -> list[str]:
+        plane: Any = Plane()
+        told = fanout.Fanout(Lone(peers={"b": instance(address="b:8080")}).node, plane)
+        asked = wire.DecisionsRequest(filter=wire.DecisionFilter(instances=["b"]))
+        return [reason.rule async for reason in told.decisions(asked)]
+
+    assert run(read()) == rules
+    assert slow.is_cancelled
 
 
 def test_a_virtual_model_is_explained_by_its_models(trio: Mesh) -> None:

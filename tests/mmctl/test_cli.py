@@ -65,7 +65,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (["vmodel", "set", "v", "--target", "a", "--shadow", "", NOBODY], "--shadow names no model"),
         (["events", "--rule", "evct", NOBODY], "--rule 'evct': did you mean 'evict'?"),
-        (["events", "--since", "5", NOBODY], "--since '5': write a number and s, m, h or d, as 5m"),
+        (["events", "--since", "5", NOBODY], "--since '5': write a whole number above 0 and ms, s, m, h or d, as 60s"),
         (["events", "-f", "-o", "yaml", NOBODY], "-o yaml: events are shown as table, wide or json"),
         (["explain", "a", "-o", "name", NOBODY], "-o name: an explanation has no name"),
         (["infer", "a", "--json", "{", NOBODY], "--json: not JSON at line 1"),

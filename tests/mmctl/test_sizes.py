@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mmctl.errors import Usage
-from mmctl.sizes import count, human_age, human_size, parse_size, printable, shortened
+from mmctl.sizes import count, human_age, human_size, parse_ms, parse_size, printable, shortened
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,11 @@ def test_numbers_come_with_their_noun() -> None:
 def test_long_list_of_names_is_cut() -> None:
     assert shortened(["a", "b"]) == "a, b"
     assert shortened(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+
+
+@pytest.mark.parametrize("text", [" ", "0s", "5", "1w", "-3s", "s", "1.5h", "5 m", "\u0665s"])
+def test_a_time_is_a_number_and_a_unit(text: str) -> None:
+    with pytest.raises(Usage, match=r"--since .*write a whole number above 0 and ms, s, m, h or d"):
+        parse_ms("--since", text)
+    times = [parse_ms("--since", text) for text in ("500ms", "60s", "2m", "1h", "1d")]
+    assert times == [500, 60_000, 120_000, 3_600_000, 86_400_000]
