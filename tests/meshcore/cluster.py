@@ -6,9 +6,6 @@ news from the store waits until ``watch``; time stands still until ``advance``. 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from random import Random
-
 from meshcore.asks import (
     Asked,
     AwaitLoaded,
@@ -63,29 +60,16 @@ from meshcore.events import (
 )
 from meshcore.kv import Compacted, Kv
 from meshcore.me import Me
-from meshcore.node import Node
 from meshcore.records import ModelRecord
-from meshcore.rules import Rules
 from meshcore.settings import Settings
-from meshcore.vmodel_asks import AwaitVModel, Overtaken, PutVModel, ReadVModel
+from meshcore.vmodel_asks import AwaitVModel, PutVModel, ReadVModel
 from tests.builders import NOW, params
 from tests.meshcore import stored
 from tests.meshcore.agreement import check, check_rest
 from tests.meshcore.answers import Answers, come_back, inferred, met_badly
 from tests.meshcore.hosts import Host, Pending, Running
+from tests.meshcore.making import MakeNode, make_node, small_settings
 from tests.meshcore.stored import WATCHED
-
-
-def small_settings() -> Settings:
-    """Two tries of an unload, so that losing memory is within reach; slices of one model, so that there are several."""
-    return Settings(unload_retries=2, slice_models=1)
-
-
-MakeNode = Callable[[Me, Settings, CacheParams, int], Node]
-
-
-def make_node(me: Me, settings: Settings, params: CacheParams, seed: int) -> Node:
-    return Node(me, settings, params, Rules(), Random(seed))
 
 
 class Cluster:
@@ -194,9 +178,7 @@ class Cluster:
         running.is_over = True
         if running in self.flows:
             self.flows.remove(running)
-        for waiting in (*running.host.waiting.values(), *running.host.following.values()):
-            if running in waiting:
-                waiting.remove(running)
+        running.host.let_go(running)
 
     def _resume(self, running: Running, outcome: Outcome | None) -> None:
         host = running.host
@@ -246,7 +228,7 @@ class Cluster:
                     pending.done = "no leader"
                 self.pending.append(pending)
             case PutVModel() if pending.done is None:
-                pending.done = self._write_vmodel(what, is_well, how)
+                pending.done = stored.answer_vmodel(self.kv, what, is_well, how)
                 self.pending.append(pending)
             case Infer() | Forward() | Read() | Put() | ReadVModel() | PutVModel():
                 assert pending.flow is not None
@@ -265,11 +247,8 @@ class Cluster:
 
     def time_out(self, running: Running) -> None:
         """A request has waited for a load as long as it may."""
-        for waiting in (*running.host.waiting.values(), *running.host.following.values()):
-            if running in waiting:
-                waiting.remove(running)
-                self._resume(running, TimedOut())
-                return
+        if running.host.let_go(running):
+            self._resume(running, TimedOut())
 
     def _take_step(self, running: Running, step: Step, done: object, is_well: bool, how: int) -> None:
         match step:
@@ -294,12 +273,6 @@ class Cluster:
             copies = ModelRecord.decode(what.value).copies
             self.named.update((what.model, instance, load_ts) for instance, load_ts in copies.items())
         return outcome
-
-    def _write_vmodel(self, what: PutVModel, is_well: bool, how: int) -> Wrote | Overtaken | StoreSilent:
-        if not is_well and how % 2 == 0:
-            return StoreSilent("no leader")
-        outcome = stored.write_vmodel(self.kv, what)
-        return outcome if is_well or isinstance(outcome, Overtaken) else StoreSilent("no answer")
 
     # -- news and time ----------------------------------------------------------------------------------
 

@@ -57,6 +57,14 @@ class Host:
     ahead_ms: int = 0
     """How far its clock is ahead of the others'."""
 
+    def let_go(self, running: Running) -> bool:
+        """Nobody keeps a flow for when something has happened; whether somebody did."""
+        for waiting in (*self.waiting.values(), *self.following.values()):
+            if running in waiting:
+                waiting.remove(running)
+                return True
+        return False
+
     def begin(self, command: Command) -> None:
         """Something is asked that will be answered; nothing is asked that cannot be."""
         about = about_of(command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from meshcore.asks import Clashed, Put, Wrote
+from meshcore.asks import Clashed, Put, StoreSilent, Wrote
 from meshcore.commands import Commit, Publish
 from meshcore.events import InstancesSeen, LeaderSeen, RegistrySeen, Seen, VModelsSeen
 from meshcore.kv import ABSENT, ANY, DELETE, KEEP, Conflict, Deleted, Kv, Pair, Write
@@ -71,6 +71,14 @@ def write_vmodel(kv: Kv, step: PutVModel) -> Wrote | Overtaken:
         writes.append(Write(MODELS + each.model, each.expect, value))
     outcome = kv.commit(writes)
     return Overtaken() if isinstance(outcome, Conflict) else Wrote(outcome.revision)
+
+
+def answer_vmodel(kv: Kv, step: PutVModel, is_well: bool, how: int) -> Wrote | Overtaken | StoreSilent:
+    """As ``write_vmodel``; not ``is_well``: nothing is written, or only the answer is lost."""
+    if not is_well and how % 2 == 0:
+        return StoreSilent("no leader")
+    outcome = write_vmodel(kv, step)
+    return outcome if is_well or isinstance(outcome, Overtaken) else StoreSilent("no answer")
 
 
 def vmodels(kv: Kv) -> dict[str, VModelRecord]:

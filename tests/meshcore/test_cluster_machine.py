@@ -13,8 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from meshcore.asks import Kept, Op, Register, Request, Unregister
 from meshcore.events import RuntimeSuspected
 from meshcore.units import UNIT_BYTES
-from tests.meshcore.cluster import Cluster, MakeNode
+from tests.meshcore.cluster import Cluster
 from tests.meshcore.hosts import Host
+from tests.meshcore.making import MakeNode
 from tests.meshcore.stored import WATCHED
 from tests.steps import steps
 

@@ -16,8 +16,9 @@ from meshcore.reasons import Rule
 from meshcore.settings import Settings
 from meshcore.units import UNIT_BYTES
 from tests.meshcore import stored
-from tests.meshcore.cluster import Cluster, make_node
+from tests.meshcore.cluster import Cluster
 from tests.meshcore.hosts import Host, Pending, Running
+from tests.meshcore.making import make_node
 from tests.meshcore.stored import WATCHED
 
 LOAD_MS, STEP_MS, BUDGET_MS, NOT_READY_MS = 1_000, 50, 22_000, 2_000

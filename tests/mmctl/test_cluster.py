@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mmctl.__main__ import run
 from mmctl.cluster import Cluster
 from mmctl.errors import Failed, NotFound, Unavailable
 from mmctl.mesh import MeshCluster
@@ -20,113 +16,21 @@ from mmctl.registry import RegistryCluster
 from mmctl.tensors import from_response, to_request
 from mmctl.values import (
     Change,
-    Drained,
     Model,
     ModelFilter,
     Registered,
     Registration,
     Setting,
     Status,
-    Taking,
     Unregistered,
-    VModel,
-    VModelChange,
-    VModelStatus,
 )
-from tests.mmctl.meshes import mesh
+from tests.mmctl.ways import NOBODY, alike, asking, get, mine, models, opened, register, unregister
 from tests.processes import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.etcd]
 
-NOBODY = "127.0.0.1:1"
 ODD = ["a/b c", "ünï/名前", "line\nbreak", "[bold]x[/bold]", "x" * 300]
 REQUEST = {"inputs": [{"name": "x", "shape": [2], "datatype": "FP32", "data": [1.5, 2.5]}]}
-
-
-@pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    with mesh(
-        tmp_path_factory.mktemp("mesh") / "data", "--instances", "2", "--runtime", "fake",
-        "--set", "MM_MIN_CHURN_AGE_MS=0", "--capacity", "64MiB", "--runtime-arg=--size", "--runtime-arg=1MiB",
-    ) as plan:  # fmt: skip
-        yield plan
-
-
-@pytest.fixture(params=["instances", "registry"])
-def via(request: pytest.FixtureRequest, up: dict[str, Any]) -> Callable[[], Cluster]:
-    if request.param == "registry":
-        return lambda: RegistryCluster(up["kv_store"], "mesh")
-    return lambda: MeshCluster([NOBODY, *up["endpoints"]])
-
-
-@pytest.fixture
-def other(via: Callable[[], Cluster], up: dict[str, Any]) -> Callable[[], Cluster]:
-    """The other way to the same cluster."""
-    if isinstance(via(), MeshCluster):
-        return lambda: RegistryCluster(up["kv_store"], "mesh")
-    return lambda: MeshCluster(up["endpoints"])
-
-
-@asynccontextmanager
-async def opened(via: Callable[[], Cluster]) -> AsyncIterator[Cluster]:
-    cluster = via()
-    try:
-        yield cluster
-    finally:
-        await cluster.close()
-
-
-def asking(via: Callable[[], Cluster], question: Callable[[Cluster], Awaitable[Any]]) -> Any:
-    """The answer of a cluster to one question."""
-
-    async def ask() -> Any:
-        async with opened(via) as cluster:
-            return await question(cluster)
-
-    return asyncio.run(ask())
-
-
-def register(via: Callable[[], Cluster], *wanted: Registration, dry_run: bool = False) -> dict[str, Registered]:
-    async def question(cluster: Cluster) -> dict[str, Registered]:
-        return {result.name: result async for result in cluster.register(wanted, dry_run)}
-
-    results: dict[str, Registered] = asking(via, question)
-    assert len(results) == len(wanted)
-    return results
-
-
-def unregister(via: Callable[[], Cluster], *names: str, dry_run: bool = False) -> dict[str, Unregistered]:
-    async def question(cluster: Cluster) -> dict[str, Unregistered]:
-        return {result.name: result async for result in cluster.unregister(names, dry_run)}
-
-    results: dict[str, Unregistered] = asking(via, question)
-    return results
-
-
-def models(via: Callable[[], Cluster], wanted: ModelFilter, limit: int = 0) -> list[Model]:
-    async def question(cluster: Cluster) -> list[Model]:
-        return [model async for model in cluster.models(wanted, limit)]
-
-    found: list[Model] = asking(via, question)
-    return found
-
-
-def get(via: Callable[[], Cluster], name: str) -> Model:
-    model: Model = asking(via, lambda cluster: cluster.get(name))
-    return model
-
-
-def alike(
-    via: Callable[[], Cluster], other: Callable[[], Cluster], name: str, is_wanted: Callable[[Model], bool]
-) -> Model | None:
-    """The model, once it is as wanted and both ways show the same."""
-    model = get(via, name)
-    return model if is_wanted(model) and get(other, name) == model else None
-
-
-def mine(via: Callable[[], Cluster], name: str) -> str:
-    """A name that no other test, nor this one the other way, uses."""
-    return f"{'mesh' if isinstance(via(), MeshCluster) else 'registry'}-{name}"
 
 
 def test_new_model_is_created_and_both_ways_show_it_alike(
@@ -341,82 +245,6 @@ def test_answer_that_the_runtime_refuses_is_told_in_its_words(via: Callable[[], 
         asking(via, lambda cluster: cluster.infer(name, to_request(REQUEST, name), 60))
 
 
-def test_virtual_model_with_weights_and_a_shadow_is_set_shown_alike_and_deleted(
-    via: Callable[[], Cluster], other: Callable[[], Cluster]
-) -> None:
-    v, a, b, c = (f"{via().__class__.__name__}-{letter}" for letter in "vabc")
-    register(via, *(Registration(name, "fake") for name in (a, b, c)))
-
-    def set_vmodel(targets: dict[str, int], **said: Any) -> VModel:
-        dry_run = said.pop("dry_run", False)
-        found: VModel = asking(via, lambda cluster: cluster.set_vmodel(VModelChange(v, targets, **said), dry_run, 60))
-        return found
-
-    def shown(cluster_of: Callable[[], Cluster]) -> VModel:
-        async def question(cluster: Cluster) -> VModel:
-            vmodel = await cluster.vmodel(v)
-            assert [each async for each in cluster.vmodels() if each.name == v] == [vmodel]
-            return vmodel
-
-        found: VModel = asking(cluster_of, question)
-        return found
-
-    with pytest.raises(NotFound):
-        set_vmodel({a: 100}, update_only=True)
-    set_vmodel({a: 100}, dry_run=True)
-    with pytest.raises(NotFound):
-        asking(via, lambda cluster: cluster.vmodel(v))
-    made = set_vmodel({a: 90, b: 10}, shadow=c, owner="me")
-    assert made == VModel(v, VModelStatus.DEFINED, {a: 90, b: 10}, {}, c, "me", made.revision)
-    until(lambda: shown(via) == shown(other) == made, "both ways show it alike")
-    register(via, Registration(f"{a}bad", "fake", path="fake:?fail=INTERNAL"))
-    asking(via, lambda cluster: cluster.load(a, wait=True, timeout_s=60))
-    failed = set_vmodel({f"{a}bad": 100}, wait=True)
-    assert (failed.status, failed.targets) == (VModelStatus.TRANSITION_FAILED, {a: 90, b: 10})
-    assert (failed.next, failed.shadow) == ({f"{a}bad": 100}, c)
-    until(lambda: shown(via) == shown(other) == failed, "both ways show it alike")
-    changed = set_vmodel({b: 100}, shadow="", wait=True, expected=f"{a}bad")
-    assert (changed.status, changed.targets, changed.shadow) == (VModelStatus.DEFINED, {b: 100}, "")
-    for said in ({"owner": "you"}, {"expected": a}):
-        with pytest.raises(Failed):
-            set_vmodel({a: 100}, **said)
-    asking(via, lambda cluster: cluster.delete_vmodel(v))
-    for cluster_of in (via, other):
-        until(partial(is_missing, cluster_of, v), "gone")
-
-
-def test_a_canary_is_run_from_the_command_line(up: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    def mmctl(*arguments: str) -> tuple[int, str]:
-        code = run([*arguments, "--endpoint", up["endpoints"][0]])
-        return code, capsys.readouterr().out
-
-    for model in ("canary-1", "canary-2"):
-        assert mmctl("register", model, "--type", "fake")[0] == 0
-    assert mmctl("vmodel", "set", "canary", "--target", "canary-1", "--dry-run") == (0, "")
-    assert mmctl("vmodel", "get", "canary")[0] == 3
-    assert mmctl("vmodel", "set", "canary", "--target", "canary-1", "--load")[0] == 0
-    code, text = mmctl(
-        "vmodel", "set", "canary", "--target", "canary-1=90", "--target", "canary-2=10", "--wait", "-o", "json"
-    )
-    assert (code, json.loads(text)["targets"]) == (0, {"canary-1": 90, "canary-2": 10})
-    assert mmctl("vmodel", "set", "canary", "--target", "canary-1=90", "--target", "nobody=10")[0] == 3
-    assert "canary-1=90,canary-2=10" in mmctl("vmodel", "list")[1]
-    assert "canary-2, 10 %" in mmctl("vmodel", "get", "canary")[1]
-    assert mmctl("vmodel", "delete", "canary", "nobody", "-o", "json") == (
-        3,
-        '[\n{"id": "canary", "result": "removed", "code": "OK", "error": ""},\n'
-        '{"id": "nobody", "result": "not_found", "code": "OK", "error": ""}\n]\n',
-    )
-
-
-def is_missing(via: Callable[[], Cluster], vmodel: str) -> bool:
-    try:
-        asking(via, lambda cluster: cluster.vmodel(vmodel))
-    except NotFound:
-        return True
-    return False
-
-
 def test_instances_are_shown_alike_both_ways(
     via: Callable[[], Cluster], other: Callable[[], Cluster], up: dict[str, Any]
 ) -> None:
@@ -463,31 +291,3 @@ def test_root_prefix_and_prefix_are_other_places(up: dict[str, Any], tmp_path: P
     assert [model.name for model in models(elsewhere, ModelFilter())] == ["there"]
     with pytest.raises(NotFound):
         get(lambda: RegistryCluster(up["kv_store"], "mesh"), "there")
-
-
-def taking(via: Callable[[], Cluster], instance: str, what: Taking) -> list[Drained]:
-    async def question(cluster: Cluster) -> list[Drained]:
-        return [told async for told in cluster.take(instance, what, 0)]
-
-    told: list[Drained] = asking(via, question)
-    return told
-
-
-def test_an_instance_is_cordoned_and_let_in_again(via: Callable[[], Cluster], other: Callable[[], Cluster]) -> None:
-    """Whoever answers passes it on; all see it in its record."""
-
-    def cordoned() -> list[str]:
-        return [instance.id for instance in asking(other, lambda cluster: cluster.instances()) if instance.cordoned]
-
-    (told,) = taking(via, "mesh-1", Taking.CORDON)
-    assert (told.done, told.text) == (True, "mesh-1 takes no more loads, and answers for what it has")
-    until(lambda: cordoned() == ["mesh-1"], "its record says so")
-    (told,) = taking(via, "mesh-1", Taking.UNCORDON)
-    assert told.text == "mesh-1 takes loads"
-    until(lambda: cordoned() == [], "its record says so")
-
-
-@pytest.mark.parametrize("what", Taking)
-def test_who_is_to_be_drained_has_to_be_there(via: Callable[[], Cluster], what: Taking) -> None:
-    with pytest.raises(NotFound, match="there is no instance 'mesh-7'; known: mesh-0, mesh-1"):
-        taking(via, "mesh-7", what)
