@@ -121,7 +121,7 @@ class Node:
                 return self.departure.handovers.follow(asked.model, registration.ensure(self.desk, asked))
             case Request(op=Op.ENSURE):
                 return registration.ensure(self.desk, asked)
-            case Request(vmodel=vmodel) if vmodel:
+            case Request(kind=Kind.EXTERNAL, vmodel=vmodel) if vmodel:
                 return vmodel_flows.by_name(self.desk, asked)
         return routing.route(self.desk, asked)
 

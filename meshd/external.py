@@ -62,7 +62,7 @@ class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
             end = await plane.serve(request, call)
         finally:
             call.close()
-            self._count(path, end, call, (self._now() - began) * 1000)
+            self._count(path, end, call, (self._now() - began) * 1000, request.model)
             if copied is not None:
                 # An answer may overtake the news that the client has said all: what it was an answer to is whole.
                 if end is _LEFT or not (call.sent.is_done or status_of(end) is grpc.StatusCode.OK):
@@ -71,7 +71,7 @@ class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
                     plane.shadows.send(copied, path, metadata, request.is_balanced, call.given_s)
         return await answer(end, context)
 
-    def _count(self, path: str, end: Done | Failed, call: InferenceCall, ms: float) -> None:
+    def _count(self, path: str, end: Done | Failed, call: InferenceCall, ms: float, model: str) -> None:
         counters = self._metrics.counters
         counters.requests += 1
         if isinstance(end, Failed):
@@ -80,7 +80,9 @@ class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
             counters.cold += 1
         else:
             counters.hits += 1
-        self._metrics.api_request(path, status_of(end).name, ms, call.sent.count_bytes, call.reply_bytes)
+        self._metrics.api_request(
+            path, status_of(end).name, ms, call.sent.count_bytes, call.reply_bytes, model, call.vmodel
+        )
 
 
 class MeshPort(grpc.GenericRpcHandler):  # type: ignore[misc]

@@ -90,6 +90,8 @@ class InferenceCall(ABC):
         self.given_s: float | None = context.time_remaining()
         """How long the client gave it when it came; None: any time."""
         self._deadline = None if self.given_s is None else self._loop.time() + self.given_s
+        self.vmodel = ""
+        """The virtual model that the client named, if it named one."""
         self.has_begun = False
         """Whether the client has seen anything of an answer."""
         self.has_waited = False
@@ -137,7 +139,7 @@ class InferenceCall(ABC):
             code = _status_name(outcome)
             return outcome
         finally:
-            self._plane.metrics.invoke_model(self._path, code, (self._loop.time() - began) * 1000, model)
+            self._plane.metrics.invoke_model(self._path, code, (self._loop.time() - began) * 1000, model, self.vmodel)
 
     async def _inferred(self, model: str) -> Answered | RuntimeFailed:
         plane = self._plane

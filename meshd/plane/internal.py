@@ -51,6 +51,8 @@ def to_metadata(request: Request, key: bytes) -> Metadata:
         headers.append(("mm-i-targets-bin", json.dumps(request.targets).encode()))
     if request.size_units:
         headers.append(("mm-i-size", str(request.size_units)))
+    if request.vmodel:
+        headers.append(("mm-i-vmodel-bin", request.vmodel.encode()))
     if request.is_shadow:
         headers.append(("mm-i-shadow", "1"))
     return tuple(headers)
@@ -80,6 +82,7 @@ def to_request(metadata: Iterable[tuple[str, str | bytes]]) -> Request:
             size_units=int(headers.get("mm-i-size", "0")),
             is_asked_for=not is_shadow,
             is_shadow=is_shadow,
+            vmodel=_bytes(headers.get("mm-i-vmodel-bin", b"")).decode(),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise NotAPeer(f"internal headers cannot be read: {error!r}") from error

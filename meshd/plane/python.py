@@ -209,6 +209,7 @@ class PythonPlane:
             return Failed(MeshError("as many shadow calls as there may be are under way", Code.RESOURCE_EXHAUSTED))
         calls.open += 1
         calls.begun += 1
+        call.vmodel = request.vmodel
         try:
             route = self._routes.get(request.model)
             met = await self._straight(route, request, call) if route is not None else None
@@ -243,7 +244,7 @@ class PythonPlane:
         tried = ((holder.instance, holder.load_ts),)
         forwarded = Request(
             request.model, kind=Kind.HIT, tried=tried, origin=self.me, hops=1, is_asked_for=request.is_asked_for,
-            is_shadow=request.is_shadow,
+            is_shadow=request.is_shadow, vmodel=request.vmodel,
         )  # fmt: skip
         outcome = await call.forward(Forward(holder.instance, forwarded))
         if peer is not None and peer.is_on_trial and not isinstance(outcome, Unreachable):

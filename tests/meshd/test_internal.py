@@ -20,6 +20,8 @@ def test_a_forwarded_request_arrives_as_it_was_sent() -> None:
     assert internal.to_request(internal.to_metadata(REQUEST, KEY)) == REQUEST
     least = Request("m", kind=Kind.HIT, origin="i0", hops=1)
     assert internal.to_request(internal.to_metadata(least, KEY)) == least
+    named = Request("m", kind=Kind.HIT, origin="i0", hops=1, vmodel="ü/v")
+    assert internal.to_request(internal.to_metadata(named, KEY)) == named
     shadow = Request("m", kind=Kind.LOAD, origin="i0", hops=1, is_asked_for=False, is_shadow=True)
     assert internal.to_request(internal.to_metadata(shadow, KEY)) == shadow
 

@@ -10,9 +10,9 @@ import pytest
 
 from protos import meshd_pb2
 from protos import model_mesh_pb2 as mm
-from tests.client import GUARD_S, Client, Status, refused
+from tests.client import GUARD_S, Client, Status, instance_of, refused
 from tests.meshd.mesh import Mesh, mesh
-from tests.processes import until
+from tests.processes import free_port, series, until
 
 VStatus = mm.VModelStatusInfo.VModelStatus
 BROKEN = "fake:?fail=INVALID_ARGUMENT&fail_text=bad+model+file"
@@ -273,3 +273,22 @@ def test_a_record_that_cannot_be_read_is_refused_and_can_be_deleted(
     delete(client, vmodel)
     assert record(pair, vmodel) is None
     assert points(set_(client, vmodel, model)) == ("DEFINED", model, model)
+
+
+def test_metrics_of_each_model_name_the_virtual_model_it_answered_for(model: str) -> None:
+    """Also where the request was passed on; one by the model's own name has none."""
+    ports = [free_port(), free_port()]
+    settings = [f"prometheus:port={port};scheme=http;per_model_metrics=true" for port in ports]
+    with mesh(0) as made:
+        for setting in settings:
+            made.add(MM_METRICS=setting)
+        set_(made.client, "v", model, modelInfo=FAKE)
+        made.copy(model, 1)
+        until(lambda: instance_of(made.client.infer(model)) == "i1", "it is passed on")
+        assert infer(made.client, "v") == model
+        labels = f'method="Method",code="OK",modelId="{model}",vModelId="v",'
+        asked, answered = (series(port) for port in ports)
+        assert asked[f"modelmesh_api_request_milliseconds_count{{{labels}}}"] == 1
+        assert answered[f"modelmesh_invoke_model_milliseconds_count{{{labels}}}"] == 1
+        direct = labels.replace('"v"', '""')
+        assert asked[f"modelmesh_api_request_milliseconds_count{{{direct}}}"] >= 1
