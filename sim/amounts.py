@@ -1,11 +1,22 @@
-"""Sizes in a scenario: bytes as a number, or text with a unit."""
+"""The kinds of values that a scenario has, each with its bounds; bytes are a number, or text with a unit."""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field
+
+STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+"""How every part of a scenario is read."""
+
+WholeMillis = Annotated[int, Field(ge=1, le=86_400_000)]
+"""A delay of the world: whole milliseconds, as the rules count time."""
+
+Factor = Annotated[float, Field(gt=0, le=1000)]
+
+Name = Annotated[str, Field(min_length=1)]
+"""Of a type of models, a label or a zone."""
 
 _FACTORS = {"": 1, "B": 1} | {
     letter + suffix: base**power

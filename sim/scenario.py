@@ -1,185 +1,23 @@
-"""What is simulated: the fleet, the models, the runtimes, the traffic, each with its unit and its bounds."""
+"""What is simulated, as a whole, and that its parts agree."""
 
 from __future__ import annotations
 
 from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, create_model, model_validator
 
 from meshcore.constraints import Constraints, TypeConstraint
 from meshcore.settings import Settings
-from sim.amounts import Bytes
+from sim.amounts import STRICT, Name
+from sim.catalogue import Models
+from sim.faults import LEAST_OUTAGE_S, LEAST_RESTART_S, Failure, Restart, StoreOutage
+from sim.fleet import Constraint, Fleet
+from sim.surroundings import Network, Runtime, Store
 from sim.workloads import Workload
 from sim.workloads.recorded import Recorded
 from sim.workloads.zipf import Peak, Zipf
-
-STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-LEAST_RESTART_S = 3.0
-"""An instance that goes lets clients hear of it first."""
-LEAST_OUTAGE_S = 4.0
-"""That the store answers nothing is known after 3.5 s."""
-
-WholeMillis = Annotated[int, Field(ge=1, le=86_400_000)]
-"""A delay of the world: whole milliseconds, as the rules count time."""
-
-Factor = Annotated[float, Field(gt=0, le=1000)]
-
-Name = Annotated[str, Field(min_length=1)]
-"""Of a type of models, a label or a zone."""
-
-
-class Fleet(BaseModel):
-    """The instances, alike but for their capacity, zone and labels, and what their runtimes say at start-up."""
-
-    model_config = STRICT
-
-    count: int = Field(ge=1, le=1000)
-    capacity: Bytes
-    capacity_factors: list[Factor] = Field(default=[1.0], min_length=1)
-    """Instances have this times ``capacity``, each factor in turn."""
-    zones: list[Name] | None = Field(default=None, min_length=1)
-    """Instances are in these, each in turn; none: the mesh is told of no zones."""
-    labels: list[list[Name]] = Field(default=[[]], min_length=1)
-    """Instances have the labels of these lists, each list in turn."""
-    default_model_size: Bytes = 1 << 20
-    loading_concurrency: int = Field(default=4, ge=1, le=1000)
-    loading_timeout_ms: int = Field(default=90_000, ge=100)
-
-
-class Lognormal(BaseModel):
-    """Sizes of which half are below ``median``; ``sigma`` 1 puts one in six above 2.7 times that."""
-
-    model_config = STRICT
-
-    median: Bytes
-    sigma: float = Field(ge=0, le=4)
-
-
-class Models(BaseModel):
-    """The registrations: one ``size`` for all, ``sizes`` for each, or a ``lognormal`` distribution."""
-
-    model_config = STRICT
-
-    count: int = Field(ge=1, le=1_000_000)
-    size: Bytes | None = None
-    sizes: list[Bytes] | None = None
-    lognormal: Lognormal | None = None
-    type: Name = "simulated"
-    types: list[Name] | None = Field(default=None, min_length=1)
-    """Instead of ``type``: models are of these, each in turn."""
-
-    @model_validator(mode="after")
-    def _has_a_size_for_each(self) -> Self:
-        if sum(way is not None for way in (self.size, self.sizes, self.lognormal)) != 1:
-            raise ValueError("must have one of size, sizes and lognormal")
-        if self.sizes is not None and len(self.sizes) != self.count:
-            raise ValueError(f"must have a size for each of the {self.count} models, not {len(self.sizes)} sizes")
-        if self.types is not None and "type" in self.model_fields_set:
-            raise ValueError("must have one of type and types")
-        return self
-
-
-class Constraint(BaseModel):
-    """What models of a type want of an instance: all labels that are required, any of those preferred."""
-
-    model_config = STRICT
-
-    required: list[Name] = []
-    preferred: list[Name] = []
-
-
-class Service(BaseModel):
-    """How long a runtime works on one request: the mean, and the standard deviation as a part of the mean."""
-
-    model_config = STRICT
-
-    mean_ms: float = Field(gt=0, le=3_600_000)
-    cv: float = Field(default=0.0, ge=0, le=10)
-
-
-class Load(BaseModel):
-    """How long a load takes: ``base_ms`` and the model's size at ``bandwidth`` bytes a second."""
-
-    model_config = STRICT
-
-    base_ms: int = Field(ge=0, le=86_400_000)
-    bandwidth: Bytes | None = None
-
-
-class Runtime(BaseModel):
-    """The model server beside each instance; ``concurrency`` requests at once, the others queue in order, or
-    ``model_concurrency`` of each copy, for which there is a queue each (limitModelConcurrency)."""
-
-    model_config = STRICT
-
-    load: Load
-    service: Service
-    concurrency: int = Field(default=8, ge=1, le=100_000)
-    model_concurrency: int | None = Field(default=None, ge=1, le=100_000)
-    unload_ms: WholeMillis = 10
-    size_ms: WholeMillis = 1
-    """To predict or to measure a size."""
-
-    @model_validator(mode="after")
-    def _has_one_limit(self) -> Self:
-        if self.model_concurrency is not None and "concurrency" in self.model_fields_set:
-            raise ValueError("must have one of concurrency and model_concurrency")
-        return self
-
-
-class Failure(BaseModel):
-    """Loads of ``model`` that begin between two moments fail, on all instances or on those named."""
-
-    model_config = STRICT
-
-    model: str
-    instances: list[str] = []
-    from_s: float = Field(default=0, ge=0)
-    until_s: float = Field(default=1e9, gt=0)
-    text: str = "cannot read the model file"
-
-
-class Restart(BaseModel):
-    """``instance`` is told to go at ``from_s``, serves until nothing is under way, and is back, empty, at ``until_s``.
-
-    Meanwhile clients come to the others.
-    """
-
-    model_config = STRICT
-
-    instance: str
-    from_s: float = Field(ge=0)
-    until_s: float = Field(gt=0)
-
-
-class StoreOutage(BaseModel):
-    """The store answers nothing from ``from_s`` to ``until_s``; leases last 10 s. No instance restarts meanwhile."""
-
-    model_config = STRICT
-
-    from_s: float = Field(ge=0)
-    until_s: float = Field(gt=0)
-
-
-class Network(BaseModel):
-    """Between any two instances."""
-
-    model_config = STRICT
-
-    delay_ms: WholeMillis = 1
-
-
-class Store(BaseModel):
-    """How long a commit or a read takes, and until an instance sees what was committed."""
-
-    model_config = STRICT
-
-    commit_ms: WholeMillis = 3
-    watch_ms: WholeMillis = 2
-
 
 _Knobs: Any = create_model(
     "_Knobs", __config__=STRICT, **{knob.name: (int, Field(default=knob.default)) for knob in fields(Settings)}

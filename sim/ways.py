@@ -5,28 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import exp, log, sqrt
 from random import Random
-from statistics import NormalDist, fmean
+from statistics import fmean
 
-from sim.scenario import Models, Scenario, Service
-
-QUANTILES = 1024
-
-
-def _normal_quantiles() -> list[float]:
-    normal = NormalDist()
-    return [normal.inv_cdf((number + 0.5) / QUANTILES) for number in range(QUANTILES)]
-
-
-def model_sizes(models: Models, rng: Random) -> list[int]:
-    """Bytes of each model."""
-    if models.sizes is not None:
-        return list(models.sizes)
-    if models.lognormal is None:
-        assert models.size is not None
-        return [models.size] * models.count
-    median, sigma = models.lognormal.median, models.lognormal.sigma
-    factors = [exp(sigma * quantile) for quantile in _normal_quantiles()]
-    return [max(1, int(median * factors[int(rng.random() * QUANTILES)])) for _ in range(models.count)]
+from sim.normal import QUANTILES, quantiles
+from sim.scenario import Scenario
+from sim.surroundings import Service
 
 
 def service_times(service: Service, rng: Random) -> Callable[[], float]:
@@ -34,7 +17,7 @@ def service_times(service: Service, rng: Random) -> Callable[[], float]:
     if not service.cv:
         return lambda: service.mean_ms
     sigma = sqrt(log(1 + service.cv**2))
-    shape = [exp(sigma * quantile) for quantile in _normal_quantiles()]
+    shape = [exp(sigma * quantile) for quantile in quantiles()]
     scale = service.mean_ms / fmean(shape)
     table, uniform = [scale * factor for factor in shape], rng.random
     return lambda: table[int(uniform() * QUANTILES)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from sim.amounts import STRICT
 from sim.workloads.zipf import Block
 
 
@@ -16,7 +17,7 @@ class Burst(BaseModel):
     A client goes away when it has waited ``patience_ms`` for a copy that is ready.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = STRICT
 
     workload: Literal["burst"] = "burst"
     at_ms: float = Field(ge=0)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
+from sim.amounts import STRICT
 from sim.workloads.zipf import Block
 
 Number = Annotated[int, Field(ge=0)]
@@ -21,7 +22,7 @@ class Recorded(BaseModel):
     A client goes away when it has waited ``patience_ms`` for a copy that is ready.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = STRICT
 
     workload: Literal["recorded"] = "recorded"
     at_ms: list[Annotated[float, Field(ge=0)]]

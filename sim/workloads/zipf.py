@@ -7,7 +7,9 @@ from random import Random
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+
+from sim.amounts import STRICT
 
 BLOCK = 1 << 16
 """Requests drawn at once."""
@@ -19,7 +21,7 @@ Block = tuple[list[float], list[int]]
 class Peak(BaseModel):
     """For some time one model, by its number, gets so many more requests a second."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = STRICT
 
     model: int = Field(ge=0)
     from_s: float = Field(ge=0)
@@ -34,7 +36,7 @@ class Zipf(BaseModel):
     A client goes away when it has waited ``patience_ms`` for a copy that is ready.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = STRICT
 
     workload: Literal["zipf"] = "zipf"
     requests_per_s: float = Field(gt=0, le=1_000_000)
