@@ -32,6 +32,7 @@ class Rules:
     place: Place = placement.choose
     outdone: Outdone = placement.outdone
     balance: Balance = hot.decide
+    """Where there are fewer than two holders it chooses as ``hot.alone`` does, and may not be asked."""
     evict_order: EvictOrder = eviction.lru_order
     second_copy: SecondCopy = second_copy.is_due
     scale_up: ScaleUp = scale_up.further

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from itertools import repeat
 from math import exp, log, sqrt
 from random import Random
 from statistics import fmean
@@ -11,16 +12,24 @@ from sim.normal import QUANTILES, quantiles
 from sim.scenario import Scenario
 from sim.surroundings import Service
 
+DRAWN = 256
+"""Service times drawn at once."""
 
-def service_times(service: Service, rng: Random) -> Callable[[], float]:
+
+def service_times(service: Service, rng: Random) -> Iterator[float]:
     """Draws milliseconds: lognormal, with the mean and the spread asked for."""
     if not service.cv:
-        return lambda: service.mean_ms
+        return repeat(service.mean_ms)
     sigma = sqrt(log(1 + service.cv**2))
     shape = [exp(sigma * quantile) for quantile in quantiles()]
     scale = service.mean_ms / fmean(shape)
     table, uniform = [scale * factor for factor in shape], rng.random
-    return lambda: table[int(uniform() * QUANTILES)]
+
+    def drawn() -> Iterator[float]:
+        while True:
+            yield from [table[int(uniform() * QUANTILES)] for _ in range(DRAWN)]
+
+    return drawn()
 
 
 class ScenarioWays:

@@ -17,8 +17,9 @@ from meshcore.capacity import CacheParams
 from meshcore.records import ModelRecord
 from meshcore.rules import Rules, with_eviction
 from sim.catalogue import model_sizes
+from sim.given import Arrivals, Place, Restart, StoreOutage, World
 from sim.measure import Measure
-from sim.mesh import Arrivals, Mesh, Place, Restart, StoreOutage, World
+from sim.mesh import Mesh
 from sim.plane import Server
 from sim.reading import ScenarioError
 from sim.scenario import Scenario
