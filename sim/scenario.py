@@ -17,6 +17,7 @@ from sim.fleet import Constraint, Fleet
 from sim.surroundings import Network, Runtime, Store
 from sim.workloads import Workload
 from sim.workloads.recorded import Recorded
+from sim.workloads.streams import Streams
 from sim.workloads.zipf import Peak, Zipf
 
 _Knobs: Any = create_model(
@@ -60,6 +61,8 @@ class Scenario(BaseModel):
             _check_numbers("instances", self.traffic.instances or [], len(instances))
         elif isinstance(self.traffic, Zipf):
             _check_peaks(self.traffic.peaks, len(models))
+        elif isinstance(self.traffic, Streams):
+            self.traffic.check(len(models), self.duration_s)
         for number, failure in enumerate(self.failures):
             where = f"failures.{number}"
             if failure.model not in models:

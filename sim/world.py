@@ -24,7 +24,10 @@ from sim.reading import ScenarioError
 from sim.scenario import Scenario
 from sim.summary import summary
 from sim.ways import ScenarioWays, service_times
+from sim.workloads.blocks import Block
+from sim.workloads.curve import of_week_ms
 from sim.workloads.recorded import Recorded
+from sim.workloads.streams import Streams
 
 BARE_TIMEOUTS = 100_000
 
@@ -126,7 +129,7 @@ def arrivals(scenario: Scenario) -> Iterator[Arrivals]:
     models, count, traffic = scenario.model_ids(), scenario.instances.count, scenario.traffic
     restarts = _restarts(scenario)
     source = np.random.Generator(np.random.PCG64([scenario.seed, 1]))
-    for instants, numbers in traffic.arrivals(scenario.seed, len(models), scenario.duration_s * 1000):
+    for instants, numbers in _blocks(scenario):
         if isinstance(traffic, Recorded) and traffic.instances is not None:
             entries = traffic.instances[: len(instants)]
         else:
@@ -134,6 +137,13 @@ def arrivals(scenario: Scenario) -> Iterator[Arrivals]:
         for restart in restarts:
             _divert(restart, instants, entries, count)
         yield instants, [models[number] for number in numbers], entries
+
+
+def _blocks(scenario: Scenario) -> Iterator[Block]:
+    traffic, models, duration_ms = scenario.traffic, scenario.models.count, scenario.duration_s * 1000
+    if isinstance(traffic, Streams):
+        return traffic.arrivals(scenario.seed, models, duration_ms, of_week_ms(scenario.start))
+    return traffic.arrivals(scenario.seed, models, duration_ms)
 
 
 def _divert(restart: Restart, instants: list[float], entries: list[int], count: int) -> None:
