@@ -22,6 +22,7 @@ from meshcore.hot import Choice
 from meshcore.me import Me
 from meshcore.rules import Rules
 from meshcore.settings import Settings
+from sim.churn import Errand, Registrar
 from sim.driver import Driver
 from sim.plane import FLOW, Plane, Server
 from sim.runtime import ModelServer, Ways
@@ -103,6 +104,8 @@ class World:
     """By type of models."""
     restarts: tuple[Restart, ...] = ()
     store_outages: tuple[StoreOutage, ...] = ()
+    churn: Callable[[], Iterable[Errand]] = lambda: ()
+    """Registrations that are made and ended during the run, in order."""
     patience_ms: int | None = None
     """A client goes away when it has waited this long for the core to find it a copy."""
 
@@ -179,6 +182,7 @@ class Mesh:
             self.env.process(self._restart(restart))
         for outage in self.world.store_outages:
             self.env.process(self._lose_store(outage))
+        self.env.process(Registrar(self._network, Random(f"{self.world.seed}/registrar")).play(self.world.churn()))
         began = process_time()
         planes, local = self._planes, Choice.LOCAL
         for instants, models, entries in traffic:
