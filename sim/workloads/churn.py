@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from itertools import takewhile
 from math import inf, log1p
 from random import Random
 from typing import Annotated, Self
@@ -99,10 +100,8 @@ class Churn(BaseModel):
 
     def turns(self, seed: int, models: int, duration_ms: float) -> Iterator[Turn]:
         """All that is asked for before ``duration_ms``, in order."""
-        for turn in self._drawn(seed, models) if not self.changes else self._listed():
-            if turn.at_ms >= duration_ms:
-                return
-            yield turn
+        planned = self._listed() if self.changes else self._drawn(seed, models, duration_ms)
+        return takewhile(lambda turn: turn.at_ms < duration_ms, planned)
 
     def _listed(self) -> Iterator[Turn]:
         for change in self.changes:
@@ -110,14 +109,14 @@ class Churn(BaseModel):
                 for number in numbers_of(spans).tolist():
                     yield Turn(round(change.at_s * 1000), number, is_coming)
 
-    def _drawn(self, seed: int, models: int) -> Iterator[Turn]:
+    def _drawn(self, seed: int, models: int, duration_ms: float) -> Iterator[Turn]:
         rng, first = Random(f"{seed}/churn"), self.at_first(models)
         gap_ms = 1000 / self.registrations_per_s if self.registrations_per_s else inf
         ends = [(self._lives_ms(rng), number) for number in range(first)]
         heapify(ends)
         away = deque(range(first, models))
         at_ms = _exponential(rng, gap_ms)
-        while min(at_ms, ends[0][0] if ends else inf) < inf:
+        while min(at_ms, ends[0][0] if ends else inf) < duration_ms:
             if ends and ends[0][0] <= at_ms:
                 end_ms, number = heappop(ends)
                 away.append(number)
@@ -159,8 +158,10 @@ class Known:
 
 
 def _steps(change: Change) -> Iterator[tuple[str, bool, list[Span]]]:
-    yield "unregisters", False, change.unregisters or []
-    yield "registers", True, change.registers or []
+    if change.unregisters is not None:
+        yield "unregisters", False, change.unregisters
+    if change.registers is not None:
+        yield "registers", True, change.registers
 
 
 def _exponential(rng: Random, mean: float) -> float:

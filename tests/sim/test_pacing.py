@@ -1,7 +1,7 @@
 """When requests come, against what theory says of each kind of arrivals.
 
-Seeds are fixed, so tolerances are about how far off a draw of that size is likely to be, not about luck: the mean of n gaps
-with coefficient of variation cv strays by cv / sqrt(n), and tolerances are some three times that.
+Seeds are fixed, so tolerances are about how far off a draw of that size is likely to be, not about luck: the mean of n
+gaps with coefficient of variation cv strays by cv / sqrt(n), and tolerances are some three times that.
 """
 
 from __future__ import annotations
