@@ -14,6 +14,7 @@ from meshcore.constraints import TypeConstraint
 from meshcore.me import Me
 from meshcore.rules import Rules
 from meshcore.settings import Settings
+from sim.churn import Errand
 from sim.plane import Plane, Server
 from sim.runtime import Ways
 from sim.store import Delays
@@ -87,6 +88,8 @@ class World:
     """By type of models."""
     restarts: tuple[Restart, ...] = ()
     store_outages: tuple[StoreOutage, ...] = ()
+    churn: Callable[[], Iterable[Errand]] = lambda: ()
+    """Registrations that are made and ended during the run, in order."""
     patience_ms: int | None = None
     """A client goes away when it has waited this long for the core to find it a copy."""
 

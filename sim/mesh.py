@@ -7,6 +7,7 @@ from functools import partial
 from heapq import heappop, heappush, heapreplace
 from itertools import count
 from math import inf
+from random import Random
 from time import process_time
 from typing import Any
 
@@ -15,6 +16,7 @@ import simpy
 from meshcore.asks import Answered, Done, Kind, Met, Outcome, Request, Unreachable
 from meshcore.commands import Holder
 from meshcore.events import Constrained, DrainAsked, Idled, SessionRenewed, Started, StoreFound, StoreLost
+from sim.churn import Registrar
 from sim.driver import Driver
 from sim.given import Arrivals, Book, Restart, StoreOutage, World, make_node, make_plane
 from sim.lines import Hop, Line
@@ -92,6 +94,7 @@ class Mesh:
             self.env.process(self._restart(restart))
         for outage in self.world.store_outages:
             self.env.process(self._lose_store(outage))
+        self.env.process(Registrar(self._network, Random(f"{self.world.seed}/registrar")).play(self.world.churn()))
         began = process_time()
         for instants, models, entries in traffic:
             self._serve(instants, models, entries)

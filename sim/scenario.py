@@ -16,7 +16,9 @@ from sim.faults import LEAST_OUTAGE_S, LEAST_RESTART_S, Failure, Restart, StoreO
 from sim.fleet import Constraint, Fleet
 from sim.surroundings import Network, Runtime, Store
 from sim.workloads import Workload
+from sim.workloads.churn import Churn
 from sim.workloads.recorded import Recorded
+from sim.workloads.streams import Streams
 from sim.workloads.zipf import Peak, Zipf
 
 _Knobs: Any = create_model(
@@ -42,6 +44,8 @@ class Scenario(BaseModel):
     network: Network = Network()
     store: Store = Store()
     traffic: Workload
+    churn: Churn | None = None
+    """Without it all models are registered all the time."""
     failures: list[Failure] = []
     restarts: list[Restart] = []
     store_outages: list[StoreOutage] = []
@@ -60,6 +64,10 @@ class Scenario(BaseModel):
             _check_numbers("instances", self.traffic.instances or [], len(instances))
         elif isinstance(self.traffic, Zipf):
             _check_peaks(self.traffic.peaks, len(models))
+        elif isinstance(self.traffic, Streams):
+            self.traffic.check(len(models), self.duration_s)
+        if self.churn is not None:
+            self.churn.check(len(models))
         for number, failure in enumerate(self.failures):
             where = f"failures.{number}"
             if failure.model not in models:

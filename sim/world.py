@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import cycle
+from itertools import compress, cycle
 from random import Random
 from time import process_time
 from typing import Any
@@ -22,10 +22,14 @@ from sim.measure import Measure
 from sim.mesh import Mesh
 from sim.plane import Server
 from sim.reading import ScenarioError
+from sim.registrations import at_first, errands, known_models
 from sim.scenario import Scenario
 from sim.summary import summary
 from sim.ways import ScenarioWays, service_times
+from sim.workloads.blocks import Block
+from sim.workloads.curve import of_week_ms
 from sim.workloads.recorded import Recorded
+from sim.workloads.streams import Streams
 
 BARE_TIMEOUTS = 100_000
 
@@ -81,7 +85,7 @@ def build(scenario: Scenario) -> World:
     runtime, delay_ms = scenario.runtime, scenario.network.delay_ms
     return World(
         instances=tuple(scenario.instance_ids()),
-        registrations=dict(zip(models, cycle(records), strict=False)),
+        registrations=dict(zip(models[: at_first(scenario)], cycle(records), strict=False)),
         start_ms=start_ms,
         seed=seed,
         settings=settings,
@@ -97,6 +101,7 @@ def build(scenario: Scenario) -> World:
         store_outages=tuple(
             StoreOutage(int(outage.from_s * 1000), int(outage.until_s * 1000)) for outage in scenario.store_outages
         ),
+        churn=lambda: errands(scenario),
         patience_ms=scenario.traffic.patience_ms,
     )
 
@@ -126,15 +131,30 @@ def arrivals(scenario: Scenario) -> Iterator[Arrivals]:
     """The requests of a scenario, each at the instance that is on record, else at one drawn from all alike."""
     models, count, traffic = scenario.model_ids(), scenario.instances.count, scenario.traffic
     restarts = _restarts(scenario)
+    known = known_models(scenario)
     source = np.random.Generator(np.random.PCG64([scenario.seed, 1]))
-    for instants, numbers in traffic.arrivals(scenario.seed, len(models), scenario.duration_s * 1000):
+    for instants, numbers in _blocks(scenario):
         if isinstance(traffic, Recorded) and traffic.instances is not None:
             entries = traffic.instances[: len(instants)]
         else:
             entries = (source.random(len(instants)) * count).astype(np.int64).tolist()
+        if known is not None:
+            kept = known.has(instants, numbers)
+            instants, numbers, entries = (
+                list(compress(instants, kept)),
+                list(compress(numbers, kept)),
+                list(compress(entries, kept)),
+            )
         for restart in restarts:
             _divert(restart, instants, entries, count)
         yield instants, [models[number] for number in numbers], entries
+
+
+def _blocks(scenario: Scenario) -> Iterator[Block]:
+    traffic, models, duration_ms = scenario.traffic, scenario.models.count, scenario.duration_s * 1000
+    if isinstance(traffic, Streams):
+        return traffic.arrivals(scenario.seed, models, duration_ms, of_week_ms(scenario.start))
+    return traffic.arrivals(scenario.seed, models, duration_ms)
 
 
 def _divert(restart: Restart, instants: list[float], entries: list[int], count: int) -> None:

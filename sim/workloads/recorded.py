@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from sim.amounts import STRICT
-from sim.workloads.zipf import Block
+from sim.workloads.blocks import Block
 
 Number = Annotated[int, Field(ge=0)]
 
