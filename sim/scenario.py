@@ -29,6 +29,8 @@ class Scenario(BaseModel):
 
     model_config = STRICT
 
+    mode: Literal["mesh", "cache"] = "mesh"
+    """``cache``: one instance, and nothing takes time."""
     seed: int = Field(default=1, ge=0, lt=2**32)
     start: AwareDatetime = datetime(2026, 1, 5, 8, tzinfo=UTC)
     duration_s: float = Field(gt=0, le=31_622_400)
@@ -45,7 +47,7 @@ class Scenario(BaseModel):
     failures: list[Failure] = []
     restarts: list[Restart] = []
     store_outages: list[StoreOutage] = []
-    eviction: Literal["lru", "cost"] = "lru"
+    eviction: Literal["lru", "cost", "gdsf", "lfu", "s3fifo"] = "lru"
     """Which copies make room."""
     settings: _Knobs = _Knobs()
 
@@ -71,7 +73,16 @@ class Scenario(BaseModel):
         self._check_restarts(instances)
         self._check_store_outages()
         self._check_constraints()
+        if self.mode == "cache":
+            self._check_cache()
         return self
+
+    def _check_cache(self) -> None:
+        if self.instances.count != 1:
+            raise ValueError(f"instances.count: {self.instances.count} must be 1 where mode is cache")
+        for name in ("warmup_s", "failures", "restarts", "store_outages"):
+            if getattr(self, name):
+                raise ValueError(f"{name}: must be left out where mode is cache, as no time goes by in it")
 
     def _check_store_outages(self) -> None:
         before_s = 0.0

@@ -15,11 +15,12 @@ import simpy
 
 from meshcore.capacity import CacheParams
 from meshcore.records import ModelRecord
-from meshcore.rules import Rules, with_eviction
+from sim.cachemode import as_cache, cache_params, in_turn
 from sim.catalogue import model_sizes
 from sim.measure import Measure
 from sim.mesh import Arrivals, Mesh, Place, Restart, StoreOutage, World
 from sim.plane import Server
+from sim.policies import rules_named
 from sim.reading import ScenarioError
 from sim.scenario import Scenario
 from sim.summary import summary
@@ -45,16 +46,18 @@ class Result:
     speed: Speed
 
 
-def run(scenario: Scenario, rules: Rules | None = None) -> Result:
-    """Play ``scenario``, by the mesh's own rules or by others; raises ScenarioError for a fleet that no model server
-    could be."""
+def run(scenario: Scenario, rules: str = "mesh") -> Result:
+    """Play ``scenario`` by the rules of that name (``rules_named``); raises ScenarioError for a fleet that no model
+    server could be, ValueError for rules that there are not."""
     mesh: Mesh
-    world = build(scenario)
-    if rules is not None:
-        world = replace(world, rules=replace(rules, evict_order=world.rules.evict_order))
+    world, traffic = replace(build(scenario), rules=rules_named(rules, scenario.eviction)), arrivals(scenario)
     measure = Measure(world.instances, scenario.warmup_s * 1000, lambda: mesh.env.now)
+    if scenario.mode == "cache":
+        sizes = sizes_of(scenario)
+        world = as_cache(scenario, world, sizes)
+        traffic = in_turn(traffic, sizes, world, measure)
     mesh = Mesh(world, measure)
-    mesh.play(arrivals(scenario))
+    mesh.play(traffic)
     return Result(
         summary(scenario, mesh, measure), Speed(measure.warm / max(mesh.inline_s, 1e-9), bare_timeouts_per_s())
     )
@@ -69,14 +72,13 @@ def build(scenario: Scenario) -> World:
         raise ScenarioError([f"instances: {error}"]) from None
     start_ms = int(scenario.start.timestamp() * 1000)
     models = scenario.model_ids()
-    sizes = dict(zip(models, model_sizes(scenario.models, Random(f"{seed}/sizes")), strict=True))
     types = scenario.model_types()
     records = [ModelRecord(each, last_used=start_ms - settings.register_age_ms).encode() for each in types]
     places = {
         name: Place(scenario.zone(number), scenario.labels(number))
         for number, name in enumerate(scenario.instance_ids())
     }
-    ways = ScenarioWays(scenario, sizes)
+    ways = ScenarioWays(scenario, sizes_of(scenario))
     runtime, delay_ms = scenario.runtime, scenario.network.delay_ms
     return World(
         instances=tuple(scenario.instance_ids()),
@@ -89,7 +91,7 @@ def build(scenario: Scenario) -> World:
         delays=ways,
         network_ms=lambda _from, _to: delay_ms,
         server=lambda name: Server(runtime.concurrency, service_times(runtime.service, Random(f"{seed}/{name}/work"))),
-        rules=with_eviction(scenario.eviction),
+        rules=rules_named("mesh", scenario.eviction),
         place=places.__getitem__,
         constraints=scenario.type_constraints(),
         restarts=_restarts(scenario),
@@ -100,7 +102,14 @@ def build(scenario: Scenario) -> World:
     )
 
 
+def sizes_of(scenario: Scenario) -> dict[str, int]:
+    """Bytes of each model, by name."""
+    return dict(zip(scenario.model_ids(), model_sizes(scenario.models, Random(f"{scenario.seed}/sizes")), strict=True))
+
+
 def _params(scenario: Scenario, number: int) -> CacheParams:
+    if scenario.mode == "cache":
+        return cache_params(scenario)
     fleet = scenario.instances
     factor = fleet.capacity_factors[number % len(fleet.capacity_factors)]
     return CacheParams.from_runtime(
