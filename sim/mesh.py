@@ -251,6 +251,7 @@ class Mesh:
         self.records.leave(instance.name, instance.driver.feed)
         yield self.env.timeout(max(0, restart.until_ms - self.env.now))
         fresh = self._instance(instance.name)
+        fresh.node.peak_deficit_units = instance.node.peak_deficit_units
         self.instances[restart.number], self._planes[restart.number] = fresh, fresh.plane
         self._join(fresh)
 

@@ -15,6 +15,7 @@ import simpy
 
 from meshcore.capacity import CacheParams
 from meshcore.records import ModelRecord
+from sim.atleast import Noted, loads_at_least
 from sim.cachemode import as_cache, cache_params, in_turn
 from sim.catalogue import model_sizes
 from sim.measure import Measure
@@ -52,15 +53,14 @@ def run(scenario: Scenario, rules: str = "mesh") -> Result:
     mesh: Mesh
     world, traffic = replace(build(scenario), rules=rules_named(rules, scenario.eviction)), arrivals(scenario)
     measure = Measure(world.instances, scenario.warmup_s * 1000, lambda: mesh.env.now)
+    noted, sizes = Noted(measure), sizes_of(scenario)
     if scenario.mode == "cache":
-        sizes = sizes_of(scenario)
         world = as_cache(scenario, world, sizes)
-        traffic = in_turn(traffic, sizes, world, measure)
-    mesh = Mesh(world, measure)
+        traffic = in_turn(traffic, sizes, world, noted)
+    mesh = Mesh(world, noted)
     mesh.play(traffic)
-    return Result(
-        summary(scenario, mesh, measure), Speed(measure.warm / max(mesh.inline_s, 1e-9), bare_timeouts_per_s())
-    )
+    data = summary(scenario, mesh, measure) | {"at_least": loads_at_least(scenario, mesh, noted, sizes)}
+    return Result(data, Speed(measure.warm / max(mesh.inline_s, 1e-9), bare_timeouts_per_s()))
 
 
 def build(scenario: Scenario) -> World:
