@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import exp, log, sqrt
+from math import exp, log, log1p, sqrt
 from random import Random
 from statistics import fmean
 
@@ -13,7 +13,10 @@ from sim.surroundings import Service
 
 
 def service_times(service: Service, rng: Random) -> Callable[[], float]:
-    """Draws milliseconds: lognormal, with the mean and the spread asked for."""
+    """Draws milliseconds of the shape, the mean and the spread asked for; lognormal ones from a table."""
+    if service.shape == "exponential":
+        mean_ms, draw = service.mean_ms, rng.random
+        return lambda: -mean_ms * log1p(-draw())
     if not service.cv:
         return lambda: service.mean_ms
     sigma = sqrt(log(1 + service.cv**2))
