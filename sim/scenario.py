@@ -29,8 +29,6 @@ class Scenario(BaseModel):
 
     model_config = STRICT
 
-    mode: Literal["mesh", "cache"] = "mesh"
-    """``cache``: one instance, and nothing takes time."""
     seed: int = Field(default=1, ge=0, lt=2**32)
     start: AwareDatetime = datetime(2026, 1, 5, 8, tzinfo=UTC)
     duration_s: float = Field(gt=0, le=31_622_400)
@@ -47,6 +45,8 @@ class Scenario(BaseModel):
     failures: list[Failure] = []
     restarts: list[Restart] = []
     store_outages: list[StoreOutage] = []
+    mode: Literal["mesh", "cache"] = "mesh"
+    """``cache``: one instance, and nothing takes time."""
     eviction: Literal["lru", "cost", "gdsf", "lfu", "s3fifo"] = "lru"
     """Which copies make room."""
     settings: _Knobs = _Knobs()
