@@ -13,7 +13,7 @@ from meshcore.units import UNIT_BYTES
 from sim import run
 from sim.scenario import Scenario
 
-MODELS, LENGTH = 120, 800
+MODELS, LENGTH = 80, 500
 EQUAL = [4 * UNIT_BYTES] * MODELS
 UNEQUAL = [UNIT_BYTES * (1 + number * number % 37) for number in range(MODELS)]
 UNEQUAL[5] = 1000 * UNIT_BYTES

@@ -42,7 +42,7 @@ def fewest(models: tuple[int, ...], units: tuple[int, ...], capacity: int) -> in
     units=st.lists(st.integers(1, 4), min_size=5, max_size=5).map(tuple),
     capacity=st.integers(4, 9),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_it_is_never_above_the_fewest_loads(models: tuple[int, ...], units: tuple[int, ...], capacity: int) -> None:
     loads, by = least_loads(Requests.in_turn(np.array(models)), np.array(units), capacity)
     assert loads <= fewest(models, units, capacity)
@@ -51,7 +51,7 @@ def test_it_is_never_above_the_fewest_loads(models: tuple[int, ...], units: tupl
 
 
 @given(models=st.lists(st.integers(0, 4), min_size=1, max_size=14).map(tuple), places=st.integers(1, 4))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_for_equal_sizes_it_is_the_fewest_loads(models: tuple[int, ...], places: int) -> None:
     units = (3,) * 5
     assert least_loads(Requests.in_turn(np.array(models)), np.array(units), 3 * places + 2) == (
@@ -120,9 +120,9 @@ def scenarios(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(scenario=scenarios(), policy=st.sampled_from(list(POLICIES)), eviction=st.sampled_from(EVICTIONS))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_no_rules_beat_it(scenario: dict[str, Any], policy: str, eviction: str) -> None:
     data = run(Scenario.model_validate(scenario), f"{policy}+{eviction}").data
     assert data["loads"] >= data["at_least"]["loads"]
-    if not scenario["warmup_s"] and data["answered"]:
-        assert data["at_least"]["loads"] >= 1
+    if not scenario["warmup_s"] and not data["failed"]:
+        assert data["at_least"]["loads"] >= len(set(scenario["traffic"]["models"]))

@@ -12,7 +12,7 @@ from sim import ScenarioError
 from sim.reading import parse_scenario
 from tests.sim.cache_traces import EQUAL, TRACES, UNEQUAL, misses, played, theirs
 
-CAPACITY = 160 * UNIT_BYTES
+CAPACITY = 120 * UNIT_BYTES
 CASES = [(trace, is_equal) for trace in TRACES for is_equal in (True, False)]
 
 
@@ -20,11 +20,11 @@ CASES = [(trace, is_equal) for trace in TRACES for is_equal in (True, False)]
 def test_lru_misses_exactly_as_often_as_libcachesim_s(trace: str, is_equal: bool) -> None:
     data, sizes = played(trace, is_equal, CAPACITY), EQUAL if is_equal else UNEQUAL
     assert misses(data) == theirs(libcachesim.LRU, TRACES[trace](), sizes, CAPACITY)
-    assert data["evictions"] > 100
+    assert data["evictions"] > 50
     assert data["loads"] == data["cold_starts"]
 
 
-@pytest.mark.parametrize(("trace", "is_equal"), [("loops", True), ("drift", False)])
+@pytest.mark.parametrize(("trace", "is_equal"), [("drift", False)])
 def test_lfu_misses_exactly_as_often_as_libcachesim_s(trace: str, is_equal: bool) -> None:
     data, sizes = played(trace, is_equal, CAPACITY, "mesh+lfu"), EQUAL if is_equal else UNEQUAL
     assert misses(data) == theirs(libcachesim.LFU, TRACES[trace](), sizes, CAPACITY)
@@ -33,9 +33,9 @@ def test_lfu_misses_exactly_as_often_as_libcachesim_s(trace: str, is_equal: bool
 @pytest.mark.parametrize(("rules", "kind"), [("mesh+gdsf", libcachesim.GDSF), ("mesh+s3fifo", libcachesim.S3FIFO)])
 def test_others_miss_about_as_often(rules: str, kind: Any) -> None:
     """They differ in whom they take where two count the same, and in where the first copies of all come."""
-    found, known = misses(played("zipf", True, CAPACITY, rules)), theirs(kind, TRACES["zipf"](), EQUAL, CAPACITY)
-    assert abs(found - known) <= 0.03 * known
-    assert found < 0.95 * misses(played("zipf", True, CAPACITY)), "and less often than by age"
+    found, known = misses(played("loops", True, CAPACITY, rules)), theirs(kind, TRACES["loops"](), EQUAL, CAPACITY)
+    assert abs(found - known) <= 0.01 * known
+    assert found < 0.95 * misses(played("loops", True, CAPACITY)), "and less often than by age"
 
 
 def test_a_model_larger_than_the_memory_is_a_miss_and_changes_nothing() -> None:
