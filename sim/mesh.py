@@ -209,6 +209,7 @@ class Mesh:
         self.records.leave(instance.name, instance.driver.feed)
         yield self.env.timeout(max(0, restart.until_ms - self.env.now))
         fresh = self._instance(instance.name)
+        fresh.node.peak_deficit_units = instance.node.peak_deficit_units
         self.instances[restart.number], self._ways[restart.number] = fresh, fresh.plane.sole
         self._join(fresh)
 

@@ -49,7 +49,9 @@ class Scenario(BaseModel):
     failures: list[Failure] = []
     restarts: list[Restart] = []
     store_outages: list[StoreOutage] = []
-    eviction: Literal["lru", "cost"] = "lru"
+    mode: Literal["mesh", "cache"] = "mesh"
+    """``cache``: one instance, and nothing takes time."""
+    eviction: Literal["lru", "cost", "gdsf", "lfu", "s3fifo"] = "lru"
     """Which copies make room."""
     settings: _Knobs = _Knobs()
 
@@ -79,7 +81,16 @@ class Scenario(BaseModel):
         self._check_restarts(instances)
         self._check_store_outages()
         self._check_constraints()
+        if self.mode == "cache":
+            self._check_cache()
         return self
+
+    def _check_cache(self) -> None:
+        if self.instances.count != 1:
+            raise ValueError(f"instances.count: {self.instances.count} must be 1 where mode is cache")
+        for name in ("warmup_s", "failures", "restarts", "store_outages"):
+            if getattr(self, name):
+                raise ValueError(f"{name}: must be left out where mode is cache, as no time goes by in it")
 
     def _check_store_outages(self) -> None:
         before_s = 0.0
