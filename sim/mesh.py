@@ -46,9 +46,16 @@ class Book(Protocol):
         """A copy that was ready answered."""
 
     def ended(
-        self, instance: str, arrival: float, end: float, has_waited: bool, is_forwarded: bool, how: Done | Failed
+        self,
+        instance: str,
+        arrival: float,
+        end: float,
+        has_waited: bool,
+        is_forwarded: bool,
+        how: Done | Failed,
+        is_retried: bool = False,
     ) -> None:
-        """A request that the core was asked about is over."""
+        """A request that the core was asked about is over; ``is_retried``: a copy or more had not taken it."""
 
     def left(self, instance: str, arrival: float) -> None:
         """A client went away."""
@@ -164,6 +171,10 @@ class Mesh:
             on_depart=lambda: None,
         )
         return Instance(name, node, plane, driver)
+
+    def present(self) -> list[Instance]:
+        """The instances that are there."""
+        return list(self._network.instances.values())
 
     def later(self, delay_ms: int, callback: Callable[[], None]) -> None:
         """Have something done in so many milliseconds."""
@@ -283,6 +294,7 @@ class Mesh:
         if isinstance(choice, Choice):
             trip = Trip(self._network, entry)
             met = entry.plane.met_full(model)
+            trip.tries = int(met is not None)
             self._ask(at, entry, at, trip, entry.driver.run(Request(model, met=met), trip))
             return
         entry.plane.sent(choice)
@@ -319,13 +331,14 @@ class Mesh:
         try:
             how = yield from ends
             end = max(arrival, self.env.now)
-            self._book.ended(entry.name, arrival, end, trip.has_waited, trip.is_forwarded, how)
+            self._book.ended(entry.name, arrival, end, trip.has_waited, trip.is_forwarded, how, trip.tries > 1)
         except simpy.Interrupt:
             self._book.left(entry.name, arrival)
         self._open -= 1
 
     def _not_ready(self, entry: Instance, holder: Holder, model: str, trip: Trip) -> Ends:
         """A request was passed on to a copy that is not ready there (any more), or full: the core says what to do."""
+        trip.tries = 1
         tried = ((holder.instance, holder.load_ts),)
         outcome: Outcome = Unreachable(GONE)
         try:

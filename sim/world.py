@@ -23,6 +23,7 @@ from sim.plane import Server
 from sim.reading import ScenarioError
 from sim.scenario import Scenario
 from sim.summary import summary
+from sim.watch import Told, Watch
 from sim.ways import ScenarioWays, service_times
 from sim.workloads.recorded import Recorded
 
@@ -45,18 +46,20 @@ class Result:
     speed: Speed
 
 
-def run(scenario: Scenario, rules: Rules | None = None) -> Result:
-    """Play ``scenario``, by the mesh's own rules or by others; raises ScenarioError for a fleet that no model server
-    could be."""
+def run(scenario: Scenario, rules: Rules | None = None, told: Told | None = None) -> Result:
+    """Play ``scenario``, by the mesh's own rules or by others; ``told`` hears how far it is. Raises ScenarioError for
+    a fleet that no model server could be."""
     mesh: Mesh
     world = build(scenario)
     if rules is not None:
         world = replace(world, rules=replace(rules, evict_order=world.rules.evict_order))
-    measure = Measure(world.instances, scenario.warmup_s * 1000, lambda: mesh.env.now)
+    from_ms, duration_ms = scenario.warmup_s * 1000, scenario.duration_s * 1000
+    measure = Measure(world.instances, from_ms, duration_ms, lambda: mesh.env.now)
     mesh = Mesh(world, measure)
+    watch = Watch(mesh, from_ms, duration_ms, told)
     mesh.play(arrivals(scenario))
     return Result(
-        summary(scenario, mesh, measure), Speed(measure.warm / max(mesh.inline_s, 1e-9), bare_timeouts_per_s())
+        summary(scenario, mesh, measure, watch), Speed(measure.warm / max(mesh.inline_s, 1e-9), bare_timeouts_per_s())
     )
 
 
