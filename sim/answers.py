@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -32,16 +33,17 @@ HITS = slice(0, CAUSES.index(Cause.COLD))
 class Answers:
     """What arrives from ``from_ms`` on is counted; the series have what comes before, too.
 
-    ``add`` is called for every request, so it only notes it; the counting is done on arrays.
+    ``add`` only notes what it is told; the counting is done on arrays.
     """
 
-    FLUSHED_AT = 3 * (1 << 16)
+    FLUSHED_AT = 1 << 16
 
     def __init__(self, instances: Sequence[str], from_ms: float, duration_ms: float) -> None:
         self._from_ms, self._duration_ms = from_ms, duration_ms
         self._codes = {name: number * len(CAUSES) for number, name in enumerate(instances)}
-        self._fresh: list[float] = []
-        """Three numbers for each request: instance and cause, arrival, end."""
+        self._times: list[tuple[float, float]] = []
+        self._runs: list[tuple[int, int]] = []
+        """Instance and cause as one number, and of how many of the times."""
         causes = len(CAUSES)
         self._by_instance = np.zeros(len(instances) * causes, dtype=np.int64)
         self._by_duration = np.zeros(causes * BUCKETS, dtype=np.int64)
@@ -49,26 +51,34 @@ class Answers:
         self._over_time = np.zeros(INTERVALS * causes, dtype=np.int64)
         self._durations_over_time = np.zeros(INTERVALS * (BUCKETS // COARSER), dtype=np.int64)
 
-    def add(self, instance: str, cause: int, arrival: float, end: float) -> None:
-        """Take in one request; ``cause`` is a place in CAUSES, times are milliseconds from the start."""
-        fresh = self._fresh
-        fresh += (self._codes[instance] + cause, arrival, end)
-        if len(fresh) >= self.FLUSHED_AT:
+    def add(self, instance: str, cause: int, times: Sequence[tuple[float, float]]) -> None:
+        """Take in requests by arrival and end, milliseconds from the start; ``cause`` is a place in CAUSES."""
+        self._times += times
+        self._runs.append((self._codes[instance] + cause, len(times)))
+        if len(self._times) >= self.FLUSHED_AT:
             self._flush()
 
     def _flush(self) -> None:
-        if not self._fresh:
+        if not self._times:
             return
-        codes, arrivals, ends = np.array(self._fresh).reshape(-1, 3).T
-        self._fresh.clear()
-        codes, took_ms = codes.astype(np.int64), ends - arrivals
+        times = np.fromiter(chain.from_iterable(self._times), np.float64, 2 * len(self._times))
+        arrivals, ends = times[::2], times[1::2]
+        codes = np.repeat(*np.array(self._runs, dtype=np.int64).T)
+        self._times.clear()
+        self._runs.clear()
+        took_ms = ends - arrivals
         causes, buckets = codes % len(CAUSES), buckets_of(took_ms)
         parts = self.interval(arrivals)
         self._over_time += np.bincount(parts * len(CAUSES) + causes, minlength=len(self._over_time))
         places = parts * (BUCKETS // COARSER) + buckets // COARSER
         self._durations_over_time += np.bincount(places, minlength=len(self._durations_over_time))
         is_counted = arrivals >= self._from_ms
-        codes, causes, took_ms, buckets = (each[is_counted] for each in (codes, causes, took_ms, buckets))
+        codes, causes, took_ms, buckets = (
+            codes[is_counted],
+            causes[is_counted],
+            took_ms[is_counted],
+            buckets[is_counted],
+        )
         self._by_instance += np.bincount(codes, minlength=len(self._by_instance))
         self._by_duration += np.bincount(causes * BUCKETS + buckets, minlength=len(self._by_duration))
         np.maximum.at(self._max_ms, causes, took_ms)

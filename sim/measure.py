@@ -50,7 +50,7 @@ class Measure:
     def answered(self, instance: str, arrival: float, end: float, is_forwarded: bool) -> None:
         """A copy that was ready answered."""
         self.warm += 1
-        self.answers.add(instance, is_forwarded, arrival, end)
+        self.answers.add(instance, is_forwarded, ((arrival, end),))
 
     def ended(
         self,
@@ -66,7 +66,7 @@ class Measure:
         match how:
             case Done(Answered()):
                 cause = COLD if has_waited else RETRIED if is_retried else FORWARDED * is_forwarded
-                self.answers.add(instance, cause, arrival, end)
+                self.answers.add(instance, cause, ((arrival, end),))
             case Done(RuntimeFailed(code)):
                 self._fail(arrival, code)
             case Failed(error):

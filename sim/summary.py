@@ -98,7 +98,7 @@ def _series(duration_s: float, measure: Measure, watch: Watch) -> dict[str, Any]
 
 
 def _spread(mesh: Mesh, served: list[int]) -> dict[str, dict[str, float | None]]:
-    """How evenly loads and requests came to the instances, by how many they load at a time and by what they can hold."""
+    """How evenly loads and requests came to the instances, by how many they load at a time and what they can hold."""
     nodes = [instance.node for instance in mesh.instances]
     weights = {
         "loaders": [node.cache.params.load_threads for node in nodes],

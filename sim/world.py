@@ -40,10 +40,10 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """``data`` is plain values, the same for the same scenario; ``speed`` is not part of it."""
+    """``data`` is plain values, the same for the same scenario; ``speed`` is not part of it. None: it is an old one."""
 
     data: dict[str, Any]
-    speed: Speed
+    speed: Speed | None
 
 
 def run(scenario: Scenario, rules: Rules | None = None, told: Told | None = None) -> Result:
@@ -66,10 +66,7 @@ def run(scenario: Scenario, rules: Rules | None = None, told: Told | None = None
 def build(scenario: Scenario) -> World:
     """The world of a scenario."""
     settings, seed = scenario.core_settings(), scenario.seed
-    try:
-        params = {name: _params(scenario, number) for number, name in enumerate(scenario.instance_ids())}
-    except ValueError as error:
-        raise ScenarioError([f"instances: {error}"]) from None
+    params = fleet_params(scenario)
     start_ms = int(scenario.start.timestamp() * 1000)
     models = scenario.model_ids()
     sizes = dict(zip(models, model_sizes(scenario.models, Random(f"{seed}/sizes")), strict=True))
@@ -101,6 +98,14 @@ def build(scenario: Scenario) -> World:
         ),
         patience_ms=scenario.traffic.patience_ms,
     )
+
+
+def fleet_params(scenario: Scenario) -> dict[str, CacheParams]:
+    """What each instance's model server says at its start; raises ScenarioError where none could say that."""
+    try:
+        return {name: _params(scenario, number) for number, name in enumerate(scenario.instance_ids())}
+    except ValueError as error:
+        raise ScenarioError([f"instances: {error}"]) from None
 
 
 def _params(scenario: Scenario, number: int) -> CacheParams:
