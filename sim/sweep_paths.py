@@ -136,13 +136,26 @@ def labels(planned: Sequence[Plan]) -> list[str]:
     """What tells each run from the others: file, rules and values, as far as they differ."""
     has_files = len({each.source for each in planned}) > 1
     has_rules = len({each.rules for each in planned}) > 1
+    paths = list(dict.fromkeys(path for each in planned for path in each.changes))
+    ends = [path.rpartition(".")[2] for path in paths]
+    short = {path: end if ends.count(end) == 1 else path for path, end in zip(paths, ends, strict=True)}
     names = []
     for each in planned:
         parts = [Path(each.source).stem] if has_files else []
         parts += [each.rules] if has_rules else []
-        parts += [f"{path}={written(value)}" for path, value in each.changes.items() if _varies(planned, path)]
+        parts += [f"{short[path]}={written(value)}" for path, value in each.changes.items() if _varies(planned, path)]
         names.append(" ".join(parts) or Path(each.source).stem)
     return names
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Names, those that come again with a number."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return found
 
 
 def _varies(planned: Sequence[Plan], path: str) -> bool:

@@ -1,0 +1,206 @@
+"""The plots of a report, as plotly's plain values: data and layout, the same for the same runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sim.metrics import METRICS, Unit
+from sim.world import Result
+
+COLOURS = ("#2f6f9f", "#d1792b", "#3f8f5f", "#b0413e", "#7b62a3", "#8a6d4b", "#c0639a", "#5b6770")
+"""One for each run that is drawn; of more runs the first are."""
+GREY, FAINT, INK = "#8b97a3", "#e6eaee", "#26323d"
+WARM_UP = "rgba(139, 151, 163, 0.13)"
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+CAUSES = {"local": "hit, local", "forwarded": "hit, forwarded", "retried": "hit, retried", "cold": "wait for a load"}
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """``key`` is its place on the page; ``note`` says how to read it."""
+
+    key: str
+    title: str
+    note: str
+    data: list[dict[str, Any]]
+    layout: dict[str, Any]
+
+
+def layout(x: str, y: str, **more: Any) -> dict[str, Any]:
+    """What all plots have in common; axes with their units."""
+    axis = {"gridcolor": FAINT, "linecolor": GREY, "zeroline": False, "ticks": "outside", "tickcolor": FAINT}
+    axis |= {"automargin": True}
+    return {
+        "height": 260,
+        "margin": {"l": 56, "r": 16, "t": 8, "b": 44},
+        "font": {"family": FONT, "size": 12, "color": INK},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "showlegend": False,
+        "hovermode": "x unified",
+        "colorway": list(COLOURS),
+        "xaxis": {**axis, "title": {"text": x, "standoff": 8}, "showgrid": False, **more.pop("xaxis", {})},
+        "yaxis": {**axis, "title": {"text": y, "standoff": 8}, "rangemode": "tozero", **more.pop("yaxis", {})},
+        **more,
+    }
+
+
+def time_unit(duration_s: float) -> tuple[float, str]:
+    """What time axes count in: seconds, and the word."""
+    if duration_s < 600:
+        return 1.0, "s"
+    return (60.0, "min") if duration_s < 6 * 3600 else (3600.0, "h")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a plot over time: where it is in ``series``, and by what it is multiplied."""
+
+    name: str
+    series: str
+    factor: float = 1.0
+    is_rate: bool = False
+    dash: str = "solid"
+
+
+OVER_TIME: Sequence[tuple[str, str, str, str, tuple[Line, ...]]] = (
+    ("requests", "Requests", "a second, by arrival", "requests /s", (Line("requests", "requests", is_rate=True),)),
+    ("hit-rate", "Hit rate", "answers that did not wait for a load", "%", (Line("hit rate", "hit_rate", 100),)),
+    ("cold", "Cold starts", "a second, by arrival", "cold starts /s", (Line("cold", "cold_starts", is_rate=True),)),
+    ("p99", "Latency, 99 %", "of all answers, by arrival", "ms", (Line("p99", "p99_ms"),)),
+    (
+        "loads",
+        "Loads and evictions",
+        "a second; evictions are dotted",
+        "/s",
+        (Line("loads", "loads", is_rate=True), Line("evictions", "evictions", is_rate=True, dash="dot")),
+    ),
+    ("memory", "Memory in use", "of all instances' together", "%", (Line("memory", "memory", 100),)),
+    ("copies", "Copies of a model", "on average, of models that have any", "copies", (Line("copies", "copies"),)),
+    ("failures", "Failures", "a second, by arrival", "failures /s", (Line("failures", "failures", is_rate=True),)),
+)
+
+
+def over_time(results: Mapping[str, Result], warmups_s: Sequence[float]) -> list[Plot]:
+    """A plot for each series, a line in it for each run; the warm-up is shaded where it is the same for all."""
+    drawn = list(results.items())[: len(COLOURS)]
+    longest_s = max(result.data["series"]["interval_s"] * len(result.data["series"]["loads"]) for _, result in drawn)
+    unit_s, unit = time_unit(longest_s)
+    warmup_s = warmups_s[0] if len(set(warmups_s)) == 1 else 0.0
+    shaded = {"type": "rect", "xref": "x", "yref": "paper", "x0": 0, "x1": warmup_s / unit_s, "y0": 0, "y1": 1}
+    shapes = [{**shaded, "fillcolor": WARM_UP, "line": {"width": 0}, "layer": "below"}] if warmup_s else []
+    plots = []
+    for key, title, note, axis, lines in OVER_TIME:
+        traces = []
+        for number, (label, result) in enumerate(drawn):
+            series = result.data["series"]
+            step = series["interval_s"]
+            for line in lines:
+                factor = line.factor / (step if line.is_rate else 1)
+                values = [None if each is None else round(each * factor, 4) for each in series[line.series]]
+                name = label if len(lines) == 1 and len(drawn) > 1 else f"{label} {line.name}"
+                traces.append(
+                    {
+                        "type": "scatter",
+                        "mode": "lines",
+                        "name": name if len(drawn) > 1 else line.name,
+                        "x": [round((at + 0.5) * step / unit_s, 4) for at in range(len(values))],
+                        "y": values,
+                        "line": {"color": COLOURS[number], "width": 1.6, "dash": line.dash},
+                    }
+                )
+        yaxis = {"range": [0, 102]} if key == "memory" else {}
+        xaxis = {"range": [0, longest_s / unit_s]}
+        plots.append(Plot(key, title, note, traces, layout(unit, axis, xaxis=xaxis, yaxis=yaxis, shapes=shapes)))
+    return plots
+
+
+def latency(results: Mapping[str, Result]) -> Plot:
+    """Median, 95 % and 99 % by cause: bars, on a logarithmic axis because causes differ by the hundred."""
+    drawn = list(results.items())[: len(COLOURS)]
+    found = [(label, result.data["latency_ms"]) for label, result in drawn]
+    causes = [cause for cause in CAUSES if any(latency[cause]["count"] for _, latency in found)]
+    if len(found) == 1:
+        parts = {"p50": "median", "p95": "95 %", "p99": "99 %"}
+        shades = ("#a9c6da", "#6699bd", COLOURS[0])
+        bars = [
+            (name, shade, [found[0][1][cause][part] for cause in causes])
+            for (part, name), shade in zip(parts.items(), shades, strict=True)
+        ]
+        note = "median, 95 % and 99 % of the answers of each cause, on a logarithmic axis"
+    else:
+        bars = [
+            (label, COLOURS[number], [latency[cause]["p99"] or None for cause in causes])
+            for number, (label, latency) in enumerate(found)
+        ]
+        note = "99 % of the answers of each cause, on a logarithmic axis"
+    x = [CAUSES[cause] for cause in causes]
+    data = [
+        {"type": "bar", "name": name, "x": x, "y": y, "marker": {"color": colour}, "hovertemplate": "%{y:,.1f} ms"}
+        for name, colour, y in bars
+    ]
+    yaxis = {"type": "log", "rangemode": "normal", "dtick": 1}
+    shape = layout("", "ms", yaxis=yaxis, barmode="group", bargap=0.35, height=300)
+    return Plot("latency", "Latency by cause", note, data, shape)
+
+
+def instances(result: Result) -> list[Plot]:
+    """What each instance was asked and did, and how full it is at the end: bars."""
+    rows = result.data["instances"]
+    names = [row["instance"] for row in rows]
+    ticks = {"showticklabels": len(names) <= 24, "type": "category"}
+
+    def bars(key: str, title: str, note: str, axis: str, columns: Mapping[str, Sequence[float]]) -> Plot:
+        data = [
+            {"type": "bar", "name": name, "x": names, "y": list(values), "marker": {"color": colour}}
+            for (name, values), colour in zip(columns.items(), (COLOURS[0], "#a9c6da"), strict=False)
+        ]
+        shape = layout(f"{len(names)} instances", axis, xaxis=ticks, barmode="group", bargap=0.3)
+        return Plot(key, title, note, data, shape)
+
+    served, full = [row["served"] for row in rows], [_part(row) for row in rows]
+    loads, evictions = [row["loads"] for row in rows], [row["evictions"] for row in rows]
+    return [
+        bars("served", "Requests by instance", "that its runtime worked on", "requests", {"served": served}),
+        bars(
+            "instance-loads",
+            "Loads and evictions by instance",
+            "evictions are lighter",
+            "count",
+            {"loads": loads, "evictions": evictions},
+        ),
+        bars("instance-memory", "Memory by instance", "in use at the end", "%", {"memory": full}),
+    ]
+
+
+def _part(row: Mapping[str, Any]) -> float:
+    part: float = round(100 * row["used_bytes"] / max(1, row["capacity_bytes"]), 2)
+    return part
+
+
+def by_value(axis: str, lines: Mapping[str, Sequence[tuple[float, Result]]], names: Sequence[str]) -> list[Plot]:
+    """Metrics over a value that was set: a line for each combination of the other values."""
+    plots = []
+    for name in names:
+        metric = METRICS[name]
+        factor = 100 if metric.unit is Unit.PART else 1
+        data = []
+        for (label, points), colour in zip(lines.items(), COLOURS, strict=False):
+            values = [metric.of(result.data) for _, result in points]
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines+markers",
+                    "name": label or metric.title,
+                    "x": [at for at, _ in points],
+                    "y": [None if value is None else round(value * factor, 4) for value in values],
+                    "line": {"color": colour, "width": 1.6},
+                    "marker": {"size": 6},
+                }
+            )
+        title = metric.title[0].upper() + metric.title[1:]
+        plots.append(Plot(f"by-{name.replace('_', '-')}", title, "", data, layout(axis, metric.unit.value or "count")))
+    return plots
