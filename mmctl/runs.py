@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,10 +23,11 @@ def state_dir() -> Path:
 
 
 class Sweeping:
-    """Tells a person how far a sweep is."""
+    """Tells a person how far a sweep is; ``name`` says which run it is."""
 
-    def __init__(self, progress: Progress, names: dict[int, str]) -> None:
-        self._progress, self._names = progress, names
+    def __init__(self, progress: Progress, name: Callable[[Plan], str]) -> None:
+        self._progress, self._name = progress, name
+        self._kept = 0
         self.last: Step | None = None
 
     def told(self, step: Step) -> None:
@@ -34,8 +35,11 @@ class Sweeping:
         from sim.report import speed_line
 
         self.last = step
-        if step.kept and step.plan is None:
-            self._progress.line(f"{step.kept} of {step.of} runs were finished before and are not played again")
+        if step.plan is None and step.kept > self._kept:
+            self._progress.line(
+                f"{step.kept - self._kept} of {step.of} runs were finished before and are not played again"
+            )
+            self._kept = step.kept
         name = self._name(step.plan) if step.plan is not None else ""
         if step.result is not None and step.result.speed is not None:
             count = f" ({step.ended} of {step.of})" if step.of > 1 else ""
@@ -43,9 +47,6 @@ class Sweeping:
         if step.ended < step.of:
             part = f"simulating {name}: {step.part:.0%}" if step.part else "simulating"
             self._progress.waiting(f"{part}, {step.ended} of {step.of} runs finished" if step.of > 1 else part)
-
-    def _name(self, plan: Plan) -> str:
-        return self._names.get(id(plan), plan.source)
 
 
 @contextmanager
@@ -70,7 +71,7 @@ def _kept(sweeping: Sweeping, is_kept: bool) -> str:
     step = sweeping.last
     if step is None or not is_kept:
         return ""
-    return f"; {step.ended} of {step.of} runs are finished and kept, the same command goes on with the others"
+    return f"; {step.ended} of {step.of} runs are finished and kept, the same command goes on from there"
 
 
 def report_script(file: Path | None) -> str:

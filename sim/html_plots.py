@@ -114,37 +114,39 @@ def over_time(results: Mapping[str, Result], warmups_s: Sequence[float]) -> list
                 )
         yaxis = {"range": [0, 102]} if key == "memory" else {}
         xaxis = {"range": [0, longest_s / unit_s]}
-        plots.append(Plot(key, title, note, traces, layout(unit, axis, xaxis=xaxis, yaxis=yaxis, shapes=shapes)))
+        plots.append(
+            Plot(key, title, note, traces, layout(f"time, {unit}", axis, xaxis=xaxis, yaxis=yaxis, shapes=shapes))
+        )
     return plots
 
 
 def latency(results: Mapping[str, Result]) -> Plot:
-    """Median, 95 % and 99 % by cause: bars, on a logarithmic axis because causes differ by the hundred."""
+    """From the median to 99 %, by cause and run; on a logarithmic axis, because causes differ by the hundred."""
     drawn = list(results.items())[: len(COLOURS)]
-    found = [(label, result.data["latency_ms"]) for label, result in drawn]
-    causes = [cause for cause in CAUSES if any(latency[cause]["count"] for _, latency in found)]
-    if len(found) == 1:
-        parts = {"p50": "median", "p95": "95 %", "p99": "99 %"}
-        shades = ("#a9c6da", "#6699bd", COLOURS[0])
-        bars = [
-            (name, shade, [found[0][1][cause][part] for cause in causes])
-            for (part, name), shade in zip(parts.items(), shades, strict=True)
-        ]
-        note = "median, 95 % and 99 % of the answers of each cause, on a logarithmic axis"
-    else:
-        bars = [
-            (label, COLOURS[number], [latency[cause]["p99"] or None for cause in causes])
-            for number, (label, latency) in enumerate(found)
-        ]
-        note = "99 % of the answers of each cause, on a logarithmic axis"
-    x = [CAUSES[cause] for cause in causes]
-    data = [
-        {"type": "bar", "name": name, "x": x, "y": y, "marker": {"color": colour}, "hovertemplate": "%{y:,.1f} ms"}
-        for name, colour, y in bars
-    ]
+    causes = [cause for cause in CAUSES if any(each.data["latency_ms"][cause]["count"] for _, each in drawn)]
+    data = []
+    for number, (label, result) in enumerate(drawn):
+        found = [result.data["latency_ms"][cause] for cause in causes]
+        down = [round(each["p99"] - each["p50"], 2) for each in found]
+        bar: dict[str, Any] = {"type": "data", "symmetric": False, "array": [0] * len(down), "arrayminus": down}
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": label,
+                "x": [CAUSES[cause] for cause in causes],
+                "y": [each["p99"] if each["count"] else None for each in found],
+                "text": [f"median {each['p50']:,.1f} ms, 99 % {each['p99']:,.1f} ms" for each in found],
+                "hovertemplate": "%{text}",
+                "marker": {"color": COLOURS[number], "size": 9},
+                "error_y": bar | {"color": COLOURS[number], "thickness": 3, "width": 5},
+            }
+        )
     yaxis = {"type": "log", "rangemode": "normal", "dtick": 1}
-    shape = layout("", "ms", yaxis=yaxis, barmode="group", bargap=0.35, height=300)
-    return Plot("latency", "Latency by cause", note, data, shape)
+    shape = layout("", "ms", yaxis=yaxis, xaxis={"type": "category"}, scattermode="group", height=300)
+    return Plot(
+        "latency", "From the median to 99 %", "of the answers of each cause; the axis is logarithmic", data, shape
+    )
 
 
 def instances(result: Result) -> list[Plot]:
@@ -183,24 +185,27 @@ def _part(row: Mapping[str, Any]) -> float:
 
 def by_value(axis: str, lines: Mapping[str, Sequence[tuple[float, Result]]], names: Sequence[str]) -> list[Plot]:
     """Metrics over a value that was set: a line for each combination of the other values."""
+    values = sorted({at for points in lines.values() for at, _ in points})
+    ticks = {"tickvals": values} if len(values) <= 10 else {}
     plots = []
     for name in names:
         metric = METRICS[name]
         factor = 100 if metric.unit is Unit.PART else 1
         data = []
         for (label, points), colour in zip(lines.items(), COLOURS, strict=False):
-            values = [metric.of(result.data) for _, result in points]
+            found = [metric.of(result.data) for _, result in points]
             data.append(
                 {
                     "type": "scatter",
                     "mode": "lines+markers",
                     "name": label or metric.title,
                     "x": [at for at, _ in points],
-                    "y": [None if value is None else round(value * factor, 4) for value in values],
+                    "y": [None if value is None else round(value * factor, 4) for value in found],
                     "line": {"color": colour, "width": 1.6},
                     "marker": {"size": 6},
                 }
             )
         title = metric.title[0].upper() + metric.title[1:]
-        plots.append(Plot(f"by-{name.replace('_', '-')}", title, "", data, layout(axis, metric.unit.value or "count")))
+        shape = layout(axis, metric.unit.value or "count", xaxis=ticks)
+        plots.append(Plot(f"by-{name.replace('_', '-')}", title, "", data, shape))
     return plots

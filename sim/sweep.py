@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import active_children, get_context, parent_process
 from threading import Thread
+from types import TracebackType
 
 from sim.policies import POLICIES
 from sim.sweep_paths import Plan
@@ -44,59 +45,75 @@ Playing = Generator[tuple[str, Result], None, None]
 """Results under their plans' keys, in the order in which they are there."""
 
 
-def play(planned: Sequence[Plan], kept: Kept | None, told: Told, workers: int | None = None) -> list[Result]:
-    """The result of each run, in the order of ``planned``; runs that are alike are played once.
+class Sweep:
+    """A context in which runs are played; it leaves no process behind, however it ends.
 
-    What ends is put into ``kept`` at once, and what is there is not played. Without ``kept`` all are played. Raises
-    SweepBroken, ScenarioError, and OSError where nothing can be kept; no process is left behind.
+    What ends is put into ``kept`` at once, and what is there is not played. Without ``kept`` all are played.
     """
-    keys = [key_of(plan) for plan in planned]
-    by_key = dict(zip(keys, planned, strict=True))
-    results: dict[str, Result] = {}
-    if kept is not None:
-        for key in by_key:
-            if (data := kept.get(key)) is not None:
-                results[key] = Result(data, None)
-    found = len(results)
-    left = {key: plan for key, plan in by_key.items() if key not in results}
-    told(Step(found, len(by_key), found))
-    cores = min(workers or os.cpu_count() or 1, len(left))
 
-    def in_part(plan: Plan, part: float) -> None:
-        told(Step(len(results), len(by_key), found, plan, part=part))
+    def __init__(self, kept: Kept | None, told: Told, workers: int | None = None) -> None:
+        self._kept, self._told = kept, told
+        self._workers = workers or os.cpu_count() or 1
+        self._pool: ProcessPoolExecutor | None = None
+        self._results: dict[str, Result] = {}
+        self._of = self._found = 0
 
-    with closing(_alone(left, in_part) if cores <= 1 else _together(left, cores)) as playing:
-        for key, result in playing:
-            results[key] = result
-            if kept is not None:
-                kept.put(key, result.data)
-            told(Step(len(results), len(by_key), found, by_key[key], result))
-    if kept is not None and left:
-        kept.trim()
-    return [results[key] for key in keys]
+    def __enter__(self) -> Sweep:
+        return self
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            # What ends a sweep before its time is an interrupt or an error: nobody wants what is still being played.
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            for child in active_children():
+                child.terminate()
+        if self._kept is not None:
+            self._kept.trim()
 
-def _alone(left: dict[str, Plan], told: Callable[[Plan, float], None]) -> Playing:
-    for key, plan in left.items():
-        yield key, run(plan.scenario, POLICIES[plan.rules], partial(told, plan))
+    def play(self, planned: Sequence[Plan]) -> list[Result]:
+        """The result of each run, in the order of ``planned``; runs that are alike are played once.
 
+        Raises SweepBroken, ScenarioError, and OSError where nothing can be kept.
+        """
+        keys = [key_of(plan) for plan in planned]
+        left = {key: plan for key, plan in zip(keys, planned, strict=True) if key not in self._results}
+        self._of += len(left)
+        for key in list(left):
+            if self._kept is not None and (data := self._kept.get(key)) is not None:
+                self._results[key] = Result(data, None)
+                self._found += 1
+                del left[key]
+        self._tell()
+        with closing(self._together(left) if min(self._workers, len(left)) > 1 else self._alone(left)) as playing:
+            for key, result in playing:
+                self._results[key] = result
+                if self._kept is not None:
+                    self._kept.put(key, result.data)
+                self._tell(left[key], result)
+        return [self._results[key] for key in keys]
 
-def _together(left: dict[str, Plan], cores: int) -> Playing:
-    pool = ProcessPoolExecutor(cores, get_context("spawn"), _begin_worker)
-    try:
-        waiting: dict[Future[Result], str] = {pool.submit(_played, plan): key for key, plan in left.items()}
-        while waiting:
-            ended, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in sorted(ended, key=lambda future: waiting[future]):
-                yield waiting.pop(future), future.result()
-        pool.shutdown()
-    except BrokenProcessPool:
-        raise SweepBroken("a process that played a run was ended from outside, perhaps for want of memory") from None
-    finally:
-        # Whatever ends the sweep before its time, an interrupt too: nobody wants what is still being played.
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in active_children():
-            child.terminate()
+    def _tell(self, plan: Plan | None = None, result: Result | None = None, part: float = 0.0) -> None:
+        self._told(Step(len(self._results), self._of, self._found, plan, result, part))
+
+    def _alone(self, left: dict[str, Plan]) -> Playing:
+        for key, plan in left.items():
+            yield key, run(plan.scenario, POLICIES[plan.rules], partial(self._tell, plan, None))
+
+    def _together(self, left: dict[str, Plan]) -> Playing:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(self._workers, get_context("spawn"), _begin_worker)
+        waiting = {self._pool.submit(_played, plan): key for key, plan in left.items()}
+        try:
+            while waiting:
+                ended, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in sorted(ended, key=lambda future: waiting[future]):
+                    yield waiting.pop(future), future.result()
+        except BrokenProcessPool:
+            raise SweepBroken(
+                "a process that played a run was ended from outside, perhaps for want of memory"
+            ) from None
 
 
 def _played(plan: Plan) -> Result:

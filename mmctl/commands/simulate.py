@@ -57,7 +57,7 @@ def simulate(
     """Play scenarios by the rules that a mesh goes by, or by others, and sum up what was seen: the same every time."""
     # Imported here: what it needs takes as long to import as all of mmctl.
     from sim import ScenarioError
-    from sim.sweep import play
+    from sim.sweep import Sweep
     from sim.sweep_paths import labels, numbered, plans
     from sim.sweep_state import Kept
 
@@ -70,9 +70,10 @@ def simulate(
     kept = Kept(state_dir()) if len(planned) > 1 else None
     with Progress() as progress:
         shown = names if len(planned) > 1 else [planned[0].source]
-        sweeping = Sweeping(progress, {id(plan): name for plan, name in zip(planned, shown, strict=True)})
-        with interruptible(sweeping, kept is not None):
-            results = play(planned, kept, sweeping.told)
+        by_plan = {id(plan): name for plan, name in zip(planned, shown, strict=True)}
+        sweeping = Sweeping(progress, lambda plan: by_plan[id(plan)])
+        with interruptible(sweeping, kept is not None), Sweep(kept, sweeping.told) as sweep:
+            results = sweep.play(planned)
     _show(planned, names, results, output)
     if report is not None:
         from sim.html_report import report as page
