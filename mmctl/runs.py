@@ -36,10 +36,8 @@ class Sweeping:
 
         self.last = step
         if step.plan is None and step.kept > self._kept:
-            self._progress.line(
-                f"{step.kept - self._kept} of {step.of} runs were finished before and are not played again"
-            )
-            self._kept = step.kept
+            more, self._kept = step.kept - self._kept, step.kept
+            self._progress.line(f"{more} of {step.of} runs were finished before and are not played again")
         name = self._name(step.plan) if step.plan is not None else ""
         if step.result is not None and step.result.speed is not None:
             count = f" ({step.ended} of {step.of})" if step.of > 1 else ""

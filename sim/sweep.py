@@ -111,9 +111,7 @@ class Sweep:
                 for future in sorted(ended, key=lambda future: waiting[future]):
                     yield waiting.pop(future), future.result()
         except BrokenProcessPool:
-            raise SweepBroken(
-                "a process that played a run was ended from outside, perhaps for want of memory"
-            ) from None
+            raise SweepBroken("a process that played a run was ended, perhaps for want of memory") from None
 
 
 def _played(plan: Plan) -> Result:

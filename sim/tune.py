@@ -163,6 +163,7 @@ def tune(question: Question, play: Play) -> Answer:
     else:
         while number < question.most and not at(number).is_met:
             number = min(question.most, number * 2)
+        at(number)
         low = max(each for each in points if not points[each].is_met)
     met = [each for each in points if points[each].is_met]
     if not met:

@@ -19,8 +19,10 @@ BOUGHT = ("cold_starts", "hit_rate", "cold_start_wait_p99", "latency_p99", "evic
 def as_table(answer: Answer) -> str:
     """All sizes that were played, and what follows."""
     heads, rows = columns(answer)
-    lines = aligned([heads, *rows])
-    return "".join(f"{line}\n" for line in [*lines, "", *verdict(answer)])
+    lines = [*aligned([heads, *rows]), "", *verdict(answer)]
+    if bought := _bought(answer):
+        lines += ["", *aligned([("one step more", *bought[0]), *bought[1]])]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def columns(answer: Answer) -> tuple[list[str], list[list[str]]]:
@@ -59,20 +61,25 @@ def verdict(answer: Answer) -> list[str]:
         return _not_met(answer)
     lines = [f"{sized(answer, found)} {_of(answer)} is the least that meets all limits with {seeds}."]
     if (before := answer.before) is not None:
-        lines += [f"With {sized(answer, before)}, {missed}." for missed in before.missed]
+        lines += [f"With {sized(answer, before)} {_of(answer)}, {missed}." for missed in before.missed]
     else:
         lines.append("It is the smallest fleet that there can be.")
-    if (after := answer.after) is not None:
-        changes = [
-            f"{metric.title} {shown(_tidy(found.mean(metric.of)), metric.unit)}"
-            f" -> {shown(_tidy(after.mean(metric.of)), metric.unit)}"
-            for metric in (METRICS[name] for name in BOUGHT)
-        ]
-        lines.append(f"One step more, {sized(answer, after)}: {'; '.join(changes)}.")
     if answer.exceptions:
         sizes = ", ".join(f"{sized(answer, each)} {'meets' if each.is_met else 'misses'}" for each in answer.exceptions)
         lines.append(f"More is not always better here: {sizes} all limits. Look at the curve, and try more seeds.")
     return lines
+
+
+def _bought(answer: Answer) -> tuple[list[str], list[list[str]]] | None:
+    """What one step more buys: both sizes, and a row for each metric; None: it was not played."""
+    found, after = answer.found, answer.after
+    if found is None or after is None:
+        return None
+    rows = []
+    for metric in (METRICS[name] for name in BOUGHT):
+        values = [shown(_tidy(point.mean(metric.of)), metric.unit) for point in (found, after)]
+        rows.append([metric.title, *values])
+    return [f"{sized(answer, point)} {_of(answer)}" for point in (found, after)], rows
 
 
 def _not_met(answer: Answer) -> list[str]:
@@ -80,7 +87,7 @@ def _not_met(answer: Answer) -> list[str]:
     points = list(answer.points.values())
     last = points[-1]
     lines = [f"No size up to {sized(answer, last)} {_of(answer)} meets all limits."]
-    lines += [f"With {sized(answer, last)}, {missed}." for missed in last.missed]
+    lines += [f"With {sized(answer, last)} {_of(answer)}, {missed}." for missed in last.missed]
     earlier = points[-2] if len(points) > 1 else None
     for slo in answer.question.slos:
         if earlier is None or all(slo.is_met(result.data) for result in last.results):
@@ -115,16 +122,18 @@ def report(answer: Answer, script: str) -> str:
     """The page: what was found, the curve over the sizes, and all sizes in a table."""
     question = answer.question
     about = f"{question.source.name}, rules {question.rules}, {question.seeds} seeds, {question.path} varied"
-    said = "".join(section("What was found", _lines([about, *verdict(answer)])))
-    curves = section("By size", grid(_curves(answer)))
+    bought = _bought(answer)
+    more = table(["one step more", *bought[0]], bought[1]) if bought else ""
+    said = section("What was found", _lines([about, *verdict(answer)]), more)
     heads, rows = columns(answer)
-    return page(question.source.question, [_title(question.source.question), said, curves, section(
-        "All sizes that were played", table(heads, rows), _lines(["What is limited is that of the worst seed, the rest is a mean."])
-    )], script)  # fmt: skip
-
-
-def _title(question: str) -> str:
-    return f"<header><h1>{escape(question)}</h1></header>"
+    note = _lines(["What is limited is that of the worst seed, the rest is a mean."])
+    parts = [
+        f"<header><h1>{escape(question.source.question)}</h1></header>",
+        said,
+        section("By size", grid(_curves(answer))),
+        section("All sizes that were played", table(heads, rows), note),
+    ]
+    return page(question.source.question, parts, script)
 
 
 def _lines(lines: Sequence[str]) -> str:
