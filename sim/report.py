@@ -77,7 +77,7 @@ def as_comparison(results: Mapping[str, Result]) -> str:
 
 def as_csv(planned: Sequence[Plan], results: Sequence[Result]) -> str:
     """A line for each run: what it was, then every metric; rates are parts of 1, times are milliseconds."""
-    paths = list(dict.fromkeys(path for plan in planned for path in plan.changes))
+    paths = [path for path in dict.fromkeys(path for plan in planned for path in plan.changes) if path != "seed"]
     out = StringIO()
     lines = csv.writer(out, lineterminator="\n")
     lines.writerow(["scenario", "rules", "seed", *paths, *METRICS])

@@ -128,6 +128,8 @@ def _index(items: list[Any], part: str, name: str, path: str) -> int:
 
 def written(value: Any) -> str:
     """A value as it is written in a file, in short."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
     text = yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("\n...\n").strip()
     return text if len(text) <= 40 else text[:37] + "..."
 

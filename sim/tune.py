@@ -150,9 +150,10 @@ def tune(question: Question, play: Play) -> Answer:
 
     def at(*numbers: int) -> Point:
         left = [number for number in dict.fromkeys(numbers) if number not in points]
-        results = iter(play([each for number in left for each in question.plans(number)]) if left else [])
-        for number in left:
-            points[number] = _point(question, number, [next(results) for _ in range(question.seeds)])
+        planned = [each for number in left for each in question.plans(number)]
+        results = play(planned) if planned else ()
+        for first, number in zip(range(0, len(planned), question.seeds), left, strict=True):
+            points[number] = _point(question, number, planned[first], results[first : first + question.seeds])
         return points[numbers[0]]
 
     number = question.start
@@ -180,7 +181,7 @@ def tune(question: Question, play: Play) -> Answer:
     return Answer(question, points[high], dict(sorted(points.items())))
 
 
-def _point(question: Question, number: int, results: Sequence[Result]) -> Point:
+def _point(question: Question, number: int, planned: Plan, results: Sequence[Result]) -> Point:
     missed = []
     for slo in question.slos:
         wrong = [result for result in results if not slo.is_met(result.data)]
@@ -188,9 +189,8 @@ def _point(question: Question, number: int, results: Sequence[Result]) -> Point:
             seeds = ", ".join(str(result.data["seed"]) for result in wrong)
             values = ", ".join(slo.shown(result.data) for result in wrong)
             missed.append(f"{slo.text} is missed: {values} with seed {seeds}")
-    scenario = question.plans(number)[0].scenario
-    factors = scenario.instances.capacity_factors
-    capacity, count = scenario.instances.capacity, scenario.instances.count
+    fleet = planned.scenario.instances
+    factors, capacity, count = fleet.capacity_factors, fleet.capacity, fleet.count
     memory = sum(int(capacity * factors[each % len(factors)]) for each in range(count))
     return Point(number, number * question.step, memory, tuple(results), tuple(missed))
 
