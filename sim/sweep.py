@@ -53,7 +53,7 @@ class Sweep:
 
     def __init__(self, kept: Kept | None, told: Told, workers: int | None = None) -> None:
         self._kept, self._told = kept, told
-        self._workers = workers or os.cpu_count() or 1
+        self._workers = workers or _cores()
         self._pool: ProcessPoolExecutor | None = None
         self._results: dict[str, Result] = {}
         self._of = self._found = 0
@@ -112,6 +112,11 @@ class Sweep:
                     yield waiting.pop(future), future.result()
         except BrokenProcessPool:
             raise SweepBroken("a process that played a run was ended, perhaps for want of memory") from None
+
+
+def _cores() -> int:
+    """Those that this process may use, where the system says that."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _played(plan: Plan) -> Result:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -22,7 +21,7 @@ MMCTL = [sys.executable, "-m", "mmctl"]
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr("os.cpu_count", lambda: 1)  # tests have processes enough
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})  # tests have processes enough
     return tmp_path / "state" / "mmctl" / "runs"
 
 
@@ -51,7 +50,7 @@ def test_values_are_combined_and_shown_beside_each_other(small: str, capsys: pyt
     assert "4 of 4 runs were finished before and are not played again" in shown.err
     assert run([*command, "-o", "json"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert [each["set"] for each in listed][0] == {"instances.count": 2, "eviction": "lru"}
+    assert listed[0]["set"] == {"instances.count": 2, "eviction": "lru"}
     assert [str(each["hit_rate"]) for each in listed] == [row["hit_rate"] for row in rows]
 
 
@@ -60,7 +59,7 @@ def test_values_are_combined_and_shown_beside_each_other(small: str, capsys: pyt
     [
         (
             ["--set", "instances.cuont=3"],
-            "small.yaml with instances.cuont=3: instances.cuont: unknown key, did you mean",
+            "small.yaml with models.count=20, instances.cuont=3: instances.cuont: unknown key, did",
         ),
         (["--set", "instances.count=0"], "instances.count: 0 must be greater than or equal to 1"),
         (["--set", "seed"], "--set 'seed' must be path=value or path=value,value"),
@@ -79,26 +78,29 @@ def test_what_cannot_be_is_told_in_a_line_before_anything_is_played(
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
-def test_a_sweep_that_is_ended_keeps_what_is_finished_and_goes_on(how: signal.Signals, small: str) -> None:
-    command = [*MMCTL, "simulate", small, "--set", "seed=1,2,3,4,5,6", "--set", "duration_s=20", "-o", "csv"]
+def test_a_sweep_that_is_ended_keeps_what_is_finished_and_goes_on(
+    how: signal.Signals, small: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second of the runs would take many minutes; what goes on after the end plays another in its place."""
+    sweep = ["simulate", small, "-o", "csv", "--set"]
+    command = [*MMCTL, *sweep, "duration_s=6,1000000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ended:
         assert ended.stderr is not None
-        assert "(1 of 6)" in ended.stderr.readline()
+        assert "(1 of 2)" in ended.stderr.readline()
         ended.send_signal(how)
-        out, err = ended.communicate()
+        out, err = ended.communicate()  # returns when the processes that play have ended, too
     assert out == ""
     if how is signal.SIGINT:
         assert ended.returncode == 130
-        assert "of 6 runs are finished and kept, the same command goes on from there" in err.splitlines()[-1]
-    again = subprocess.run(command, capture_output=True, text=True, check=True)
-    first, *others = again.stderr.splitlines()
-    count = int(first.split(" of 6 runs were finished before")[0])
-    assert count + len(others) == 6
-    assert 1 <= count < 6
-    fresh = subprocess.run(
-        command, capture_output=True, text=True, check=True, env={**os.environ, "XDG_STATE_HOME": small + ".d"}
-    )
-    assert again.stdout == fresh.stdout
+        assert err.splitlines()[-1].endswith(
+            "interrupted; 1 of 2 runs are finished and kept, the same command goes on from there"
+        )
+    assert run([*sweep, "duration_s=6,7"]) == 0
+    again = capsys.readouterr()
+    assert again.err.splitlines()[0] == "1 of 2 runs were finished before and are not played again"
+    monkeypatch.setenv("XDG_STATE_HOME", f"{small}.state")
+    assert run([*sweep, "duration_s=6,7"]) == 0
+    assert capsys.readouterr().out == again.out
 
 
 def test_where_nothing_can_be_kept_that_is_said(small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,13 +134,13 @@ def test_tune_finds_the_fewest_instances_and_says_why_not_fewer(
     small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "tuned.html"
-    command = ["tune", small, "--slo", "cold_start_rate<25%", "--seeds", "2", "--most", "6"]
+    command = ["tune", small, "--slo", "cold_start_rate<15%", "--seeds", "2", "--most", "6"]
     assert run([*command, "--report", str(file)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["instances", "memory", "hit", "rate", "cold", "starts", "cold_start_rate<25%", "met"]
+    assert lines[0].split() == ["instances", "memory", "hit", "rate", "cold", "starts", "cold_start_rate<15%", "met"]
     (said,) = [line for line in lines if "is the least that meets all limits with 2 seeds" in line]
     found = int(said.split()[0])
-    assert any(line.startswith(f"With {found - 1} instances, cold_start_rate<25% is missed: ") for line in lines)
+    assert any(line.startswith(f"With {found - 1} instances, cold_start_rate<15% is missed: ") for line in lines)
     assert "<h2>By size</h2>" in file.read_text(encoding="utf-8")
     assert run([*command, "-o", "json"]) == 0
     shown = capsys.readouterr()
@@ -163,7 +165,7 @@ def test_tune_says_why_no_size_is_enough(small: str, capsys: pytest.CaptureFixtu
     [
         (
             ["--slo", "cold_starts_rate<1%"],
-            "there is no metric cold_starts_rate, did you mean cold_start_rate; there are",
+            "there is no metric cold_starts_rate, did you mean cold_start_rate;",
         ),
         (["--slo", "latency_p99<200"], "200 must be a number with ms or s or min"),
         (["--slo", "hit_rate>1%", "--most", "0"], "--most 0: must be at least 1"),

@@ -51,6 +51,12 @@ def test_the_same_runs_give_the_same_bytes_whatever_the_hash_seed() -> None:
     assert outs[0] == outs[1] == "".join(pages(""))
 
 
+def test_a_page_names_nothing_that_would_have_to_be_fetched() -> None:
+    for text in pages(""):
+        named = re.findall(r"""(?:src|href)\s*=\s*["']?([^"' >]*)|url\(([^)]*)\)|@import""", text)
+        assert named == [("data:,", "")]
+
+
 def test_what_a_file_says_does_not_become_a_part_of_the_page() -> None:
     """The question is text, and no name in the plots' values ends their script."""
     planned, results = runs()
