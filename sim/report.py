@@ -40,7 +40,7 @@ def as_table(result: Result) -> str:
         ("second copies", f"{data['second_copies']:,}"),
         ("scale-ups", f"{data['scale_ups']:,}"),
         ("scale-downs", f"{data['scale_downs']:,}"),
-        ("copies of a model", f"{copies['mean']:.2f}, at most {copies['max']:,}"),
+        ("copies of a model", f"{shown(copies['mean'], Unit.COUNT)}, at most {copies['max']:,}"),
         ("memory used", f"{_percent(memory['mean'])}, at most {_percent(memory['max'])}"),
         ("accepted, most of a share", shown(data["spread"]["accepted"]["by_loaders"], Unit.TIMES)),
         ("served, most of a share", shown(data["spread"]["served"]["by_capacity"], Unit.TIMES)),

@@ -62,7 +62,7 @@ def summary(scenario: Scenario, mesh: Mesh, measure: Measure, watch: Watch) -> d
         "scale_ups": measure.scaling[Rule.SCALE_UP],
         "scale_downs": measure.scaling[Rule.SCALE_DOWN],
         "most_copies": measure.most_copies,
-        "copies": {"mean": round(fmean(copies), 3) if copies else 0.0, "max": measure.most_copies},
+        "copies": {"mean": round(fmean(copies), 3) if copies else None, "max": measure.most_copies},
         "memory": _memory(watch.counted(watch.memory)),
         "store": {"commits": commits, "publishes": publishes, "conflicts": conflicts},
         "spread": _spread(mesh, served),

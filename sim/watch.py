@@ -21,7 +21,7 @@ class Watch:
         self.memory: list[float | None] = [None] * INTERVALS
         """The part of all instances' memory that is in use; None: the run was over."""
         self.copies: list[float | None] = [None] * INTERVALS
-        """Copies of a model that has any, on average; those that are loading count."""
+        """Copies of a model that has any, on average; those that are loading count. None: no model has."""
         self._middles_ms = [(number + 0.5) * duration_ms / INTERVALS for number in range(INTERVALS)]
         self._from_ms = from_ms
         self._served_before: dict[str, tuple[Instance, int]] = {}
@@ -44,7 +44,8 @@ class Watch:
         copies: Counter[str] = Counter()
         for instance in there:
             copies.update(instance.node.cache.entries.keys())
-        self.copies[number] = copies.total() / len(copies) if copies else 0.0
+        if copies:
+            self.copies[number] = copies.total() / len(copies)
         self._count += 1
         if self._count < INTERVALS:
             self._mesh.later(int(self._middles_ms[self._count]) - int(self._middles_ms[number]), self._look)
