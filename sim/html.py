@@ -109,7 +109,8 @@ table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabula
 th, td { text-align: right; padding: 5px 12px; border-bottom: 1px solid #edf0f3; white-space: nowrap; }
 th { color: #566472; font-weight: 600; border-bottom-color: #cfd6dc; }
 th:first-child, td:first-child, .plain th, .plain td { text-align: left; padding-left: 0; }
-.plain td { white-space: normal; }
+.plain td:last-child { white-space: normal; }
+td:first-child { white-space: pre; }
 details { margin: 14px 0 0; }
 summary { cursor: pointer; color: #2f6f9f; font-size: 14px; margin: 0 0 6px; }
 p { margin: 10px 0; color: #566472; font-size: 14px; }

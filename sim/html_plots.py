@@ -105,19 +105,29 @@ def over_time(results: Mapping[str, Result], warmups_s: Sequence[float]) -> list
                 traces.append(
                     {
                         "type": "scatter",
-                        "mode": "lines",
+                        "mode": "lines+markers" if _has_lone(values) else "lines",
+                        "marker": {"size": 4},
                         "name": name if len(drawn) > 1 else line.name,
                         "x": [round((at + 0.5) * step / unit_s, 4) for at in range(len(values))],
                         "y": values,
                         "line": {"color": COLOURS[number], "width": 1.6, "dash": line.dash},
                     }
                 )
-        yaxis = {"range": [0, 102]} if key == "memory" else {}
+        yaxis = {"range": [0, 102]} if axis == "%" else {}
         xaxis = {"range": [0, longest_s / unit_s]}
         plots.append(
             Plot(key, title, note, traces, layout(f"time, {unit}", axis, xaxis=xaxis, yaxis=yaxis, shapes=shapes))
         )
     return plots
+
+
+def _has_lone(values: Sequence[float | None]) -> bool:
+    """Whether there is a value between two that are missing: no line leads to it."""
+    around = [None, *values, None]
+    return any(
+        here is not None and before is None and after is None
+        for before, here, after in zip(around, around[1:], around[2:], strict=False)
+    )
 
 
 def latency(results: Mapping[str, Result]) -> Plot:
@@ -142,7 +152,7 @@ def latency(results: Mapping[str, Result]) -> Plot:
                 "error_y": bar | {"color": COLOURS[number], "thickness": 3, "width": 5},
             }
         )
-    yaxis = {"type": "log", "rangemode": "normal", "dtick": 1}
+    yaxis = {"type": "log", "rangemode": "normal", "dtick": "D2"}
     shape = layout("", "ms", yaxis=yaxis, xaxis={"type": "category"}, scattermode="group", height=300)
     return Plot(
         "latency", "From the median to 99 %", "of the answers of each cause; the axis is logarithmic", data, shape

@@ -32,7 +32,7 @@ class Measure:
     def __init__(
         self, instances: tuple[str, ...], from_ms: float, duration_ms: float, clock: Callable[[], float]
     ) -> None:
-        self._from_ms, self._clock = from_ms, clock
+        self._from_ms, self._duration_ms, self._clock = from_ms, duration_ms, clock
         self.answers = Answers(instances, from_ms, duration_ms)
         self.tallies = {instance: Tally() for instance in instances}
         self.failed: dict[str, int] = {}
@@ -90,7 +90,7 @@ class Measure:
                 self.scaling[why.rule] += 1
 
     def _loads(self, tally: Tally, model: str, now: float) -> None:
-        self.loads_over_time[self.answers.interval(now)] += 1
+        self._note(self.loads_over_time, now)
         evicted_at = self._evicted_at.pop(model, -SOON_MS - 1.0)
         if now >= self._from_ms:
             tally.loads += 1
@@ -100,12 +100,17 @@ class Measure:
         is_counted = now >= self._from_ms
         if rule is Rule.EVICT:
             self._evicted_at[model] = now
-            self.evictions_over_time[self.answers.interval(now)] += 1
+            self._note(self.evictions_over_time, now)
             tally.evictions += is_counted
         elif rule is Rule.FAIL:
             tally.load_failures += is_counted
 
+    def _note(self, series: list[int], at_ms: float) -> None:
+        """One more in the interval of an instant; what comes after all intervals is in none."""
+        if at_ms < self._duration_ms:
+            series[self.answers.interval(at_ms)] += 1
+
     def _fail(self, arrival: float, code: str) -> None:
-        self.failures_over_time[self.answers.interval(arrival)] += 1
+        self._note(self.failures_over_time, arrival)
         if arrival >= self._from_ms:
             self.failed[str(code)] = self.failed.get(str(code), 0) + 1

@@ -95,11 +95,11 @@ def test_the_warm_up_is_left_out_by_arrival_and_by_decision_but_not_of_the_serie
         assert series[:3] == [1, 1, 0]
 
 
-def test_what_comes_after_the_end_is_in_the_last_interval() -> None:
+def test_what_is_decided_after_the_end_counts_but_is_in_no_interval() -> None:
     measure, clock = measured()
-    clock.now = 10 * DURATION_MS
-    measure.commanded("a", load("m"))
-    assert measure.loads_over_time[-1] == measure.tallies["a"].loads == 1
+    for clock.now in (DURATION_MS - 1, DURATION_MS):
+        measure.commanded("a", load("m"))
+    assert (measure.loads_over_time[-1], sum(measure.loads_over_time), measure.tallies["a"].loads) == (1, 1, 2)
 
 
 def test_unloads_are_told_apart_by_their_reason() -> None:
