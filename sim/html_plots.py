@@ -152,7 +152,8 @@ def latency(results: Mapping[str, Result]) -> Plot:
                 "error_y": bar | {"color": COLOURS[number], "thickness": 3, "width": 5},
             }
         )
-    yaxis = {"type": "log", "rangemode": "normal", "dtick": "D2"}
+    ticks = [step * 10.0**power for power in range(-2, 8) for step in (1, 3)]
+    yaxis = {"type": "log", "rangemode": "normal", "tickvals": ticks, "ticktext": [f"{tick:,.10g}" for tick in ticks]}
     shape = layout("", "ms", yaxis=yaxis, xaxis={"type": "category"}, scattermode="group", height=300)
     return Plot(
         "latency", "From the median to 99 %", "of the answers of each cause; the axis is logarithmic", data, shape

@@ -144,11 +144,18 @@ def _instances(results: Mapping[str, Result]) -> list[str]:
     return found
 
 
+def _setting(path: str, value: object) -> str:
+    """A value as a person writes it: sizes in MiB where they are whole ones."""
+    if isinstance(value, int) and value >= MIB and value % MIB == 0 and path != "seed":
+        return f"{value // MIB:,} MiB"
+    return written(value)
+
+
 def _settings(planned: Sequence[Plan], names: Sequence[str]) -> str:
     """What scenarios set otherwise than by default: what differs between runs first."""
     each = [not_defaults(plan.scenario) for plan in planned]
     paths = list(dict.fromkeys(path for found in each for path in found))
-    texts = {path: [written(found[path]) if path in found else "default" for found in each] for path in paths}
+    texts = {path: [_setting(path, found[path]) if path in found else "default" for found in each] for path in paths}
     differ = [path for path in paths if len(set(texts[path])) > 1]
     alike = [[path, texts[path][0]] for path in paths if path not in differ]
     parts = []

@@ -166,7 +166,7 @@ def _varies(planned: Sequence[Plan], path: str) -> bool:
 
 def not_defaults(scenario: Scenario) -> dict[str, Any]:
     """What a scenario sets otherwise than by default, by path."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"traffic.workload": scenario.traffic.workload}
     _flatten(scenario, "", found)
     return found
 

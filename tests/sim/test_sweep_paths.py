@@ -111,7 +111,8 @@ def test_what_is_set_is_told_but_for_defaults(small: Path) -> None:
     assert found["network.delay_ms"] == 4
     assert found["instances.capacity"] == 64 << 20
     assert found["settings.min_churn_age_ms"] == 0
-    assert not {"store.commit_ms", "network", "eviction", "traffic.workload"} & found.keys()
+    assert found["traffic.workload"] == "zipf"
+    assert not {"store.commit_ms", "network", "eviction"} & found.keys()
 
 
 def test_a_plan_without_a_question_is_named_after_its_file(small: Path) -> None:
