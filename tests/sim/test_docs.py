@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
+from sim.metrics import METRICS
 from sim.reading import parse_scenario
 from sim.scenario import Scenario
 from sim.workloads import REGISTRY
@@ -36,3 +37,11 @@ def test_the_scenario_on_the_page_is_one_and_its_variant_too() -> None:
     replaced = [line.partition(":")[0] for line in variant.splitlines()]
     kept = [line for line in text.splitlines() if line.partition(":")[0] not in replaced]
     assert parse_scenario("\n".join([*kept, variant]), "docs/simulator.md").model_types() == ["vision", "text", "text"]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_page_names_the_metric(metric: str) -> None:
+    """Quantiles are named apart from what they are of."""
+    before, _, last = metric.rpartition("_")
+    is_quantile = metric.startswith(("latency_", "cold_start_wait_"))
+    assert [name for name in ((f"{before}_", last) if is_quantile else (metric,)) if f"`{name}`" not in PAGE] == []
