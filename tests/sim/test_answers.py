@@ -49,7 +49,7 @@ def test_what_is_counted_does_not_depend_on_how_much_is_taken_in_at_once(
     answers = Answers(("a", "b"), 50, 120)
     answers.FLUSHED_AT = at_once
     for instance, cause, arrival, took in requests:
-        answers.add(instance, cause, ((float(arrival), float(arrival + took)),))
+        answers.add(instance, cause, (float(arrival),), (float(arrival + took),))
     counted = [each for each in requests if each[2] >= 50]
     for name in ("a", "b"):
         mine = [cause for instance, cause, _, _ in counted if instance == name]
@@ -67,7 +67,7 @@ def test_what_is_counted_does_not_depend_on_how_much_is_taken_in_at_once(
 
 def test_many_requests_of_one_cause_are_taken_in_at_once() -> None:
     answers = Answers(("a", "b"), 0, 1000)
-    answers.add("b", 0, [(1.0, 3.0), (2.0, 3.0)])
-    answers.add("a", 1, [(4.0, 9.0)])
+    answers.add("b", 0, [1.0, 2.0], [3.0, 3.0])
+    answers.add("a", 1, [4.0], [9.0])
     assert answers.by_instance() == {"a": (1, 1), "b": (2, 2)}
     assert [answers.latency()[cause].max_ms for cause in CAUSES] == [2.0, 5.0, 0.0, 0.0]

@@ -84,7 +84,7 @@ def test_all_that_is_wrong_is_told_at_once_and_once(small: Path) -> None:
     with pytest.raises(ScenarioError) as caught:
         plans([small, small.with_name("none.yaml")], ["mesh", "random"], {"seed": [-1, 1, -2]})
     assert len(caught.value.problems) == 3
-    with pytest.raises(ScenarioError, match="--rules mash is none of mesh, random, modelmesh"):
+    with pytest.raises(ScenarioError, match="--rules: 'mash' has no rules that there are, did you mean mesh"):
         plans([small], ["mash"], {})
 
 
