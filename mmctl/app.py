@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mmctl.commands import config, drain, local, mesh, models, vmodels, why
+from mmctl.commands import config, drain, local, mesh, models, trace, vmodels, why
 from mmctl.commands.replay import replay_
 from mmctl.commands.simulate import simulate
 from mmctl.options import Debug
@@ -49,3 +49,4 @@ app.add_typer(vmodels.app, rich_help_panel=_MODELS)
 app.add_typer(config.app, rich_help_panel=_CLUSTER)
 app.command("simulate", rich_help_panel=_SIMULATOR)(simulate)
 app.command("replay", rich_help_panel=_SIMULATOR)(replay_)
+app.add_typer(trace.app, rich_help_panel=_SIMULATOR)

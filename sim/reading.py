@@ -10,16 +10,10 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from sim.problems import ScenarioError
 from sim.scenario import Scenario
+from sim.traces.scenario import with_traces
 from sim.workloads import REGISTRY
-
-
-class ScenarioError(Exception):
-    """A scenario that cannot be: ``problems`` has a sentence for each."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
 
 
 class _Loader(yaml.SafeLoader):
@@ -47,7 +41,8 @@ def read_scenario(path: Path) -> Scenario:
 
 
 def parse_scenario(text: str, name: str) -> Scenario:
-    """The scenario that ``text`` describes; ``name`` stands in front of every problem."""
+    """The scenario that ``text`` describes; ``name`` stands in front of every problem, and files that the text names
+    are beside it."""
     try:
         tree = yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
@@ -59,7 +54,9 @@ def parse_scenario(text: str, name: str) -> Scenario:
     if not isinstance(tree, dict):
         raise ScenarioError([f"{name}: must be a mapping with the keys {_listed(Scenario)}"])
     try:
-        return Scenario.model_validate(tree)
+        return Scenario.model_validate(with_traces(tree, Path(name).parent))
+    except ScenarioError as error:
+        raise ScenarioError([f"{name}: {problem}" for problem in error.problems]) from None
     except ValidationError as error:
         raise ScenarioError([f"{name}: {problem}" for problem in _problems(error)]) from None
 

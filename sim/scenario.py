@@ -17,6 +17,7 @@ from sim.fleet import Constraint, Fleet
 from sim.surroundings import Network, Runtime, Store
 from sim.workloads import Workload
 from sim.workloads.recorded import Recorded
+from sim.workloads.trace import Trace
 from sim.workloads.zipf import Peak, Zipf
 
 _Knobs: Any = create_model(
@@ -58,6 +59,8 @@ class Scenario(BaseModel):
         if isinstance(self.traffic, Recorded):
             _check_numbers("models", self.traffic.models, len(models))
             _check_numbers("instances", self.traffic.instances or [], len(instances))
+        elif isinstance(self.traffic, Trace):
+            _check_places(self.traffic.instances or [], len(instances))
         elif isinstance(self.traffic, Zipf):
             _check_peaks(self.traffic.peaks, len(models))
         for number, failure in enumerate(self.failures):
@@ -134,6 +137,8 @@ class Scenario(BaseModel):
 
     def model_ids(self) -> list[str]:
         """The models' names, in the order of their numbers."""
+        if self.models.names is not None:
+            return list(self.models.names)
         digits = len(str(self.models.count - 1))
         return [f"model-{number:0{digits}}" for number in range(self.models.count)]
 
@@ -160,3 +165,8 @@ def _check_numbers(name: str, numbers: list[int], count: int) -> None:
     for at, number in enumerate(numbers):
         if number >= count:
             raise ValueError(f"traffic.{name}.{at}: {number} must be less than {name}.count, {count}")
+
+
+def _check_places(names: list[str], count: int) -> None:
+    if len(names) > count:
+        raise ValueError(f"traffic.instances: must have no more than instances.count, {count}, not {len(names)}")

@@ -20,11 +20,11 @@ from sim.catalogue import model_sizes
 from sim.measure import Measure
 from sim.mesh import Arrivals, Mesh, Place, Restart, StoreOutage, World
 from sim.plane import Server
-from sim.reading import ScenarioError
+from sim.problems import ScenarioError
 from sim.scenario import Scenario
 from sim.summary import summary
 from sim.ways import ScenarioWays, service_times
-from sim.workloads.recorded import Recorded
+from sim.workloads.recorded import DRAWN
 
 BARE_TIMEOUTS = 100_000
 
@@ -126,11 +126,11 @@ def arrivals(scenario: Scenario) -> Iterator[Arrivals]:
     models, count, traffic = scenario.model_ids(), scenario.instances.count, scenario.traffic
     restarts = _restarts(scenario)
     source = np.random.Generator(np.random.PCG64([scenario.seed, 1]))
-    for instants, numbers in traffic.arrivals(scenario.seed, len(models), scenario.duration_s * 1000):
-        if isinstance(traffic, Recorded) and traffic.instances is not None:
-            entries = traffic.instances[: len(instants)]
-        else:
-            entries = (source.random(len(instants)) * count).astype(np.int64).tolist()
+    for instants, numbers, *recorded in traffic.arrivals(scenario.seed, len(models), scenario.duration_s * 1000):
+        entries = recorded[0] if recorded else [DRAWN] * len(instants)
+        if DRAWN in entries:
+            drawn = (source.random(len(instants)) * count).astype(np.int64).tolist()
+            entries = [at if entry == DRAWN else entry for entry, at in zip(entries, drawn, strict=True)]
         for restart in restarts:
             _divert(restart, instants, entries, count)
         yield instants, [models[number] for number in numbers], entries

@@ -9,9 +9,10 @@ from pydantic import BaseModel, Discriminator, Tag
 
 from sim.workloads.burst import Burst
 from sim.workloads.recorded import Recorded
+from sim.workloads.trace import Trace
 from sim.workloads.zipf import Zipf
 
-REGISTRY: Mapping[str, type[BaseModel]] = {"burst": Burst, "recorded": Recorded, "zipf": Zipf}
+REGISTRY: Mapping[str, type[BaseModel]] = {"burst": Burst, "recorded": Recorded, "trace": Trace, "zipf": Zipf}
 """Each workload by the name that ``traffic.workload`` gives it."""
 
 
@@ -22,7 +23,10 @@ def _name(traffic: Any) -> Any:
 
 
 Workload = Annotated[
-    Annotated[Burst, Tag("burst")] | Annotated[Recorded, Tag("recorded")] | Annotated[Zipf, Tag("zipf")],
+    Annotated[Burst, Tag("burst")]
+    | Annotated[Recorded, Tag("recorded")]
+    | Annotated[Trace, Tag("trace")]
+    | Annotated[Zipf, Tag("zipf")],
     Discriminator(_name),
 ]
 """What ``traffic`` in a scenario may be."""
