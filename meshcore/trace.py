@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import blake2b
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 VERSION = 1
 REQUEST, LOAD, REGISTER, UNREGISTER = KINDS = ("request", "load", "register", "unregister")
@@ -22,7 +22,7 @@ MOST_MS = 10 * 366 * 86_400_000
 MOST_INSTANT_MS = 253_402_300_799_999
 """The end of the year 9999."""
 MOST_BYTES = 2**62
-MOST_CHARACTERS = 4096
+MOST_CHARACTERS = 1024
 """Of a name."""
 MOST_LINE = 64 << 10
 """Bytes of one line."""
@@ -96,6 +96,8 @@ def is_sampled(model: str, part: float) -> bool:
     return int.from_bytes(digest, "big") < part * 2**48
 
 
+_TEXT = json.JSONEncoder(separators=(",", ":"))
+
 # -- writing -------------------------------------------------------------------------------------------------
 
 
@@ -112,7 +114,7 @@ def text(line: Line | End) -> str:
             plain = _given(line, _EVENT)
             if line.kind == REQUEST:
                 del plain["k"]
-    return json.dumps(plain, separators=(",", ":")) + "\n"
+    return _TEXT.encode(plain) + "\n"
 
 
 def _given(line: object, fields: dict[str, _Field]) -> dict[str, Any]:
@@ -141,7 +143,7 @@ def read(lines: Iterable[bytes], is_part_enough: bool = False) -> Iterator[Line 
         if number == 1:
             yield _header(plain)
         elif "t" in plain and "end" not in plain:
-            event = Event(**_values(number, plain, _EVENT))
+            event = Event(**_values(number, plain, _EVENT, ("t", "m")))
             if event.t_ms < latest:
                 raise BadTrace(number, f"t: {event.t_ms:g} must not be less than the one before, {latest:g}")
             if event.model not in models:
@@ -175,7 +177,7 @@ def _object(number: int, raw: bytes) -> dict[str, Any]:
         what = f"is longer than {MOST_LINE} bytes" if len(raw) >= MOST_LINE else "is cut: it does not end"
         raise BadTrace(number, f"the line {what}{_other(number)}")
     try:
-        plain = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
+        plain = _PLAIN.decode(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise BadTrace(number, f"byte {error.start + 1} is not UTF-8{_other(number)}") from None
     except (ValueError, RecursionError):
@@ -194,6 +196,9 @@ def _refuse(constant: str) -> float:
     raise ValueError(constant)
 
 
+_PLAIN = json.JSONDecoder(parse_constant=_refuse)
+
+
 def _header(plain: dict[str, Any]) -> Header:
     if "trace" not in plain:
         raise BadTrace(1, f"the first line of a trace must have trace{_other(1)}")
@@ -205,7 +210,7 @@ def _header(plain: dict[str, Any]) -> Header:
 
 
 def _end(number: int, plain: dict[str, Any], count: int, latest: float) -> End:
-    end = End(**_values(number, plain, _END))
+    end = End(**_values(number, plain, _END, ("end", "t")))
     if end.count != count:
         raise BadTrace(number, f"end: {end.count} must be the number of events before it, {count}")
     if end.t_ms < latest:
@@ -213,7 +218,9 @@ def _end(number: int, plain: dict[str, Any], count: int, latest: float) -> End:
     return end
 
 
-def _values(number: int, plain: dict[str, Any], fields: dict[str, _Field]) -> dict[str, Any]:
+def _values(
+    number: int, plain: dict[str, Any], fields: dict[str, _Field], needed: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """What a line says, by the attribute's name. Raises BadTrace."""
     values = {}
     for key, value in plain.items():
@@ -226,32 +233,31 @@ def _values(number: int, plain: dict[str, Any], fields: dict[str, _Field]) -> di
             shown = json.dumps(value)
             raise BadTrace(number, f"{key}: {shown[:40]}{'…' if len(shown) > 40 else ''} must be {field.allowed}")
         values[field.name] = value
-    for key, field in fields.items():
-        if field.is_needed and key not in plain:
-            raise BadTrace(number, f"{key}: is missing; it must be {field.allowed}")
+    for key in needed:
+        if key not in plain:
+            raise BadTrace(number, f"{key}: is missing; it must be {fields[key].allowed}")
     return values
 
 
-def _check_name(number: int, key: str, value: object) -> None:
+def _check_name(number: int, key: str, value: Any) -> None:
     if not _is_name(value):
         raise BadTrace(number, f"{key}: {json.dumps(value)[:40]} must be {_NAME[1]}")
 
 
-def _is_name(value: object) -> bool:
+def _is_name(value: Any) -> bool:
     return type(value) is str and 0 < len(value) <= MOST_CHARACTERS
 
 
-def _is_millis(value: object) -> bool:
-    return type(value) in (int, float) and 0 <= cast("float", value) <= MOST_MS
+def _is_millis(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= MOST_MS
 
 
 class _Field(NamedTuple):
     """The attribute that a key stands for, and what it may be."""
 
     name: str
-    is_fit: Callable[[object], bool]
+    is_fit: Callable[[Any], bool]
     allowed: str
-    is_needed: bool = False
 
 
 _NAME = (_is_name, f"text of 1 to {MOST_CHARACTERS} characters")
@@ -267,9 +273,7 @@ _HEADER = {
         f"a whole number from 0 to {MOST_INSTANT_MS}, or null",
     ),
     "by": _Field("by", lambda value: type(value) is str and len(value) <= MOST_CHARACTERS, "text"),
-    "sample": _Field(
-        "sample", lambda value: type(value) in (int, float) and 0 < cast("float", value) <= 1, "more than 0, up to 1"
-    ),
+    "sample": _Field("sample", lambda value: type(value) in (int, float) and 0 < value <= 1, "more than 0, up to 1"),
 }
 _MODEL = {
     "type": _Field("type", *_NAME),
@@ -278,9 +282,9 @@ _MODEL = {
     "service_ms": _Field("service_ms", *_MILLIS),
 }
 _EVENT = {
-    "t": _Field("t_ms", *_MILLIS, is_needed=True),
+    "t": _Field("t_ms", *_MILLIS),
     "k": _Field("kind", lambda value: value in KINDS, " or ".join(KINDS)),
-    "m": _Field("model", *_NAME, is_needed=True),
+    "m": _Field("model", *_NAME),
     "at": _Field("instance", *_NAME),
     "o": _Field("outcome", *_NAME),
     "ms": _Field("ms", *_MILLIS),
@@ -289,7 +293,7 @@ _EVENT = {
     "size": _Field("size_bytes", *_SIZE),
 }
 _END = {
-    "end": _Field("count", lambda value: type(value) is int and value >= 0, "a whole number from 0", is_needed=True),
-    "t": _Field("t_ms", *_MILLIS, is_needed=True),
+    "end": _Field("count", lambda value: type(value) is int and value >= 0, "a whole number from 0"),
+    "t": _Field("t_ms", *_MILLIS),
     "early": _Field("early", *_NAME),
 }

@@ -15,6 +15,9 @@ from sim.traces.rows import Options, Row
 
 RECORD = Struct("<IQIq")
 AT_ONCE = 4096
+NEVER = 2**63 - 1
+MOST_RECORDS = 2**42
+"""What names a later record than this as the next is of another format."""
 
 
 def read(path: Path, options: Options) -> Iterator[Row]:
@@ -22,17 +25,17 @@ def read(path: Path, options: Options) -> Iterator[Row]:
     number = 0
     with opened(path) as file:
         while piece := file.read(RECORD.size * AT_ONCE):
-            if left := len(piece) % RECORD.size:
-                number += len(piece) // RECORD.size + 1
-                problem = f"the file is cut: a record has {RECORD.size} bytes, the last has {left}"
-                raise TraceError(f"{path}: record {number} (byte {(number - 1) * RECORD.size}): {problem}")
-            for at_s, obj_id, size_bytes, next_request in RECORD.iter_unpack(piece):
+            left = len(piece) % RECORD.size
+            for at_s, obj_id, size_bytes, next_request in RECORD.iter_unpack(piece[: len(piece) - left]):
                 if not size_bytes:
                     raise _wrong(path, number, "obj_size: 0 must be at least 1")
-                if 0 <= next_request <= number:
-                    raise _wrong(path, number, f"next_access_vtime: {next_request} must be negative or a later record")
+                if 0 <= next_request <= number or MOST_RECORDS < next_request < NEVER:
+                    problem = f"{next_request} must be the number of a later record, negative or {NEVER}"
+                    raise _wrong(path, number, f"next_access_vtime: {problem}")
                 number += 1
                 yield Row(number, at_s * 1000.0, str(obj_id), size_bytes)
+            if left:
+                raise _wrong(path, number, f"the file is cut: a record has {RECORD.size} bytes, the last has {left}")
     if not number:
         raise TraceError(f"{path}: record 1: the file is empty")
 
