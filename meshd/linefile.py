@@ -52,8 +52,10 @@ class LineFile:
         return self._raw.tell() - self.began
 
     def close(self) -> None:
-        self._out.close()
-        self._raw.close()
+        try:
+            self._out.close()
+        finally:
+            self._raw.close()
 
 
 def _compressor() -> Any:

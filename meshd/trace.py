@@ -84,6 +84,8 @@ class Tracer:
             return None
         arrival = Arrival(self._at(), model)
         self._held.append(arrival)
+        if len(self._held) > HELD_MOST:
+            self._let_go(HELD_MOST)
         return arrival
 
     def ended(
@@ -97,7 +99,7 @@ class Tracer:
         )  # fmt: skip
         if not arrival.model:
             arrival.model, arrival.is_left_out = model, not model or not is_sampled(model, self._sample)
-        self._let_go()
+        self._let_go(HELD_MOST)
 
     def loaded(self, model: str, ms: float | None, size_bytes: int) -> None:
         """A load ended well after ``ms``, or a loaded model was found to take so much (0: not known)."""
@@ -106,21 +108,21 @@ class Tracer:
         t_ms, taken_ms = self._at(), None if ms is None else round(ms, 3)
         event = Event(t_ms, model, LOAD, self._instance, ms=taken_ms, size_bytes=size_bytes or None)
         self._held.append(Arrival(t_ms, model, event))
-        self._let_go()
+        self._let_go(HELD_MOST)
 
     async def close(self) -> None:
         """Write what is left, and the line that ends it."""
-        self._let_go(least=0)
+        self._let_go(0)
         self._stop("")
         await asyncio.to_thread(self._thread.join, CLOSE_S)
 
     def _at(self) -> float:
         return round((self._now() - self._began) * 1000, 3)
 
-    def _let_go(self, least: int = HELD_MOST) -> None:
-        """Hand over, in the order of arrival, what is over before anything that is not."""
+    def _let_go(self, most: int) -> None:
+        """Hand over, in the order of arrival, what is over before anything that is not, and all but ``most``."""
         held = self._held
-        while held and (held[0].event is not None or len(held) > least):
+        while held and (held[0].event is not None or len(held) > most):
             arrival = held.popleft()
             if arrival.model and not arrival.is_left_out:
                 self._put(arrival.event or Event(arrival.t_ms, arrival.model, instance=self._instance))
@@ -176,8 +178,10 @@ class Tracer:
             self._is_stopped = True
             _log.warning("the trace %s ends: %s", self._path, end.early)
         if file is not None:
-            file.write(text(End(self._count, max(end.t_ms, self._latest), end.early)))
-            file.close()
+            try:
+                file.write(text(End(self._count, max(end.t_ms, self._latest), end.early)))
+            finally:
+                file.close()
 
 
 def start_tracer(config: Config, node: Node, start_ms: int) -> Tracer | None:

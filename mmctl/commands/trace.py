@@ -44,7 +44,7 @@ def record(
     """Put the traces of instances together to one, in the order of time, each model with all that is known of it."""
     from sim.traces.gather import gather
 
-    paths = _files(path) if path else _of_mesh(Home(data_dir or default_data_dir()))
+    paths = _files(path, out) if path else _of_mesh(Home(data_dir or default_data_dir()))
     _written(out, lambda: gather(paths, out, is_part_enough=is_part_enough))
 
 
@@ -136,10 +136,13 @@ def _written(out: Path, write: Callable[[], int]) -> None:
     say(f"{out}: {count:,} events")
 
 
-def _files(paths: Sequence[Path]) -> list[Path]:
+def _files(paths: Sequence[Path], out: Path) -> list[Path]:
+    """The traces that ``paths`` are or hold, but for what is written."""
     found: list[Path] = []
     for path in paths:
-        inside = sorted(each for each in path.iterdir() if each.name.endswith(_SUFFIXES)) if path.is_dir() else [path]
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(each for each in path.iterdir() if each.name.endswith(_SUFFIXES) and each != out)
         if not inside:
             raise NotFound(f"{path}: there is no file in it whose name ends in {' or '.join(_SUFFIXES)}")
         found += inside
