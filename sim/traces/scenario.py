@@ -37,6 +37,9 @@ def with_traces(tree: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         raise ScenarioError([f"{key}: {problem}" for problem in error.problems]) from None
     filled["models"] = _models(path, models, found)
     if replay is not None:
+        if replay.get("sample", 1) != (part := found.header.sample):
+            why = f"the trace has the requests for {part:.4g} of all models; so much of the load is simulated"
+            raise ScenarioError([f"traffic.sample: {replay.get('sample', 1)!r} must be {part:g}: {why}"])
         filled["traffic"] = _traffic(path, replay, found, tree.get("instances"))
         if "duration_s" not in tree and (length_s := _length_s(filled["traffic"], found)):
             filled["duration_s"] = length_s

@@ -38,6 +38,8 @@ class Trace(BaseModel):
     until_s: float | None = Field(default=None, gt=0)
     time_scale: Factor = 1.0
     rate_scale: Factor = 1.0
+    sample: float = Field(default=1, gt=0, le=1)
+    """The part of all models that is in the trace: said here too, so that nobody takes a part for the whole."""
     instances: list[Name] | None = None
     patience_ms: int | None = Field(default=None, ge=1)
 

@@ -154,6 +154,8 @@ def test_sizes_that_a_scenario_gives_count(tmp_path: Path) -> None:
         ({"traffic": {"from_s": "a"}}, "traffic.from_s: 'a' must be a number"),
         ({"traffic": {"from_s": 99}}, "duration_s: is missing"),
         ({"traffic": {"rate_scale": 0.0}}, "traffic.rate_scale: 0.0 must be greater than 0"),
+        ({"name": "part"}, "traffic.sample: 1 must be 0.25: the trace has the requests for 0.25 of all models"),
+        ({"traffic": {"sample": 0.5}}, "traffic.sample: 0.5 must be 1: the trace has the requests for 1 of all models"),
         ({"traffic": {"instances": ["a"] * 4}}, "traffic.instances: must have no more than instances.count, 3, not 4"),
     ],
 )
@@ -161,6 +163,7 @@ def test_what_makes_no_sense_is_told_with_its_place(tmp_path: Path, changes: dic
     write(tmp_path / "t.jsonl", MODELS, EVENTS)
     write(tmp_path / "sizeless", [{"model": "x"}], [])
     write(tmp_path / "empty", [], [])
+    write(tmp_path / "part", MODELS, EVENTS, sample=0.25)
     head = {"trace": 1, "unit": "ms"}
     write_lines(tmp_path / "cut", [head, MODELS[0], {"t": 5, "m": "x"}])
     write_lines(tmp_path / "unsorted", [head, MODELS[0], {"t": 5, "m": "x"}, {"t": 4, "m": "x"}, {"end": 2, "t": 5}])
@@ -169,6 +172,11 @@ def test_what_makes_no_sense_is_told_with_its_place(tmp_path: Path, changes: dic
         scenario(tmp_path, **changes)
     expected = f"{tmp_path}/s.yaml: {said.format(tmp_path)}"
     assert any(problem.startswith(expected) for problem in caught.value.problems), caught.value.problems
+
+
+def test_a_sample_is_played_by_who_says_that_it_is_one(tmp_path: Path) -> None:
+    write(tmp_path / "t.jsonl", MODELS, EVENTS, sample=0.25)
+    assert len(played(scenario(tmp_path, traffic={"sample": 0.25}))) == 3
 
 
 def test_a_trace_that_grew_since_it_was_checked_is_refused(tmp_path: Path) -> None:
