@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from meshcore.capacity import CacheParams, UnloadBuffer
 from meshcore.entry import Entry
 from meshcore.errors import FellThrough, NeverFits, NoRoomYet
-from meshcore.eviction import EvictOrder, Plan, Planner, lru_order
+from meshcore.eviction import Plan, Planner, lru_order
 from meshcore.lru import Lru
+from meshcore.ranking import ByAge, Ranking
 from meshcore.reasons import Candidate
 from meshcore.units import NEVER, UNIT_BYTES, age_ms
 
@@ -34,7 +35,7 @@ class Cache:
     ``unloaded`` or ``unload_lost`` is told of it.
     """
 
-    def __init__(self, params: CacheParams, evict_order: EvictOrder = lru_order) -> None:
+    def __init__(self, params: CacheParams, ranking: Ranking | None = None) -> None:
         self.params = params
         self.entries: dict[str, Entry] = {}
         """By model; changed by this class alone."""
@@ -42,7 +43,7 @@ class Cache:
         """The models by last use; changed by this class alone."""
         self.buffer = UnloadBuffer(params.capacity_units, params.reserve_units)
         """The sums; changed by this class alone."""
-        self._planner = Planner(self.entries, evict_order)
+        self._planner = Planner(self.entries, ranking or ByAge(lru_order))
 
     # -- what others see ---------------------------------------------------------------------------
 
@@ -288,6 +289,7 @@ class Cache:
         evicted, spared = [], tuple(plan.spared)
         for victim in plan.victims:
             entry = self.entries[victim.id]
+            self._planner.discard(victim.id, made_room=True)
             units, last_used = entry.weight, self.remove(entry)
             evicted.append(Evicted(entry, last_used, units, victim.score, spared))
         return evicted

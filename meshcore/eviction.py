@@ -6,30 +6,18 @@ goes, and one that loads only where memory is short already: a load that gave wa
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
 
 from meshcore.entry import Entry
+from meshcore.ranking import EvictKey, EvictOrder, Ranking
 from meshcore.reasons import Candidate, Rejected
-from meshcore.units import NEVER, age_ms
 
 REDUNDANT_AGE_FACTOR = 4
 """A ready copy beyond those a model must have counts as this many times as old: others answer in its place."""
 
 MOST_USES = 16
 """Requests to a copy that count for it: what was in fashion once is not kept for ever."""
-
-EvictKey = tuple[int, int]
-"""(priority, effective age with a minus): the smallest goes first."""
-
-EvictOrder = Callable[[Entry, int], int]
-"""A policy: (entry, units that it takes) -> how many times as old as it is the copy counts, at least 1.
-
-It looks at nothing that changes by itself: copies that count alike stay in the order of their last use, and nobody has
-to look at all of them to find who goes.
-"""
 
 
 def lru_order(entry: Entry, units: int) -> int:
@@ -69,42 +57,32 @@ class Plan:
 
 
 class Planner:
-    """Ranks the copies that may go, and plans evictions; changes nothing in the cache.
+    """Plans evictions in the order of ``ranking``, and changes nothing in the cache.
 
     ``entries`` are the cache's; ``put`` is told of whatever may change a copy's rank.
     """
 
-    def __init__(self, entries: Mapping[str, Entry], order: EvictOrder) -> None:
-        self._entries, self._order = entries, order
-        self._ranks: dict[EvictKey, list[tuple[int, str]]] = {}
-        """(last use, model) ascending, of each (priority, age factor) that some copy has."""
-        self._places: dict[str, tuple[int, int, int]] = {}
-        """Each model's priority, age factor and last use there."""
+    def __init__(self, entries: Mapping[str, Entry], ranking: Ranking) -> None:
+        self._entries, self._ranking = entries, ranking
         self._pinned: dict[str, None] = {}
 
     def put(self, entry: Entry, last_used: int) -> None:
         """Rank a copy of the cache, anew if it has a rank."""
-        self.discard(entry.model)
         if entry.is_pinned:
+            self._ranking.discard(entry.model)
             self._pinned[entry.model] = None
-            return
-        place = entry.priority, self._order(entry, entry.weight), last_used
-        self._places[entry.model] = place
-        insort(self._ranks.setdefault(place[:2], []), (last_used, entry.model))
+        else:
+            self._pinned.pop(entry.model, None)
+            self._ranking.put(entry, last_used)
 
-    def discard(self, model: str) -> None:
+    def discard(self, model: str, made_room: bool = False) -> None:
         """The copy is no longer in the cache; fine if it has no rank."""
         self._pinned.pop(model, None)
-        place = self._places.pop(model, None)
-        if place is not None:
-            ranked = self._ranks[place[:2]]
-            del ranked[bisect_left(ranked, (place[2], model))]
-            if not ranked:
-                del self._ranks[place[:2]]
+        self._ranking.discard(model, made_room)
 
     def oldest(self) -> int:
         """The least recent last use of a copy that is not pinned; NEVER: there is none."""
-        return min((ranked[0][0] for ranked in self._ranks.values()), default=NEVER)
+        return self._ranking.oldest()
 
     @property
     def pinned_units(self) -> int:
@@ -113,7 +91,7 @@ class Planner:
 
     def key(self, entry: Entry, units: int, last_used: int, now: int) -> EvictKey:
         """``entry``'s place in the order were it idle and had it ``units``."""
-        return _key(entry.priority, self._order(entry, units), last_used, now)
+        return self._ranking.key(entry, units, last_used, now)
 
     def plan(
         self,
@@ -130,7 +108,7 @@ class Planner:
         plan, busy = Plan(short_units), list[Candidate]()
         if plan.is_enough:
             return plan
-        for key, model in self._ranked(now):
+        for key, model in self._ranking.ascending(now):
             if most is not None and key > most:
                 plan.spared.append(Candidate(model, key, Rejected.NEWER))
                 break
@@ -154,26 +132,6 @@ class Planner:
                 plan.victims.append(Candidate(candidate.id, candidate.score))
                 plan.short_units -= self._entries[candidate.id].weight
         return plan
-
-    def _ranked(self, now: int) -> Iterator[tuple[EvictKey, str]]:
-        """(key, model) of all copies that are not pinned, smallest first, found as far as it is asked for."""
-        heap: list[tuple[EvictKey, str, EvictKey, int]] = []
-
-        def push(rank: EvictKey, at: int) -> None:
-            if at < len(self._ranks[rank]):
-                last_used, model = self._ranks[rank][at]
-                heappush(heap, (_key(*rank, last_used, now), model, rank, at))
-
-        for rank in self._ranks:
-            push(rank, 0)
-        while heap:
-            key, model, rank, at = heappop(heap)
-            yield key, model
-            push(rank, at + 1)
-
-
-def _key(priority: int, factor: int, last_used: int, now: int) -> EvictKey:
-    return priority, -age_ms(last_used, now) * factor
 
 
 def _busy(entry: Entry) -> Rejected | None:

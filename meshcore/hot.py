@@ -41,9 +41,7 @@ def decide(
     holders = route.holders
     count = len(holders)
     if count < 2:
-        if count and holders[0].is_ready and holders[0].instance != me:
-            return holders[0].instance
-        return Choice.LOCAL if has_local else Choice.ASK
+        return alone(route, me)
     u = rng.random() * count
     v = rng.random() * (count - 1)
     i = int(u)
@@ -61,6 +59,14 @@ def decide(
         return Choice.LOCAL if usable[0].instance == me else usable[0].instance
     i, j = int((u - i) * count), int((v - j) * (count - 1))
     return _lesser(usable[i], usable[j if j < i else j + 1], me, outstanding)
+
+
+def alone(route: Route, me: str) -> Choice | str:
+    """What ``decide`` chooses where there are fewer than two holders: the same for as long as the route stands."""
+    holders = route.holders
+    if holders and holders[0].is_ready and holders[0].instance != me:
+        return holders[0].instance
+    return Choice.ASK if route.local is None else Choice.LOCAL
 
 
 def _can_use(holder: Holder, me: str, has_local: bool, is_ok: Callable[[str], bool]) -> bool:

@@ -65,7 +65,7 @@ class Node:
         """Models whose record cannot be read, and what is wrong with it."""
         self._commands: list[Command] = []
         self.view = ClusterView(me.instance, me.start_ms, settings, params.min_churn_age_ms)
-        self.cache = Cache(params, rules.evict_order)
+        self.cache = Cache(params, rules.ranking(rules.evict_order))
         self.routes = Routes(self.view, self.cache.entries.get, self.emit, self.cache.mark_redundant)
         self.outage = Outage(self)
         self.rendezvous = Rendezvous(self.view)

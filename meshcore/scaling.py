@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from meshcore import second_copy
 from meshcore.asks import Op, Request
 from meshcore.busyness import Busyness
 from meshcore.commands import Begin, Holder
@@ -226,7 +225,7 @@ class Scaling:
                 meter.threshold = meter.full_rpm(most, settings.scale_up_percent, settings.scale_up_rpm)
             if meter.rpm * 4 > meter.threshold * HEAVY_OF_4:
                 meter.heavy_at = lived
-            is_regular = second_copy.use(meter, lived, settings) and not meter.others
+            is_regular = self._node.rules.is_used_regularly(meter, lived, settings) and not meter.others
             if is_regular or meter.rpm >= meter.threshold:
                 yield model, is_regular
 
@@ -371,6 +370,8 @@ class Scaling:
             threshold=meter.threshold or settings.scale_up_rpm,
             is_regular=is_regular,
             is_arriving=is_new or is_asked or any(not other.is_ready for other in others),
+            newest_ms=age_ms(max(other.load_ts for other in others), node.now) if others else NEVER,
+            load_ms=node.copies.load_times.expected_ms(record.type, node.cache.params.assume_loaded_ms),
             free_units=totals.free_units,
             capacity_units=totals.capacity_units,
             lru_age_ms=age_ms(totals.lru_ms, node.now) if totals.lru_ms != NEVER else NEVER,

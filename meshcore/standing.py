@@ -30,6 +30,10 @@ class Standing:
     """Whether it was used, and used some time before."""
     is_arriving: bool = False
     """Whether a further copy is on its way, or so new that its share of requests has not come to it."""
+    newest_ms: int = NEVER
+    """Since the load of the latest of the other copies began."""
+    load_ms: int = 0
+    """How long a load of its type is expected to take."""
     free_units: int = 0
     """Of the instances that are not full."""
     capacity_units: int = 0

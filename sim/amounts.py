@@ -15,6 +15,12 @@ WholeMillis = Annotated[int, Field(ge=1, le=86_400_000)]
 
 Factor = Annotated[float, Field(gt=0, le=1000)]
 
+Seconds = Annotated[float, Field(gt=0, le=31_622_400)]
+"""A length of time, at most a year."""
+
+PerSecond = Annotated[float, Field(gt=0, le=1_000_000)]
+"""How often something happens."""
+
 Name = Annotated[str, Field(min_length=1)]
 """Of a type of models, a label or a zone."""
 

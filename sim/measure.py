@@ -6,6 +6,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meshcore.asks import Answered, Done, Failed, RuntimeFailed
 from meshcore.commands import Begin, Command, Commit, Load, Route, Unload
@@ -41,16 +42,21 @@ class Histogram:
         if len(self._fresh) >= self.FLUSHED_AT:
             self._flush()
 
-    def _flush(self) -> None:
-        if not self._fresh:
+    def add_all(self, durations_ms: NDArray[np.float64]) -> None:
+        """Take in some durations."""
+        if not len(durations_ms):
             return
-        durations = np.maximum(np.array(self._fresh), self.LEAST_MS)
-        self._fresh.clear()
+        durations = np.maximum(durations_ms, self.LEAST_MS)
         self._max_ms = max(self._max_ms, float(durations.max()))
         buckets = np.floor(np.log2(durations / self.LEAST_MS) * self.BUCKETS_PER_DOUBLING).astype(np.int64)
         counts = np.bincount(buckets, minlength=len(self._counts))
         counts[: len(self._counts)] += self._counts
         self._counts = counts
+
+    def _flush(self) -> None:
+        if self._fresh:
+            self.add_all(np.array(self._fresh))
+            self._fresh.clear()
 
     @property
     def count(self) -> int:
@@ -95,11 +101,15 @@ class Measure:
         self.warm = 0
         """Requests that cost no simpy event, the warm-up's too."""
 
-    def answered(self, instance: str, arrival: float, end: float, is_forwarded: bool) -> None:
-        """A copy that was ready answered."""
-        self.warm += 1
-        if arrival >= self._from_ms:
-            self._answer(instance, Cause.FORWARDED if is_forwarded else Cause.LOCAL, end - arrival)
+    def answered(self, instance: str, is_forwarded: bool, arrivals: list[float], ends: list[float]) -> None:
+        """Copies that were ready answered."""
+        self.warm += len(ends)
+        came = np.array(arrivals)
+        took_ms = (np.array(ends) - came)[came >= self._from_ms]
+        self.latency[Cause.FORWARDED if is_forwarded else Cause.LOCAL].add_all(took_ms)
+        tally = self.tallies[instance]
+        tally.answered += len(took_ms)
+        tally.hits += len(took_ms)
 
     def ended(
         self, instance: str, arrival: float, end: float, has_waited: bool, is_forwarded: bool, how: Done | Failed

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
+from itertools import count
 from math import inf
 from random import Random
 from time import process_time
-from typing import Any, Protocol
+from typing import Any
 
 import simpy
 
-from meshcore.asks import Answered, Done, Failed, Kind, Met, Outcome, Request, Unreachable
-from meshcore.capacity import CacheParams
-from meshcore.commands import Command, Holder
-from meshcore.constraints import TypeConstraint
+from meshcore.asks import Answered, Done, Kind, Met, Outcome, Request, Unreachable
+from meshcore.commands import Holder
 from meshcore.events import Constrained, DrainAsked, Idled, SessionRenewed, Started, StoreFound, StoreLost
-from meshcore.hot import Choice
-from meshcore.me import Me
-from meshcore.rules import Rules
-from meshcore.settings import Settings
+from sim.churn import Registrar
 from sim.driver import Driver
-from sim.plane import FLOW, Plane, Server
-from sim.runtime import ModelServer, Ways
-from sim.store import DEADLINE_MS, SESSION_MS, Client, Delays, Records
+from sim.given import Arrivals, Book, Restart, StoreOutage, World, make_node, make_plane
+from sim.lines import Hop, Line
+from sim.runtime import ModelServer
+from sim.store import DEADLINE_MS, SESSION_MS, Client, Records
 from sim.trip import GONE, Ends, Instance, Network, Trip, as_outcome
-from sim.watched import WatchedNode
 
 HANDOVER_MS, NOT_READY_MS, IDLE_MS, DEREGISTER_MS = 22_000, 2000, 200, 200
 """An instance that goes serves on for as long as clients may not have heard of it, and until nothing is under way; then
@@ -35,90 +30,8 @@ it takes its copies out of their records."""
 USAGE_MS = 1000
 """The core hears of what the plane served at least this often."""
 
-Arrivals = tuple[Iterable[float], Iterable[str], Iterable[int]]
-"""Requests in order: milliseconds from the start, model, number of the instance that they come to."""
-
-
-class Book(Protocol):
-    """Is told what became of the requests; times are milliseconds from the start."""
-
-    def answered(self, instance: str, arrival: float, end: float, is_forwarded: bool) -> None:
-        """A copy that was ready answered."""
-
-    def ended(
-        self, instance: str, arrival: float, end: float, has_waited: bool, is_forwarded: bool, how: Done | Failed
-    ) -> None:
-        """A request that the core was asked about is over."""
-
-    def left(self, instance: str, arrival: float) -> None:
-        """A client went away."""
-
-    def commanded(self, instance: str, command: Command) -> None:
-        """The core wants something done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Restart:
-    """Instance number ``number`` is told to go, and is back, with nothing loaded; milliseconds from the start."""
-
-    number: int
-    from_ms: int
-    until_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoreOutage:
-    """The store answers nothing; milliseconds from the start."""
-
-    from_ms: int
-    until_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an instance is, and what it has for models that ask for it."""
-
-    zone: str = ""
-    labels: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """Everything around the instances, and what they go by."""
-
-    instances: tuple[str, ...]
-    registrations: Mapping[str, bytes]
-    start_ms: int
-    seed: int
-    settings: Settings
-    params: Callable[[str], CacheParams]
-    ways: Ways
-    delays: Delays
-    network_ms: Callable[[str, str], int]
-    """From one instance to another: a pure answer, at least 1."""
-    server: Callable[[str], Server]
-    rules: Rules = field(default_factory=Rules)
-    place: Callable[[str], Place] = lambda _: Place()
-    constraints: Mapping[str, TypeConstraint] = field(default_factory=dict)
-    """By type of models."""
-    restarts: tuple[Restart, ...] = ()
-    store_outages: tuple[StoreOutage, ...] = ()
-    patience_ms: int | None = None
-    """A client goes away when it has waited this long for the core to find it a copy."""
-
-
-def make_node(world: World, name: str, at_ms: int = 0) -> WatchedNode:
-    """The brain of one instance that starts ``at_ms`` after all began."""
-    start_ms, place = world.start_ms + at_ms, world.place(name)
-    me = Me(name, start_ms, f"{name}:8080", f"{name}:8033", zone=place.zone, labels=place.labels)
-    return WatchedNode(me, world.settings, world.params(name), world.rules, Random(f"{world.seed}/{name}"))
-
-
-def make_plane(world: World, name: str, clock: Callable[[], int], book: Book) -> Plane:
-    """One instance's data plane."""
-    rng = Random(f"{world.seed}/{name}/hot")
-    told = partial(book.answered, name)
-    return Plane(name, world.start_ms, clock, world.rules.balance, rng, world.server(name), told)
+NOBODY = ""
+"""Asked for when only time is to go on."""
 
 
 class Mesh:
@@ -135,22 +48,24 @@ class Mesh:
         self.records = Records(world.delays, self.later)
         for model, value in world.registrations.items():
             self.records.register(model, value)
+        self._numbers = count()
+        """Tell apart what happens at one instant."""
         self.instances = [self._instance(name) for name in world.instances]
-        self._planes = [instance.plane for instance in self.instances]
-        self._passed_on: list[tuple[float, int, Instance, Holder, str, float]] = []
-        """Heap of requests on their way: (when there, number, from, to, model, arrival)."""
-        self._count = 0
+        self._ways: list[Mapping[str, Hop]] = [instance.plane.sole for instance in self.instances]
+        """Where requests go without a question, by the number of the instance that they come to."""
+        self._passed_on: list[tuple[float, int, Hop, Line, float, str]] = []
+        """Heap of requests on their way: (when there, number, to where, how, arrival, model)."""
         self._open = 0
         """Requests that the core has been asked about and that are not over."""
-        self._horizon = 0.0
-        """The first thing that has to happen before an arrival from then on."""
+        self._event_at = 0.0
+        """When simpy has something to do next; no later than that."""
         self.inline_s = 0.0
         """CPU time spent on requests that cost no simpy event."""
         self._eventful_s = 0.0
 
     def _instance(self, name: str) -> Instance:
         world, env = self.world, self.env
-        node, plane = make_node(world, name, int(env.now)), make_plane(world, name, lambda: int(env.now), self._book)
+        node, plane = make_node(world, name, int(env.now)), make_plane(world, name, lambda: int(env.now), self._numbers)
         driver = Driver(
             node,
             env,
@@ -179,40 +94,80 @@ class Mesh:
             self.env.process(self._restart(restart))
         for outage in self.world.store_outages:
             self.env.process(self._lose_store(outage))
+        self.env.process(Registrar(self._network, Random(f"{self.world.seed}/registrar")).play(self.world.churn()))
         began = process_time()
-        planes, local = self._planes, Choice.LOCAL
         for instants, models, entries in traffic:
-            for at, model, entry in zip(instants, models, entries, strict=True):
-                if at >= self._horizon:
-                    self._catch_up(at)
-                choice = planes[entry].arrive(at, model)
-                if choice is not local:
-                    self._send(at, model, self.instances[entry], choice)
+            self._serve(instants, models, entries)
+            for instance in self.instances:
+                self._note(instance, self.env.now)
         while self._open or self._passed_on:
-            self._catch_up(self._horizon)
-        for plane in planes:
-            plane.settle(inf)
+            first = self._passed_on[0][0] if self._passed_on else inf
+            self._serve((max(self.env.now, min(self.env.peek(), first)),), (NOBODY,), (0,))
+        for instance in self.instances:
+            self._note(instance, inf)
         self.inline_s = process_time() - began - self._eventful_s
 
-    def _catch_up(self, at: float) -> None:
-        """Let everything happen that comes before an arrival at ``at``."""
-        env, passed_on = self.env, self._passed_on
-        while True:
-            event_at = env.peek()
-            if passed_on and passed_on[0][0] < event_at:
-                self._horizon = passed_on[0][0]
-                if self._horizon > at:
-                    return
-                self._arrive_elsewhere(*heappop(passed_on))
+    def _serve(self, instants: Iterable[float], models: Iterable[str], entries: Iterable[int]) -> None:
+        """The loop that all requests go through: ``Plane.begin`` and ``_ask_way`` without the calls."""
+        passed_on, ways, numbers = self._passed_on, self._ways, self._numbers
+        event_at = self._event_at
+        for at, model, entry in zip(instants, models, entries, strict=True):
+            while True:
+                if passed_on and (there_at := passed_on[0][0]) <= at and there_at < event_at:
+                    _, _, hop, line, arrival, name = heappop(passed_on)
+                    copy = hop.copy
+                    if not copy.is_plain or line.is_on_trial:
+                        self._arrive_elsewhere(there_at, hop, line, arrival, name)
+                        event_at = self._event_at
+                        continue
+                    server = copy.server
+                    free_at, service_ms = server.free_at[0], next(server.service_ms)
+                    end = (there_at if there_at > free_at else free_at) + service_ms
+                    heapreplace(server.free_at, end)
+                    copy.begun.append((end, copy, there_at, service_ms))
+                    line.arrivals.append(arrival)
+                    line.ends.append(end + line.back_ms)
+                    continue
+                if event_at > at:
+                    break
+                event_at = self._happen(min(at, passed_on[0][0]) if passed_on else at)
+            way = ways[entry].get(model)
+            if way is None:
+                if model is not NOBODY:
+                    self._ask_way(at, model, self.instances[entry])
+                    event_at = self._event_at
                 continue
-            self._horizon = event_at
-            if event_at > at:
-                return
-            began = process_time()
-            until = min(at, passed_on[0][0]) if passed_on else at
-            while env.peek() <= until:
-                env.step()
-            self._eventful_s += process_time() - began
+            line = way.line
+            line.out += 1
+            if line.out_ms:
+                heappush(passed_on, (at + line.out_ms, next(numbers), way, line, at, model))
+                continue
+            copy = way.copy
+            server = copy.server
+            free_at, service_ms = server.free_at[0], next(server.service_ms)
+            end = (at if at > free_at else free_at) + service_ms
+            heapreplace(server.free_at, end)
+            copy.begun.append((end, copy, at, service_ms))
+            line.arrivals.append(at)
+            line.ends.append(end)
+
+    def _happen(self, until: float) -> float:
+        """Let all simpy events up to ``until`` happen; when the next is due."""
+        env, began = self.env, process_time()
+        while (event_at := env.peek()) <= until:
+            env.step()
+        self._event_at = event_at
+        self._eventful_s += process_time() - began
+        return event_at
+
+    def _note(self, instance: Instance, now: float) -> None:
+        """Have the book take in what was answered by ``now``."""
+        plane = instance.plane
+        for line in plane.lines.values():
+            line.under_way(now)
+        for answers, is_forwarded in ((plane.local, False), (plane.forwarded, True)):
+            if answers.ends:
+                self._book.answered(instance.name, is_forwarded, *answers.take())
 
     def _advance(self, at: float) -> None:
         """Let simpy's clock show the millisecond of ``at``, up to which it has nothing more to do."""
@@ -223,6 +178,8 @@ class Mesh:
         while self._network.instances.get(instance.name) is instance:
             yield self.env.timeout(USAGE_MS)
             instance.driver.take_usage()
+            for line in instance.plane.lines.values():
+                line.under_way(self.env.now)
 
     # -- coming and going ----------------------------------------------------------------------------------
 
@@ -247,11 +204,13 @@ class Mesh:
         instance.driver.feed(Idled())
         yield self.env.timeout(DEREGISTER_MS)
         del self._network.instances[instance.name]
+        self._note(instance, self.env.now)
         instance.driver.close()
         self.records.leave(instance.name, instance.driver.feed)
         yield self.env.timeout(max(0, restart.until_ms - self.env.now))
         fresh = self._instance(instance.name)
-        self.instances[restart.number], self._planes[restart.number] = fresh, fresh.plane
+        fresh.node.peak_deficit_units = instance.node.peak_deficit_units
+        self.instances[restart.number], self._ways[restart.number] = fresh, fresh.plane.sole
         self._join(fresh)
 
     def _lose_store(self, outage: StoreOutage) -> Generator[simpy.Event, Any, None]:
@@ -273,42 +232,42 @@ class Mesh:
                 instance.driver.feed(SessionRenewed())
 
     def _is_idle(self, instance: Instance) -> bool:
-        is_asked = instance.driver.open or any(passed_on[2] is instance for passed_on in self._passed_on)
+        is_asked = instance.driver.open or any(passed_on[3].entry == instance.name for passed_on in self._passed_on)
         return not is_asked and instance.plane.is_idle()
 
     # -- requests ------------------------------------------------------------------------------------------
 
-    def _send(self, at: float, model: str, entry: Instance, choice: Choice | str) -> None:
-        """A request that the plane it came to cannot answer itself."""
-        if isinstance(choice, Choice):
+    def _ask_way(self, at: float, model: str, entry: Instance) -> None:
+        """A request that does not go where all for its model go."""
+        hop = entry.plane.way(at, model)
+        if hop is None:
             trip = Trip(self._network, entry)
             met = entry.plane.met_full(model)
             self._ask(at, entry, at, trip, entry.driver.run(Request(model, met=met), trip))
             return
-        entry.plane.sent(choice)
-        for holder in entry.plane.routes[model].holders:
-            if holder.instance == choice:
-                break
-        self._count += 1
-        there = at + self.world.network_ms(entry.name, choice)
-        heappush(self._passed_on, (there, self._count, entry, holder, model, at))
-        if there < self._horizon:
-            self._horizon = there
+        hop.line.out += 1
+        if not hop.line.out_ms:
+            hop.line.arrivals.append(at)
+            hop.line.ends.append(entry.plane.begin(at, hop.copy))
+        else:
+            heappush(self._passed_on, (at + hop.line.out_ms, next(self._numbers), hop, hop.line, at, model))
 
-    def _arrive_elsewhere(self, at: float, _: int, entry: Instance, holder: Holder, model: str, arrival: float) -> None:
-        there = self._network.instances.get(holder.instance)
-        copy = there.plane.copy(model, at) if there is not None else None
-        if there is not None and copy is not None and not copy.is_full:
-            end = there.plane.begin(at, copy, FLOW)
-            entry.plane.returns(end + self.world.network_ms(there.name, entry.name), there.name, arrival)
+    def _arrive_elsewhere(self, at: float, hop: Hop, line: Line, arrival: float, model: str) -> None:
+        """A request was passed on to an instance where more than the usual has to be looked at."""
+        entry, there = self._network.instances[line.entry], self._network.instances.get(line.instance)
+        copy = there.plane.taker(model, at) if there is not None else None
+        if there is not None and copy is not None:
+            hop.copy = copy
+            line.arrivals.append(arrival)
+            line.ends.append(there.plane.begin(at, copy) + line.back_ms)
         else:
             trip = Trip(self._network, entry)
-            self._ask(at, entry, arrival, trip, self._not_ready(entry, holder, model, trip))
+            self._ask(at, entry, arrival, trip, self._not_ready(entry, hop.holder, model, trip))
 
     def _ask(self, at: float, entry: Instance, arrival: float, trip: Trip, ends: Ends) -> None:
         began = process_time()
         self._advance(at)
-        self._horizon = at
+        self._event_at = self.env.now
         self._open += 1
         process = self.env.process(self._until_over(entry, arrival, trip, ends))
         if self.world.patience_ms is not None:
@@ -335,7 +294,7 @@ class Mesh:
                 yield self.env.timeout(self.world.network_ms(holder.instance, entry.name))
                 trip.has_waited, trip.is_forwarded, outcome = there.has_waited, True, as_outcome(end)
         finally:
-            entry.plane.returned(holder.instance)
+            entry.plane.line(holder.instance).out -= 1
         if isinstance(outcome, Answered):
             return Done(outcome)
         met = Met(holder.instance, holder.load_ts, 0, outcome)

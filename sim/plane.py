@@ -2,81 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from heapq import heapify, heappop, heappush, heapreplace
-from math import ceil, inf
+from collections.abc import Callable, Iterator
+from heapq import heappop, heappush, heapreplace
+from math import ceil
 from random import Random
 
 from meshcore.asks import Met, RuntimeFailed
-from meshcore.commands import Local, Peer, Peers, Route
+from meshcore.commands import Holder, Local, Peer, Peers, Route
 from meshcore.errors import Code
 from meshcore.events import Usage
-from meshcore.hot import Choice
+from meshcore.hot import Choice, alone
 from meshcore.rules import Balance
-
-Answered = Callable[[float, float, bool], None]
-"""Called with a request's arrival and its end, in milliseconds, and whether another instance answered it."""
-
-FLOW = -1.0
-"""The arrival of a request that is not the plane's own: the core's flow reports it."""
+from sim.lines import Answers, Hop, Line, Outstanding
 
 OVERLOADED = RuntimeFailed(Code.RESOURCE_EXHAUSTED, "Model queue overload")
 """What a request meets at a copy that is full."""
 
 
 class Server:
-    """``concurrency`` requests at once, the others queue in order of arrival."""
+    """``concurrency`` requests at once, the others queue in order of arrival; ``service_ms``: how long each takes."""
 
-    def __init__(self, concurrency: int, service_ms: Callable[[], float]) -> None:
-        self._service_ms = service_ms
-        self._free_at = [0.0] * concurrency
-        heapify(self._free_at)
+    __slots__ = ("free_at", "service_ms")
 
-    def end(self, at: float) -> tuple[float, float]:
-        """When the request that comes at ``at`` is done, and how long it is worked on; calls in order of ``at``."""
-        free_at, service_ms = self._free_at[0], self._service_ms()
-        end = (at if at > free_at else free_at) + service_ms
-        heapreplace(self._free_at, end)
-        return end, service_ms
+    def __init__(self, concurrency: int, service_ms: Iterator[float]) -> None:
+        self.service_ms = service_ms
+        self.free_at = [0.0] * concurrency
+        """Heap of the instants at which a place comes free."""
 
     def apart(self, concurrency: int) -> Server:
         """Another one for ``concurrency`` requests at once, which works as fast."""
-        return Server(concurrency, self._service_ms)
+        return Server(concurrency, self.service_ms)
+
+    def hold(self, until: float) -> None:
+        """Begin nothing more before ``until``."""
+        self.free_at = [max(at, until) for at in self.free_at]
 
 
 class Copy:
-    """A copy here that answers, or is being withdrawn; ``server`` works on its requests."""
+    """A copy here that answers, or is being withdrawn; ``server`` works on its requests, ``begun`` is the plane's."""
 
     __slots__ = (
-        "busy_until", "count", "ended", "gen", "in_flight", "is_leaving", "last_used", "limit", "model", "most",
-        "server", "service_ms",
+        "begun", "count", "ended", "gen", "has_news", "in_flight", "is_leaving", "is_plain", "last_at", "limit",
+        "model", "most", "server", "service_ms",
     )  # fmt: skip
 
-    def __init__(self, model: str, local: Local, server: Server) -> None:
-        self.model, self.gen, self.server = model, local.gen, server
+    def __init__(self, model: str, local: Local, server: Server, begun: list[Begun]) -> None:
+        self.model, self.gen, self.server, self.begun = model, local.gen, server, begun
         self.limit, self.most = local.max_concurrency, local.max_inflight
         """Requests at once, and with those that wait; 0: any number."""
-        self.in_flight = self.count = self.ended = self.last_used = 0
+        self.in_flight = self.count = self.ended = 0
+        self.last_at = 0.0
         self.service_ms = 0.0
         """How long was worked on those that have ended."""
-        self.busy_until = 0.0
-        self.is_leaving = False
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it takes no more requests until one ends."""
-        return 0 < self.most <= self.in_flight
+        self.is_leaving = self.has_news = False
+        self.is_plain = not self.most
+        """Whether it takes every request."""
 
     @property
     def queued(self) -> int:
         """Requests that wait for their turn, if their number is limited."""
         return max(0, self.in_flight - self.limit) if self.limit else 0
 
+    def leave(self) -> None:
+        """Take no more requests."""
+        self.is_leaving, self.is_plain = True, False
+
+
+Begun = tuple[float, Copy, float, float]
+"""A request: when it is done, at which copy, when it came there, for how long it is worked on."""
+
+NOWHERE = Copy("", Local(0), Server(1, iter(())), [])
+"""The copy of a hop of which none was seen yet."""
+NOWHERE.leave()
+
 
 class Plane:
-    """Milliseconds count from ``start_ms``, ``clock`` tells them; ``answered`` hears of each request from outside.
+    """Milliseconds count from ``start_ms``, ``clock`` tells them. What ends is taken note of late, but before it could
+    matter: ``settle`` comes before every look.
 
-    What ends is taken note of late, but always before it could matter: ``settle`` comes before every look.
+    The traffic of a mesh goes through what is public here in one loop, ``Mesh.play``, without a call for each step.
     """
 
     def __init__(
@@ -87,43 +91,59 @@ class Plane:
         balance: Balance,
         rng: Random,
         server: Server,
-        answered: Answered,
+        numbers: Iterator[int],
     ) -> None:
-        self.me = me
+        self.me, self.server = me, server
         self.routes: dict[str, Route] = {}
-        self.outstanding: dict[str, int] = {me: 0}
-        self._start_ms, self._clock = start_ms, clock
-        self._balance, self._rng, self._server, self._answered = balance, rng, server, answered
-        self._copies: dict[str, Copy] = {}
+        self.sole: dict[str, Hop] = {}
+        """Where all requests for a model go as long as its route stands, if that is to one copy that takes all."""
+        self.copies: dict[str, Copy] = {}
+        self.begun: list[Begun] = []
+        """What began since somebody looked."""
+        self.lines: dict[str, Line] = {}
+        self.outstanding = Outstanding(me, self.running_at, self.lines)
+        self.local, self.forwarded = Answers(), Answers()
+        """To requests that came here, given here and given by others."""
+        self._running: list[tuple[float, int, Begun]] = []
+        """Heap of what was not done when somebody looked, numbered."""
+        self._news: list[Copy] = []
+        self._hops: dict[str, dict[str, Hop]] = {}
+        """By instance, for models that have several holders."""
+        self._start_ms, self._clock, self._balance, self._rng = start_ms, clock, balance, rng
+        self._numbers = numbers
         self._leaving: dict[tuple[str, int], Copy] = {}
-        self._news: dict[str, Copy] = {}
         self._peers: dict[str, Peer] = {}
-        self._count = 0
-        self._running: list[tuple[float, int, Copy, float, float]] = []
-        """Heap of what the runtime works on: (end, number, copy, arrival, how long it is worked on)."""
-        self._returning: list[tuple[float, int, str, float]] = []
-        """Heap of answers on their way here: (when, number, instance, arrival)."""
-        self._soonest = inf
-        """The first of both."""
 
-    # -- the table -----------------------------------------------------------------------------------
+    # -- what the core says ----------------------------------------------------------------------------
 
     def apply(self, route: Route) -> None:
         """Replace what is known about one model."""
         model, local = route.model, route.local
-        held = self._copies.get(model)
+        held = self.copies.get(model)
         if held is not None and (local is None or held.gen != local.gen):
-            held.is_leaving = True
-            self._leaving[model, held.gen] = self._copies.pop(model)
-            self._news.pop(model, None)
+            self.settle(self._clock())
+            held.leave()
+            self._leaving[model, held.gen] = self.copies.pop(model)
             held = None
         if local is not None and held is None:
-            server = self._server.apart(local.max_concurrency) if local.max_concurrency else self._server
-            self._copies[model] = Copy(model, local, server)
-        if route.holders:
-            self.routes[model] = route
-        else:
+            server = self.server.apart(local.max_concurrency) if local.max_concurrency else self.server
+            self.copies[model] = Copy(model, local, server, self.begun)
+        self.sole.pop(model, None)
+        self._hops.pop(model, None)
+        if not route.holders:
             self.routes.pop(model, None)
+            return
+        self.routes[model] = route
+        if len(route.holders) > 1:
+            self._hops[model] = {holder.instance: self._hop(model, holder) for holder in route.holders}
+            return
+        chosen = alone(route, self.me)
+        if isinstance(chosen, str) or (chosen is Choice.LOCAL and self.copies[model].is_plain):
+            self.sole[model] = self._hop(model, route.holders[0])
+
+    def _hop(self, model: str, holder: Holder) -> Hop:
+        copy = self.copies.get(model, NOWHERE) if holder.instance == self.me else NOWHERE
+        return Hop(holder, self.line(holder.instance), copy)
 
     def peers(self, peers: Peers) -> None:
         """Replace what is known about some instances."""
@@ -132,6 +152,7 @@ class Plane:
                 self._peers[peer.instance] = peer
             else:
                 self._peers.pop(peer.instance, None)
+            self.line(peer.instance).is_on_trial = bool(peer.address) and peer.is_on_trial
 
     def is_ok(self, instance: str) -> bool:
         """Whether an instance is worth trying."""
@@ -141,18 +162,25 @@ class Plane:
     def busy_ms(self, model: str, gen: int) -> int:
         """For how long a copy that was taken out of the table still answers requests."""
         copy = self._leaving.pop((model, gen), None)
-        return 0 if copy is None else max(0, ceil(copy.busy_until) - self._clock())
+        now = self._clock()
+        self.settle(now)
+        if copy is None or not copy.in_flight:
+            return 0
+        return max(0, ceil(max(end for end, _, begun in self._running if begun[1] is copy)) - now)
 
     def drain_usage(self) -> tuple[Usage, ...]:
         """What was served here since the last call, for every copy with news."""
-        if (now := self._clock()) >= self._soonest:
-            self.settle(now)
+        self.settle(self._clock())
         if not self._news:
             return ()
         usages = []
-        for copy in self._news.values():
+        for copy in self._news:
+            copy.has_news = False
+            if copy.is_leaving:
+                continue
             done = copy.ended, int(copy.service_ms * 1000)
-            usages.append(Usage(copy.model, copy.count, copy.last_used, copy.in_flight, *done, copy.queued))
+            last_used = self._start_ms + int(copy.last_at)
+            usages.append(Usage(copy.model, copy.count, last_used, copy.in_flight, *done, copy.queued))
             copy.count = copy.ended = 0
             copy.service_ms = 0.0
         self._news.clear()
@@ -160,88 +188,94 @@ class Plane:
 
     def is_idle(self) -> bool:
         """Whether nothing is under way here, nor elsewhere for a client that came here."""
-        self.settle(self._clock())
-        return not self._running and not self._returning
+        now = self._clock()
+        return not self.running_at(now) and not any(line.under_way(now) for line in self.lines.values())
 
     # -- requests --------------------------------------------------------------------------------------
 
-    def arrive(self, at: float, model: str) -> Choice | str:
-        """A request from outside: LOCAL is served, the rest is for the caller to pass on or to ask about."""
-        if at >= self._soonest:
-            self.settle(at)
+    def way(self, at: float, model: str) -> Hop | None:
+        """Where a request from outside goes that comes at ``at``; None: that is for the core to say."""
+        sole = self.sole.get(model)
+        if sole is not None:
+            return sole
         route = self.routes.get(model)
         if route is None:
-            return Choice.ASK
-        choice = self._balance(route, self.me, False, self.outstanding, self.is_ok, self._rng)
-        if choice is Choice.LOCAL:
-            copy = self._copies[model]
-            if copy.is_full:
-                return Choice.ASK
-            self.begin(at, copy, at)
-        return choice
+            return None
+        self.outstanding.at = at
+        chosen = self._balance(route, self.me, False, self.outstanding, self.is_ok, self._rng)
+        if chosen is Choice.ASK or (chosen is Choice.LOCAL and self.taker(model, at) is None):
+            return None
+        instance = self.me if isinstance(chosen, Choice) else chosen
+        hops = self._hops.get(model)
+        return self._hop(model, route.holders[0]) if hops is None else hops[instance]
 
     def met_full(self, model: str) -> Met | None:
         """What a request met that the copy here has just not taken; None: there is no copy here, or it would."""
-        copy = self._copies.get(model)
-        if copy is None or not copy.is_full:
+        copy = self.copies.get(model)
+        if copy is None or not 0 < copy.most <= copy.in_flight:
             return None
         load_ts = next(holder.load_ts for holder in self.routes[model].holders if holder.instance == self.me)
         return Met(self.me, load_ts, copy.gen, OVERLOADED)
 
-    def copy(self, model: str, at: float) -> Copy | None:
-        """The copy here that answers for ``model``."""
-        if at >= self._soonest:
+    def taker(self, model: str, at: float) -> Copy | None:
+        """The copy here that takes a request for ``model`` that comes at ``at``; None: there is none, or it is full."""
+        copy = self.copies.get(model)
+        if copy is not None and copy.most:
             self.settle(at)
-        return self._copies.get(model)
+            if copy.in_flight >= copy.most:
+                return None
+        return copy
 
-    def begin(self, at: float, copy: Copy, arrival: float) -> float:
-        """A request comes to a copy that is not full; when it is done."""
-        end, service_ms = copy.server.end(at)
-        self._count += 1
-        heappush(self._running, (end, self._count, copy, arrival, service_ms))
-        if end < self._soonest:
-            self._soonest = end
-        copy.count += 1
-        copy.in_flight += 1
-        copy.last_used = self._start_ms + int(at)
-        if end > copy.busy_until:
-            copy.busy_until = end
-        self._news[copy.model] = copy
-        self.outstanding[self.me] += 1
+    def begin(self, at: float, copy: Copy) -> float:
+        """A request comes to a copy that takes it, in order of ``at``; when it is done."""
+        server = copy.server
+        free_at, service_ms = server.free_at[0], next(server.service_ms)
+        end = (at if at > free_at else free_at) + service_ms
+        heapreplace(server.free_at, end)
+        copy.begun.append((end, copy, at, service_ms))
         return end
 
-    def sent(self, instance: str) -> None:
-        """One more request is under way on another instance."""
-        self.outstanding[instance] = self.outstanding.get(instance, 0) + 1
-
-    def returned(self, instance: str) -> None:
-        """One request on another instance is over."""
-        self.outstanding[instance] -= 1
-
-    def returns(self, at: float, instance: str, arrival: float) -> None:
-        """The answer to a request that was passed on will be here at ``at``."""
-        self._count += 1
-        heappush(self._returning, (at, self._count, instance, arrival))
-        if at < self._soonest:
-            self._soonest = at
+    def line(self, instance: str) -> Line:
+        """The way to another instance."""
+        line = self.lines.get(instance)
+        if line is None:
+            done = self.local if instance == self.me else self.forwarded
+            line = self.lines[instance] = Line(self.me, instance, done)
+        return line
 
     def settle(self, now: float) -> None:
-        """Take note of all that has ended by ``now``."""
-        running, returning = self._running, self._returning
+        """Take note of all that has begun, and of what has ended by ``now``."""
+        begun, running, news = self.begun, self._running, self._news
         while running and running[0][0] <= now:
-            end, _, copy, arrival, service_ms = heappop(running)
+            end, _, (_, copy, _, service_ms) = heappop(running)
             copy.in_flight -= 1
             copy.ended += 1
             copy.service_ms += service_ms
-            self.outstanding[self.me] -= 1
-            if not copy.is_leaving:
-                copy.last_used = self._start_ms + int(end)
-                self._news[copy.model] = copy
-            if arrival >= 0:
-                self._answered(arrival, end, False)
-        while returning and returning[0][0] <= now:
-            end, _, instance, arrival = heappop(returning)
-            self.outstanding[instance] -= 1
-            self._answered(arrival, end, True)
-        first = running[0][0] if running else inf
-        self._soonest = min(first, returning[0][0]) if returning else first
+            if end > copy.last_at:
+                copy.last_at = end
+            if not copy.has_news:
+                copy.has_news = True
+                news.append(copy)
+        if not begun:
+            return
+        for each in begun:
+            end, copy, at, service_ms = each
+            copy.count += 1
+            if end <= now:
+                copy.ended += 1
+                copy.service_ms += service_ms
+                at = end
+            else:
+                copy.in_flight += 1
+                heappush(running, (end, next(self._numbers), each))
+            if at > copy.last_at:
+                copy.last_at = at
+            if not copy.has_news:
+                copy.has_news = True
+                news.append(copy)
+        begun.clear()
+
+    def running_at(self, now: float) -> int:
+        """How many requests run here at ``now``."""
+        self.settle(now)
+        return len(self._running)

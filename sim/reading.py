@@ -72,6 +72,8 @@ def _problems(error: ValidationError) -> Iterator[str]:
                 yield f"{where}: {_unknown(item['loc'])}"
             case "missing":
                 yield f"{where}: is missing"
+            case "model_type":
+                yield f"{where}: {item['input']!r} must be a mapping with the keys {_listed(_model_at(item['loc']))}"
             case "value_error" if isinstance(item["input"], dict | BaseModel):
                 yield ": ".join(filter(None, (where, str(item["ctx"]["error"]))))
             case "value_error":
@@ -98,14 +100,20 @@ def _place(loc: tuple[int | str, ...]) -> list[str]:
 
 
 def _unknown(loc: tuple[int | str, ...]) -> str:
+    model = _model_at(loc[:-1])
+    near = get_close_matches(str(loc[-1]), model.model_fields, n=1)
+    return f"unknown key{f', did you mean {near[0]}' if near else ''}; allowed: {_listed(model)}"
+
+
+def _model_at(loc: tuple[int | str, ...]) -> type[BaseModel]:
+    """What stands at a place: the part of a scenario that is read there."""
     model: type[BaseModel] = Scenario
-    for part in loc[:-1]:
-        if loc[0] == "traffic" and part in REGISTRY:
+    for depth, part in enumerate(loc):
+        if loc[0] == "traffic" and depth == 1:
             model = REGISTRY[str(part)]
         field = model.model_fields.get(str(part))
         model = _model_in(field.annotation) or model if field else model
-    near = get_close_matches(str(loc[-1]), model.model_fields, n=1)
-    return f"unknown key{f', did you mean {near[0]}' if near else ''}; allowed: {_listed(model)}"
+    return model
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -26,6 +26,7 @@ def as_table(result: Result) -> str:
         ("hit rate", _percent(data["hit_rate"])),
         ("cold starts", f"{data['cold_starts']:,}"),
         ("loads", f"{data['loads']:,}"),
+        ("  at least, by any rules", _at_least(data)),
         ("load failures", f"{data['load_failures']:,}"),
         ("evictions", f"{data['evictions']:,}"),
         ("second copies", f"{data['second_copies']:,}"),
@@ -88,6 +89,11 @@ def _times(share: float | None) -> str:
     return "-" if share is None else f"{share:.2f} x"
 
 
+def _at_least(data: dict[str, Any]) -> str:
+    loads, by = data["at_least"]["loads"], data["at_least"]["by"]
+    return str(by) if loads is None else f"{loads:,} ({by})"
+
+
 def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
 
@@ -108,6 +114,7 @@ COMPARED: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
     ("answered", lambda data: f"{data['answered']:,}"),
     ("hit rate", lambda data: _percent(data["hit_rate"])),
     ("loads", lambda data: f"{data['loads']:,}"),
+    ("  at least, by any rules", _at_least),
     ("evictions", lambda data: f"{data['evictions']:,}"),
     ("most loads accepted by one", _most("accepted")),
     ("  of its share by loaders", _spread("accepted", "by_loaders")),

@@ -16,7 +16,9 @@ from sim.faults import LEAST_OUTAGE_S, LEAST_RESTART_S, Failure, Restart, StoreO
 from sim.fleet import Constraint, Fleet
 from sim.surroundings import Network, Runtime, Store
 from sim.workloads import Workload
+from sim.workloads.churn import Churn
 from sim.workloads.recorded import Recorded
+from sim.workloads.streams import Streams
 from sim.workloads.trace import Trace
 from sim.workloads.zipf import Peak, Zipf
 
@@ -43,10 +45,14 @@ class Scenario(BaseModel):
     network: Network = Network()
     store: Store = Store()
     traffic: Workload
+    churn: Churn | None = None
+    """Without it all models are registered all the time."""
     failures: list[Failure] = []
     restarts: list[Restart] = []
     store_outages: list[StoreOutage] = []
-    eviction: Literal["lru", "cost"] = "lru"
+    mode: Literal["mesh", "cache"] = "mesh"
+    """``cache``: one instance, and nothing takes time."""
+    eviction: Literal["lru", "cost", "gdsf", "lfu", "s3fifo"] = "lru"
     """Which copies make room."""
     settings: _Knobs = _Knobs()
 
@@ -63,6 +69,10 @@ class Scenario(BaseModel):
             _check_places(self.traffic.instances or [], len(instances))
         elif isinstance(self.traffic, Zipf):
             _check_peaks(self.traffic.peaks, len(models))
+        elif isinstance(self.traffic, Streams):
+            self.traffic.check(len(models), self.duration_s)
+        if self.churn is not None:
+            self.churn.check(len(models))
         for number, failure in enumerate(self.failures):
             where = f"failures.{number}"
             if failure.model not in models:
@@ -74,7 +84,16 @@ class Scenario(BaseModel):
         self._check_restarts(instances)
         self._check_store_outages()
         self._check_constraints()
+        if self.mode == "cache":
+            self._check_cache()
         return self
+
+    def _check_cache(self) -> None:
+        if self.instances.count != 1:
+            raise ValueError(f"instances.count: {self.instances.count} must be 1 where mode is cache")
+        for name in ("warmup_s", "failures", "restarts", "store_outages"):
+            if getattr(self, name):
+                raise ValueError(f"{name}: must be left out where mode is cache, as no time goes by in it")
 
     def _check_store_outages(self) -> None:
         before_s = 0.0

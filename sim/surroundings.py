@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -10,12 +10,20 @@ from sim.amounts import STRICT, Bytes, WholeMillis
 
 
 class Service(BaseModel):
-    """How long a runtime works on one request: the mean, and the standard deviation as a part of the mean."""
+    """How long a runtime works on one request: the mean, and the standard deviation as a part of the mean, which is 1
+    for the ``exponential`` shape."""
 
     model_config = STRICT
 
     mean_ms: float = Field(gt=0, le=3_600_000)
     cv: float = Field(default=0.0, ge=0, le=10)
+    shape: Literal["lognormal", "exponential"] = "lognormal"
+
+    @model_validator(mode="after")
+    def _has_one_spread(self) -> Self:
+        if self.shape == "exponential" and "cv" in self.model_fields_set:
+            raise ValueError("must have no cv where shape is exponential, as it is 1")
+        return self
 
 
 class Load(BaseModel):

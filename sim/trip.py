@@ -28,7 +28,7 @@ from meshcore.asks import (
     VModelInfo,
 )
 from sim.driver import Driver
-from sim.plane import FLOW, OVERLOADED, Plane
+from sim.plane import OVERLOADED, Plane
 from sim.watched import WatchedNode
 
 Ends = Generator[simpy.Event, Any, Done | Failed]
@@ -83,19 +83,20 @@ class Trip:
     def infer(self, step: Infer) -> Generator[simpy.Event, Any, Outcome]:
         """Call the runtime here."""
         env, plane = self._network.env, self._at.plane
-        copy = plane.copy(step.model, env.now)
+        copy = plane.copies.get(step.model)
         if copy is None or copy.gen != step.gen:
             return Refused(Verdict.NOT_HERE, plane.me)
-        if copy.is_full:
+        if plane.taker(step.model, env.now) is None:
             return OVERLOADED
-        end = plane.begin(env.now, copy, FLOW)
+        end = plane.begin(env.now, copy)
         yield env.timeout(ceil(end) - env.now)
         return Answered(None)
 
     def forward(self, step: Forward) -> Generator[simpy.Event, Any, Outcome]:
         """Pass the request on to another instance."""
         network, plane, me = self._network, self._at.plane, self._at.name
-        plane.sent(step.instance)
+        line = plane.line(step.instance)
+        line.out += 1
         try:
             yield network.env.timeout(network.delay_ms(me, step.instance))
             if step.instance not in network.instances:
@@ -104,14 +105,14 @@ class Trip:
             end = yield from there.arrive(step.request)
             yield network.env.timeout(network.delay_ms(step.instance, me))
         finally:
-            plane.returned(step.instance)
+            line.out -= 1
         self.has_waited |= there.has_waited
         self.is_forwarded = True
         return as_outcome(end)
 
     def arrive(self, request: Request) -> Ends:
         """The request comes from another instance: a ready copy answers it, else the core says what to do."""
-        copy = self._at.plane.copy(request.model, self._network.env.now)
+        copy = self._at.plane.copies.get(request.model)
         if request.op is Op.INFER and copy is not None:
             outcome = yield from self.infer(Infer(request.model, copy.gen))
             assert isinstance(outcome, Answered | RuntimeFailed)

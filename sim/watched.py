@@ -1,4 +1,4 @@
-"""A node of which it is known how many loads it had on its hands at a time."""
+"""A node of which it is known how many loads, and how much too little memory, it had on its hands at a time."""
 
 from __future__ import annotations
 
@@ -16,22 +16,27 @@ from meshcore.settings import Settings
 
 
 class WatchedNode(Node):
-    """Does what a Node does; ``peak_loads`` is the most loads that were running or waiting here at one time."""
+    """Does what a Node does; ``peak_loads`` is the most loads that were running or waiting here at one time, and
+    ``peak_deficit_units`` the most memory beyond the capacity, for copies larger than predicted."""
 
-    NOT_STATE = Node.NOT_STATE | {"peak_loads"}
+    NOT_STATE = Node.NOT_STATE | {"peak_loads", "peak_deficit_units"}
 
     def __init__(self, me: Me, settings: Settings, params: CacheParams, rules: Rules, rng: Random) -> None:
         super().__init__(me, settings, params, rules, rng)
-        self.peak_loads = 0
+        self.peak_loads = self.peak_deficit_units = 0
 
     def step(self, event: Event, now: int) -> list[Command]:
         """As the node does."""
         commands = super().step(event, now)
-        self.peak_loads = max(self.peak_loads, self.copies.queue.in_progress)
+        self._look()
         return commands
 
     def resume(self, flow: Flow, outcome: Outcome | None, now: int) -> tuple[Step | Done | Failed, list[Command]]:
         """As the node does."""
         told = super().resume(flow, outcome, now)
-        self.peak_loads = max(self.peak_loads, self.copies.queue.in_progress)
+        self._look()
         return told
+
+    def _look(self) -> None:
+        self.peak_loads = max(self.peak_loads, self.copies.queue.in_progress)
+        self.peak_deficit_units = max(self.peak_deficit_units, self.cache.buffer.deficit)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import exp, log, sqrt
+from collections.abc import Callable, Iterator
+from itertools import repeat
+from math import exp, log, log1p, sqrt
 from random import Random
 from statistics import fmean
 
@@ -11,16 +12,27 @@ from sim.normal import QUANTILES, quantiles
 from sim.scenario import Scenario
 from sim.surroundings import Service
 
+DRAWN = 256
+"""Service times drawn at once."""
 
-def service_times(service: Service, rng: Random) -> Callable[[], float]:
-    """Draws milliseconds: lognormal, with the mean and the spread asked for."""
+
+def service_times(service: Service, rng: Random) -> Iterator[float]:
+    """Draws milliseconds of the shape, the mean and the spread asked for; lognormal ones from a table."""
+    uniform = rng.random
+    if service.shape == "exponential":
+        return _drawn(lambda: [-service.mean_ms * log1p(-uniform()) for _ in range(DRAWN)])
     if not service.cv:
-        return lambda: service.mean_ms
+        return repeat(service.mean_ms)
     sigma = sqrt(log(1 + service.cv**2))
     shape = [exp(sigma * quantile) for quantile in quantiles()]
     scale = service.mean_ms / fmean(shape)
-    table, uniform = [scale * factor for factor in shape], rng.random
-    return lambda: table[int(uniform() * QUANTILES)]
+    table = [scale * factor for factor in shape]
+    return _drawn(lambda: [table[int(uniform() * QUANTILES)] for _ in range(DRAWN)])
+
+
+def _drawn(draw: Callable[[], list[float]]) -> Iterator[float]:
+    while True:
+        yield from draw()
 
 
 class ScenarioWays:

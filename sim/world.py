@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import cycle
+from itertools import compress, cycle
 from random import Random
 from time import process_time
 from typing import Any
@@ -15,16 +15,23 @@ import simpy
 
 from meshcore.capacity import CacheParams
 from meshcore.records import ModelRecord
-from meshcore.rules import Rules, with_eviction
+from sim.atleast import Noted, loads_at_least
+from sim.cachemode import as_cache, cache_params, in_turn
 from sim.catalogue import model_sizes
+from sim.given import Arrivals, Place, Restart, StoreOutage, World
 from sim.measure import Measure
-from sim.mesh import Arrivals, Mesh, Place, Restart, StoreOutage, World
+from sim.mesh import Mesh
 from sim.plane import Server
+from sim.policies import rules_named
 from sim.problems import ScenarioError
+from sim.registrations import at_first, errands, known_models
 from sim.scenario import Scenario
 from sim.summary import summary
 from sim.ways import ScenarioWays, service_times
-from sim.workloads.recorded import DRAWN
+from sim.workloads.blocks import Block
+from sim.workloads.curve import of_week_ms
+from sim.workloads.recorded import DRAWN, Placed
+from sim.workloads.streams import Streams
 
 BARE_TIMEOUTS = 100_000
 
@@ -45,19 +52,20 @@ class Result:
     speed: Speed
 
 
-def run(scenario: Scenario, rules: Rules | None = None) -> Result:
-    """Play ``scenario``, by the mesh's own rules or by others; raises ScenarioError for a fleet that no model server
-    could be."""
+def run(scenario: Scenario, rules: str = "mesh") -> Result:
+    """Play ``scenario`` by the rules of that name (``rules_named``); raises ScenarioError for a fleet that no model
+    server could be, ValueError for rules that there are not."""
     mesh: Mesh
-    world = build(scenario)
-    if rules is not None:
-        world = replace(world, rules=replace(rules, evict_order=world.rules.evict_order))
+    world, traffic = replace(build(scenario), rules=rules_named(rules, scenario.eviction)), arrivals(scenario)
     measure = Measure(world.instances, scenario.warmup_s * 1000, lambda: mesh.env.now)
-    mesh = Mesh(world, measure)
-    mesh.play(arrivals(scenario))
-    return Result(
-        summary(scenario, mesh, measure), Speed(measure.warm / max(mesh.inline_s, 1e-9), bare_timeouts_per_s())
-    )
+    noted, sizes = Noted(measure), sizes_of(scenario)
+    if scenario.mode == "cache":
+        world = as_cache(scenario, world, sizes)
+        traffic = in_turn(traffic, sizes, world, noted)
+    mesh = Mesh(world, noted)
+    mesh.play(traffic)
+    data = summary(scenario, mesh, measure) | {"at_least": loads_at_least(scenario, mesh, noted, sizes)}
+    return Result(data, Speed(measure.warm / max(mesh.inline_s, 1e-9), bare_timeouts_per_s()))
 
 
 def build(scenario: Scenario) -> World:
@@ -69,18 +77,17 @@ def build(scenario: Scenario) -> World:
         raise ScenarioError([f"instances: {error}"]) from None
     start_ms = int(scenario.start.timestamp() * 1000)
     models = scenario.model_ids()
-    sizes = dict(zip(models, model_sizes(scenario.models, Random(f"{seed}/sizes")), strict=True))
     types = scenario.model_types()
     records = [ModelRecord(each, last_used=start_ms - settings.register_age_ms).encode() for each in types]
     places = {
         name: Place(scenario.zone(number), scenario.labels(number))
         for number, name in enumerate(scenario.instance_ids())
     }
-    ways = ScenarioWays(scenario, sizes)
+    ways = ScenarioWays(scenario, sizes_of(scenario))
     runtime, delay_ms = scenario.runtime, scenario.network.delay_ms
     return World(
         instances=tuple(scenario.instance_ids()),
-        registrations=dict(zip(models, cycle(records), strict=False)),
+        registrations=dict(zip(models[: at_first(scenario)], cycle(records), strict=False)),
         start_ms=start_ms,
         seed=seed,
         settings=settings,
@@ -89,18 +96,26 @@ def build(scenario: Scenario) -> World:
         delays=ways,
         network_ms=lambda _from, _to: delay_ms,
         server=lambda name: Server(runtime.concurrency, service_times(runtime.service, Random(f"{seed}/{name}/work"))),
-        rules=with_eviction(scenario.eviction),
+        rules=rules_named("mesh", scenario.eviction),
         place=places.__getitem__,
         constraints=scenario.type_constraints(),
         restarts=_restarts(scenario),
         store_outages=tuple(
             StoreOutage(int(outage.from_s * 1000), int(outage.until_s * 1000)) for outage in scenario.store_outages
         ),
+        churn=lambda: errands(scenario),
         patience_ms=scenario.traffic.patience_ms,
     )
 
 
+def sizes_of(scenario: Scenario) -> dict[str, int]:
+    """Bytes of each model, by name."""
+    return dict(zip(scenario.model_ids(), model_sizes(scenario.models, Random(f"{scenario.seed}/sizes")), strict=True))
+
+
 def _params(scenario: Scenario, number: int) -> CacheParams:
+    if scenario.mode == "cache":
+        return cache_params(scenario)
     fleet = scenario.instances
     factor = fleet.capacity_factors[number % len(fleet.capacity_factors)]
     return CacheParams.from_runtime(
@@ -123,17 +138,32 @@ def _restarts(scenario: Scenario) -> tuple[Restart, ...]:
 
 def arrivals(scenario: Scenario) -> Iterator[Arrivals]:
     """The requests of a scenario, each at the instance that is on record, else at one drawn from all alike."""
-    models, count, traffic = scenario.model_ids(), scenario.instances.count, scenario.traffic
+    models, count = scenario.model_ids(), scenario.instances.count
     restarts = _restarts(scenario)
+    known = known_models(scenario)
     source = np.random.Generator(np.random.PCG64([scenario.seed, 1]))
-    for instants, numbers, *recorded in traffic.arrivals(scenario.seed, len(models), scenario.duration_s * 1000):
+    for instants, numbers, *recorded in _blocks(scenario):
         entries = recorded[0] if recorded else [DRAWN] * len(instants)
         if DRAWN in entries:
             drawn = (source.random(len(instants)) * count).astype(np.int64).tolist()
             entries = [at if entry == DRAWN else entry for entry, at in zip(entries, drawn, strict=True)]
+        if known is not None:
+            kept = known.has(instants, numbers)
+            instants, numbers, entries = (
+                list(compress(instants, kept)),
+                list(compress(numbers, kept)),
+                list(compress(entries, kept)),
+            )
         for restart in restarts:
             _divert(restart, instants, entries, count)
         yield instants, [models[number] for number in numbers], entries
+
+
+def _blocks(scenario: Scenario) -> Iterator[Block | Placed]:
+    traffic, models, duration_ms = scenario.traffic, scenario.models.count, scenario.duration_s * 1000
+    if isinstance(traffic, Streams):
+        return traffic.arrivals(scenario.seed, models, duration_ms, of_week_ms(scenario.start))
+    return traffic.arrivals(scenario.seed, models, duration_ms)
 
 
 def _divert(restart: Restart, instants: list[float], entries: list[int], count: int) -> None:

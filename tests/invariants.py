@@ -6,19 +6,21 @@ from itertools import pairwise
 
 from meshcore.cache import Cache
 from meshcore.entry import State
+from meshcore.ranking import ByAge
 
 
 def check_ranks(cache: Cache) -> None:
     """Every copy that may go has the one place that its worth of now gives it."""
-    planner = cache._planner
+    planner, ranking = cache._planner, cache._planner._ranking
+    assert isinstance(ranking, ByAge)
     expected: dict[tuple[int, int], list[tuple[int, str]]] = {}
     for model, entry in cache.entries.items():
         if not entry.is_pinned:
-            rank = entry.priority, planner._order(entry, entry.weight)
+            rank = entry.priority, ranking._order(entry, entry.weight)
             expected.setdefault(rank, []).append((cache.last_used(model), model))
-    assert planner._ranks == {rank: sorted(members) for rank, members in expected.items()}
+    assert ranking._ranks == {rank: sorted(members) for rank, members in expected.items()}
     assert planner._pinned.keys() == {model for model, entry in cache.entries.items() if entry.is_pinned}
-    assert planner._places.keys() == cache.entries.keys() - planner._pinned.keys()
+    assert ranking._places.keys() == cache.entries.keys() - planner._pinned.keys()
 
 
 def check_cache(cache: Cache) -> None:

@@ -20,7 +20,10 @@ def simulate(
     file: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Scenarios, in YAML.")],
     rules: Annotated[
         list[str] | None,
-        typer.Option(help="Placement to play by: mesh, random or modelmesh; several are shown beside each other."),
+        typer.Option(
+            help="Rules to play by: mesh, no-second-copies, random or modelmesh, if you like with an order of eviction,"
+            " as in mesh+gdsf: lru, cost, gdsf, lfu or s3fifo; several are shown beside each other."
+        ),
     ] = None,
     output: Output = Form.TABLE,
     debug: Debug = False,
@@ -28,12 +31,15 @@ def simulate(
     """Play scenarios by the rules that a mesh goes by, or by others, and sum up what was seen: the same every time."""
     # Imported here: what it needs takes as long to import as all of mmctl.
     from sim import ScenarioError, read_scenario, run
-    from sim.policies import POLICIES
+    from sim.policies import rules_named
     from sim.report import speed_line
 
     names = list(dict.fromkeys(rules or ["mesh"]))
-    if unknown := [name for name in names if name not in POLICIES]:
-        raise Usage(f"--rules {unknown[0]} is none of {', '.join(POLICIES)}")
+    for name in names:
+        try:
+            rules_named(name)
+        except ValueError as error:
+            raise Usage(f"--rules: {error}") from None
 
     scenarios = []
     problems: list[str] = []
@@ -51,7 +57,7 @@ def simulate(
             for name in names:
                 progress.waiting(f"simulating {path_name}")
                 try:
-                    results[name] = run(scenario, POLICIES[name])
+                    results[name] = run(scenario, name)
                 except ScenarioError as error:
                     raise Usage("\n".join(f"{path_name}: {problem}" for problem in error.problems)) from None
                 progress.line(f"{path_name}: {speed_line(results[name].speed)}")

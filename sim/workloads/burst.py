@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from sim.amounts import STRICT
-from sim.workloads.zipf import Block
+from sim.workloads.blocks import Block
 
 
 class Burst(BaseModel):

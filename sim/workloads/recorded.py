@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from sim.amounts import STRICT
-from sim.workloads.zipf import Block
+from sim.workloads.blocks import Block
 
 Placed = tuple[list[float], list[int], list[int]]
 """A block with the number of the instance that each came to, DRAWN where that is drawn."""

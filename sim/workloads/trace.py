@@ -14,8 +14,8 @@ from meshcore.trace import REQUEST, Event, Model
 from sim.amounts import STRICT, Factor, Name
 from sim.problems import TraceError
 from sim.traces.files import read_trace
+from sim.workloads.blocks import BLOCK
 from sim.workloads.recorded import DRAWN, Placed
-from sim.workloads.zipf import BLOCK
 
 Request = tuple[float, int, int]
 """Milliseconds from the start, numbers of the model and of the instance."""

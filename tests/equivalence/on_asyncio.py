@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from math import ceil, inf
 from typing import Any
 
@@ -32,10 +33,11 @@ from meshcore.asks import (
 )
 from meshcore.commands import Holder, Load, Measure, Peers, Predict, Route, Unload
 from meshcore.events import Constrained, Loaded, LoadFailed, Measured, Predicted, Seen, Unloaded, Usage
-from meshcore.hot import Choice
 from meshd.driver import Driver
-from sim.mesh import USAGE_MS, Arrivals, Book, World, make_node, make_plane
-from sim.plane import FLOW, Plane
+from sim.given import Arrivals, Book, World, make_node, make_plane
+from sim.lines import Hop
+from sim.mesh import USAGE_MS
+from sim.plane import Plane
 from sim.runtime import CANCELLED, load_answer
 from sim.store import INSTANCES, REGISTRY, Records
 from sim.trip import as_outcome
@@ -146,28 +148,29 @@ class Trip:
 
     async def infer(self, step: Infer) -> Outcome:
         plane, now = self._at.plane, self._mesh.loop.now_ms
-        copy = plane.copy(step.model, now)
+        copy = plane.copies.get(step.model)
         if copy is None or copy.gen != step.gen:
             return Refused(Verdict.NOT_HERE, plane.me)
-        await sleep_ms(ceil(plane.begin(now, copy, FLOW)) - now)
+        await sleep_ms(ceil(plane.begin(now, copy)) - now)
         return Answered(None)
 
     async def forward(self, step: Forward) -> Outcome:
         mesh, plane, me = self._mesh, self._at.plane, self._at.name
-        plane.sent(step.instance)
+        line = plane.line(step.instance)
+        line.out += 1
         try:
             await sleep_ms(mesh.world.network_ms(me, step.instance))
             there = Trip(mesh, mesh.named[step.instance])
             end = await there.arrive(step.request)
             await sleep_ms(mesh.world.network_ms(step.instance, me))
         finally:
-            plane.returned(step.instance)
+            line.out -= 1
         self.has_waited |= there.has_waited
         self.is_forwarded = True
         return as_outcome(end)
 
     async def arrive(self, request: Request) -> Done | Failed:
-        copy = self._at.plane.copy(request.model, self._mesh.loop.now_ms)
+        copy = self._at.plane.copies.get(request.model)
         if request.op is Op.INFER and copy is not None:
             outcome = await self.infer(Infer(request.model, copy.gen))
             assert isinstance(outcome, Answered)
@@ -184,11 +187,12 @@ class AsyncMesh:
         self.records = Records(world.delays, lambda delay_ms, call: loop.call_later(delay_ms / 1000, call))
         for model, value in world.registrations.items():
             self.records.register(model, value)
+        self._numbers = count()
         self.instances = [self._instance(name) for name in world.instances]
         self.named = {instance.name: instance for instance in self.instances}
 
     def _instance(self, name: str) -> Instance:
-        plane = make_plane(self.world, name, lambda: self.loop.now_ms, self._book)
+        plane = make_plane(self.world, name, lambda: self.loop.now_ms, self._numbers)
         driver = Driver(
             make_node(self.world, name),
             lambda: self.world.start_ms + self.loop.now_ms,
@@ -212,7 +216,10 @@ class AsyncMesh:
                 self.loop.at_ms(int(at), ARRIVAL, self._arrive, at, model, self.instances[entry])
         await sleep_ms(until_ms)
         for instance in self.instances:
-            instance.plane.settle(inf)
+            for line in instance.plane.lines.values():
+                line.under_way(inf)
+            for answers, is_forwarded in ((instance.plane.local, False), (instance.plane.forwarded, True)):
+                self._book.answered(instance.name, is_forwarded, *answers.take())
         for task in self._tasks:
             if task.done():
                 task.result()
@@ -228,26 +235,29 @@ class AsyncMesh:
             instance.driver.take_usage()
 
     def _arrive(self, at: float, model: str, entry: Instance) -> None:
-        choice = entry.plane.arrive(at, model)
-        if choice is Choice.ASK:
+        hop = entry.plane.way(at, model)
+        if hop is None:
             trip = Trip(self, entry)
             self._ask(entry, at, trip, entry.driver.run(Request(model), trip))
-        elif choice is not Choice.LOCAL:
-            assert isinstance(choice, str)
-            entry.plane.sent(choice)
-            holder = next(held for held in entry.plane.routes[model].holders if held.instance == choice)
-            there = int(at) + self.world.network_ms(entry.name, choice)
-            self.loop.at_ms(there, PASSED_ON, self._arrive_elsewhere, entry, holder, model, at)
+            return
+        hop.line.out += 1
+        if hop.line.instance == entry.name:
+            hop.line.arrivals.append(at)
+            hop.line.ends.append(entry.plane.begin(at, hop.copy))
+            return
+        there = int(at) + self.world.network_ms(entry.name, hop.line.instance)
+        self.loop.at_ms(there, PASSED_ON, self._arrive_elsewhere, entry, hop, model, at)
 
-    def _arrive_elsewhere(self, entry: Instance, holder: Holder, model: str, arrival: float) -> None:
-        there, now = self.named[holder.instance], self.loop.now_ms
-        copy = there.plane.copy(model, now)
+    def _arrive_elsewhere(self, entry: Instance, hop: Hop, model: str, arrival: float) -> None:
+        there, now = self.named[hop.line.instance], self.loop.now_ms
+        copy = there.plane.taker(model, now)
         if copy is not None:
-            end = there.plane.begin(now, copy, FLOW)
-            entry.plane.returns(end + self.world.network_ms(there.name, entry.name), there.name, arrival)
+            end = there.plane.begin(now, copy)
+            hop.line.arrivals.append(arrival)
+            hop.line.ends.append(end + self.world.network_ms(there.name, entry.name))
         else:
             trip = Trip(self, entry)
-            self._ask(entry, arrival, trip, self._not_ready(entry, holder, model, trip))
+            self._ask(entry, arrival, trip, self._not_ready(entry, hop.holder, model, trip))
 
     def _ask(self, entry: Instance, arrival: float, trip: Trip, ends: Ends) -> None:
         task = self._start(self._until_over(entry, arrival, trip, ends))
@@ -269,7 +279,7 @@ class AsyncMesh:
             end = await there.arrive(Request(model, kind=Kind.HIT, tried=tried, origin=entry.name, hops=1))
             await sleep_ms(self.world.network_ms(holder.instance, entry.name))
         finally:
-            entry.plane.returned(holder.instance)
+            entry.plane.line(holder.instance).out -= 1
         trip.has_waited, trip.is_forwarded = there.has_waited, True
         outcome = as_outcome(end)
         if isinstance(outcome, Answered):

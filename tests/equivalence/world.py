@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 from zlib import crc32
 
@@ -11,7 +11,7 @@ from meshcore.capacity import CacheParams
 from meshcore.commands import Command
 from meshcore.records import ModelRecord
 from meshcore.settings import Settings
-from sim.mesh import Arrivals, World
+from sim.given import Arrivals, World
 from sim.plane import Server
 
 START_MS = 1_767_600_000_000
@@ -88,9 +88,10 @@ def make_world() -> World:
     )
 
 
-def _whole_milliseconds(name: str) -> Callable[[], float]:
+def _whole_milliseconds(name: str) -> Iterator[float]:
     rng = Random(f"service {name}")
-    return lambda: float(rng.randint(1, 5))
+    while True:
+        yield float(rng.randint(1, 5))
 
 
 def make_traffic() -> list[Arrivals]:
@@ -119,8 +120,9 @@ class Story:
         self.conflicts = 0
         self.now: Callable[[], int] = lambda: 0
 
-    def answered(self, instance: str, arrival: float, end: float, is_forwarded: bool) -> None:
-        self.ends.append(("forwarded" if is_forwarded else "local", instance, arrival, end))
+    def answered(self, instance: str, is_forwarded: bool, arrivals: list[float], ends: list[float]) -> None:
+        what = "forwarded" if is_forwarded else "local"
+        self.ends += [(what, instance, arrival, end) for arrival, end in zip(arrivals, ends, strict=True)]
 
     def ended(
         self, instance: str, arrival: float, end: float, has_waited: bool, is_forwarded: bool, how: Done | Failed

@@ -9,7 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from meshcore.cache import Cache, Evicted
 from meshcore.entry import Entry, State
 from meshcore.errors import FellThrough, NeverFits, NoRoomYet
-from meshcore.eviction import EvictOrder, cost_order, lru_order
+from meshcore.eviction import cost_order, lru_order
+from meshcore.ranking import ByAge, EvictOrder
 from tests.builders import NOW, entry, params
 from tests.invariants import check_cache
 from tests.steps import steps
@@ -25,7 +26,7 @@ class CacheSteps(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.cache = Cache(params(), self.order)
+        self.cache = Cache(params(), ByAge(self.order))
         self.now = NOW
         self.unloads: list[int] = []
         self.lost: list[int] = []

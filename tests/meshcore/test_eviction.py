@@ -6,6 +6,7 @@ from meshcore.cache import Cache
 from meshcore.entry import State
 from meshcore.errors import FellThrough, NoRoomYet
 from meshcore.eviction import EVICT_ORDERS, cost_order, lru_order
+from meshcore.ranking import ByAge
 from meshcore.reasons import Candidate, Rejected
 from tests.builders import NOW, entry, loaded, names, params, placed, start
 from tests.invariants import check_cache
@@ -75,7 +76,7 @@ def test_no_more_of_the_cache_is_looked_at_than_decides() -> None:
     cache = Cache(params())
     for number in range(90):
         loaded(cache, f"m{number:02}", 1, age_ms=MINUTE * number)
-    ranked = cache._planner._ranked(NOW)
+    ranked = cache._planner._ranking.ascending(NOW)
     assert [next(ranked)[1] for _ in range(3)] == ["m89", "m88", "m87"]
     frame = ranked.gi_frame  # type: ignore[attr-defined]
     assert len(frame.f_locals["heap"]) <= 1
@@ -183,7 +184,7 @@ def costly(cache: Cache, model: str, units: int, load_ms: int, age_ms: int) -> N
 
 def test_what_gives_more_memory_for_a_second_of_loading_goes_first() -> None:
     """By cost a copy counts as old as it is times what it takes and by how quickly it is loaded again."""
-    cache = Cache(params(), cost_order)
+    cache = Cache(params(), ByAge(cost_order))
     costly(cache, "slow", 30, load_ms=60_000, age_ms=9 * MINUTE)
     costly(cache, "quick", 30, load_ms=1_000, age_ms=MINUTE)
     costly(cache, "middle", 30, load_ms=8_000, age_ms=4 * MINUTE)
@@ -192,7 +193,7 @@ def test_what_gives_more_memory_for_a_second_of_loading_goes_first() -> None:
 
 
 def test_by_cost_a_large_copy_goes_before_small_ones_that_load_as_long() -> None:
-    cache = Cache(params(), cost_order)
+    cache = Cache(params(), ByAge(cost_order))
     for number in range(6):
         costly(cache, f"small-{number}", 5, load_ms=1_000, age_ms=3 * MINUTE)
     costly(cache, "giant", 60, load_ms=1_000, age_ms=MINUTE)
@@ -200,7 +201,7 @@ def test_by_cost_a_large_copy_goes_before_small_ones_that_load_as_long() -> None
 
 
 def test_by_cost_a_redundant_copy_counts_four_times_too() -> None:
-    cache = Cache(params(), cost_order)
+    cache = Cache(params(), ByAge(cost_order))
     costly(cache, "single", 45, load_ms=1_000, age_ms=3 * MINUTE)
     costly(cache, "extra", 45, load_ms=1_000, age_ms=MINUTE)
     cache.mark_redundant("extra", True)
@@ -209,7 +210,7 @@ def test_by_cost_a_redundant_copy_counts_four_times_too() -> None:
 
 def test_by_cost_what_is_used_now_may_push_out_all_and_what_is_old_falls_through() -> None:
     """The model that is to come counts with the size and the load that are expected of it."""
-    cache = Cache(params(), cost_order)
+    cache = Cache(params(), ByAge(cost_order))
     costly(cache, "a", 90, load_ms=60_000, age_ms=MINUTE)
     expected = {"predicted_units": 90, "load_ms": 1_000}
     with pytest.raises(FellThrough):
@@ -220,7 +221,7 @@ def test_by_cost_what_is_used_now_may_push_out_all_and_what_is_old_falls_through
 @pytest.mark.parametrize(("minutes", "expected"), [(15, "scanned"), (17, "hot")])
 def test_by_cost_a_copy_that_was_asked_for_often_stays_longer(minutes: int, expected: str) -> None:
     """Up to sixteen times as long as one that was asked for once; so a scan of cold models passes by."""
-    cache = Cache(params(), cost_order)
+    cache = Cache(params(), ByAge(cost_order))
     costly(cache, "hot", 45, load_ms=1_000, age_ms=minutes * MINUTE)
     costly(cache, "scanned", 45, load_ms=1_000, age_ms=MINUTE)
     cache.used("hot", NOW - minutes * MINUTE, 0, 1_000)

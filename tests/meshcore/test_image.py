@@ -65,7 +65,7 @@ def test_settings_and_rules_are_those_of_the_new_node(nodes: list[Node]) -> None
     assert other.view.health._first_ms == 77
     assert other.view.reservations._lifetime_ms == 78
     assert other.writer._retry_ms == 79
-    assert other.cache._planner._order is lru_order
+    assert other.cache._planner._ranking._order is lru_order
 
 
 def test_reasons_are_counted_on_but_not_kept(nodes: list[Node]) -> None:

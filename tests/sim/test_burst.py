@@ -17,7 +17,8 @@ from meshcore.rules import Place
 from meshcore.settings import Settings
 from meshcore.view import ClusterView
 from sim import read_scenario, run
-from sim.policies import POLICIES, as_coded, by_chance
+from sim.placements import as_coded, by_chance
+from sim.policies import POLICIES
 from sim.report import as_comparison
 from sim.spread import most_of_share
 from sim.world import Result
@@ -29,7 +30,7 @@ ALLOWED = 1.2
 
 @cache
 def played(rules: str, seed: int = 5) -> Result:
-    return run(read_scenario(BURST).model_copy(update={"seed": seed}), POLICIES[rules])
+    return run(read_scenario(BURST).model_copy(update={"seed": seed}), rules)
 
 
 def counts(data: dict[str, Any], name: str) -> list[int]:
@@ -58,8 +59,8 @@ def test_other_rules_pile_loads_up(rules: str) -> None:
 def test_rules_are_shown_beside_each_other() -> None:
     """A column for each, a line for each number that they are compared by."""
     shown = as_comparison({name: played(name) for name in POLICIES}).splitlines()
-    assert shown[0].split() == ["mesh", "random", "modelmesh"]
-    most = next(line for line in shown if line.startswith("most loads accepted by one")).split()[-3:]
+    assert shown[0].split() == ["mesh", "no-second-copies", "random", "modelmesh"]
+    most = next(line for line in shown if line.startswith("most loads accepted by one")).split()[-4:]
     assert most == [f"{max(counts(played(name).data, 'accepted')):,}" for name in POLICIES]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from itertools import count, repeat
 from random import Random
 from typing import Any
 
@@ -93,8 +94,8 @@ class Bench:
         params = CacheParams.from_runtime(100 * MB, 1, load_timeout_ms, 10 * MB, False, 0)
         node = Node(Me("a", START, "a:1", "a:2"), settings or Settings(), params, Rules(), Random(1))
         self.plane = Plane(
-            "a", START, lambda: int(self.env.now), node.rules.balance, Random(2), Server(1, lambda: 50.0),
-            lambda *_: None,
+            "a", START, lambda: int(self.env.now), node.rules.balance, Random(2), Server(1, repeat(50.0)),
+            count(),
         )  # fmt: skip
         self.registry = Registry(self.env)
         self.commands: list[tuple[int, Command]] = []
@@ -187,7 +188,7 @@ def test_a_client_that_goes_away_leaves_the_load_running() -> None:
     process.interrupt()
     bench.env.run(until=1000)
     assert bench.ends == []
-    assert bench.plane.copy("m", 1000.0) is not None
+    assert "m" in bench.plane.copies
 
 
 def test_a_wait_for_a_load_ends_at_its_deadline() -> None:
@@ -206,7 +207,7 @@ def test_a_busy_copy_is_unloaded_when_its_last_request_ends_or_its_time_is_over(
         bench.ask()
         bench.env.run(until=1000)
         for _ in range(2):  # 50 ms each, one at a time
-            bench.plane.arrive(1000.0, "m")
+            bench.plane.begin(1000.0, bench.plane.copies["m"])
         bench.driver.feed(RegistrySeen(500, (Seen("m", None, 500),)))
         bench.env.run(until=2000)
         assert bench.at(Withdraw) == [1000]

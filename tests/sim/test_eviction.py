@@ -43,5 +43,5 @@ def test_the_default_is_by_age() -> None:
 
 
 def test_another_policy_is_none() -> None:
-    with pytest.raises(ValueError, match="Input should be 'lru' or 'cost'"):
+    with pytest.raises(ValueError, match="Input should be 'lru', 'cost', 'gdsf', 'lfu' or 's3fifo'"):
         played(eviction="fifo")

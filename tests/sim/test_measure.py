@@ -50,8 +50,8 @@ def counted(measure: Measure) -> dict[str, int]:
 def test_a_hit_is_an_answer_that_did_not_wait_for_a_load() -> None:
     measure = Measure(("a",), 0, lambda: 0)
     done = Done(Answered(None))
-    measure.answered("a", 1, 2, False)
-    measure.answered("a", 1, 2, True)
+    measure.answered("a", False, [1.0], [2.0])
+    measure.answered("a", True, [1.0], [2.0])
     measure.ended("a", 1, 2, has_waited=False, is_forwarded=False, how=done)
     measure.ended("a", 1, 2, has_waited=False, is_forwarded=True, how=done)
     measure.ended("a", 1, 2, has_waited=True, is_forwarded=False, how=done)
@@ -75,7 +75,7 @@ def test_the_warm_up_is_left_out_by_arrival_and_by_decision() -> None:
     now = 99
     measure = Measure(("a",), 100, lambda: now)
     load = Load("m", 1, "", "", "", 0, Reason(Rule.LOAD, "m", "a", ""))
-    measure.answered("a", 99, 101, False)
+    measure.answered("a", False, [99.0], [101.0])
     measure.ended("a", 99, 500, True, False, Done(Answered(None)))
     measure.left("a", 99)
     measure.commanded("a", load)
@@ -83,7 +83,7 @@ def test_the_warm_up_is_left_out_by_arrival_and_by_decision() -> None:
         {"local": 0, "forwarded": 0, "cold": 0}, {}, 0,
     )  # fmt: skip
     now = 100
-    measure.answered("a", 100, 101, False)
+    measure.answered("a", False, [99.0, 100.0], [101.0, 101.0])
     measure.commanded("a", load)
     assert (measure.tallies["a"].answered, measure.tallies["a"].loads) == (1, 1)
 

@@ -39,7 +39,7 @@ settings: {min_churn_age_ms: 0}
 
 def held(text: str, rules: str = "mesh") -> list[int]:
     """How many models each instance holds at the end, if all requests were answered."""
-    data: dict[str, Any] = run(parse_scenario(text, "a.yaml"), POLICIES[rules]).data
+    data: dict[str, Any] = run(parse_scenario(text, "a.yaml"), rules).data
     assert data["failed"] == {}
     return [instance["models"] for instance in data["instances"]]
 

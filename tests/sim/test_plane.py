@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain, repeat
+from itertools import chain, count, repeat
 from random import Random
 
 from meshcore import hot
 from meshcore.asks import Met
 from meshcore.commands import Holder, Local, Peer, Peers, Route
 from meshcore.events import Usage
-from meshcore.hot import Choice
-from sim.plane import FLOW, OVERLOADED, Plane, Server
+from sim.plane import OVERLOADED, Copy, Plane, Server
 
 START = 1_000_000
+BOTH = Holder("a", 5, True), Holder("b", 6, True)
 
 
 class Bench:
-    """A plane of instance ``a`` with a clock to set and a list of what was answered."""
+    """A plane of instance ``a`` with a clock to set."""
 
     def __init__(self, concurrency: int = 1, service_ms: Iterator[float] | None = None) -> None:
-        times = service_ms or repeat(10.0)
         self.now = 0
-        self.answers: list[tuple[float, float, bool]] = []
-        self.plane = Plane(
-            "a", START, lambda: self.now, hot.decide, Random(1), Server(concurrency, lambda: next(times)),
-            lambda arrival, end, is_forwarded: self.answers.append((arrival, end, is_forwarded)),
-        )  # fmt: skip
+        server = Server(concurrency, service_ms or repeat(10.0))
+        self.plane = Plane("a", START, lambda: self.now, hot.decide, Random(1), server, count())
 
     def ready(self, model: str = "m", gen: int = 1) -> None:
         self.plane.apply(Route(model, Local(gen), (Holder("a", 5, True),)))
@@ -34,14 +30,21 @@ class Bench:
     def gone(self, model: str = "m") -> None:
         self.plane.apply(Route(model, None, ()))
 
+    def take(self, model: str, at: float) -> float:
+        copy = self.plane.taker(model, at)
+        assert copy is not None
+        return self.plane.begin(at, copy)
+
+    def where(self, model: str, at: float) -> str:
+        """The instance that a request goes to, or that the core is asked."""
+        hop = self.plane.way(at, model)
+        return "asked" if hop is None else hop.line.instance
+
 
 def test_requests_beyond_the_concurrency_queue_in_the_order_they_came() -> None:
     bench = Bench(concurrency=2, service_ms=chain([10.0, 4.0, 3.0, 1.0]))
     bench.ready()
-    for at in (0.0, 1.0, 2.0, 3.0):
-        assert bench.plane.arrive(at, "m") is Choice.LOCAL
-    bench.plane.settle(100)
-    assert sorted(bench.answers) == [(0.0, 10.0, False), (1.0, 5.0, False), (2.0, 8.0, False), (3.0, 9.0, False)]
+    assert [bench.take("m", at) for at in (0.0, 1.0, 2.0, 3.0)] == [10.0, 5.0, 8.0, 9.0]
 
 
 def test_a_copy_of_limited_concurrency_queues_apart_and_is_full_at_its_most() -> None:
@@ -49,40 +52,57 @@ def test_a_copy_of_limited_concurrency_queues_apart_and_is_full_at_its_most() ->
     bench = Bench(concurrency=1)
     bench.plane.apply(Route("m", Local(1, 2, 3), (Holder("a", 5, True),)))
     bench.plane.apply(Route("n", Local(2, 1, 9), (Holder("a", 6, True),)))
-    assert [bench.plane.arrive(at, "m") for at in (0.0, 1.0, 2.0)] == [Choice.LOCAL] * 3
+    assert [bench.take("m", at) for at in (0.0, 1.0, 2.0)] == [10.0, 11.0, 20.0]
+    assert bench.where("m", 3.0) == "asked"
     assert bench.plane.met_full("m") == Met("a", 5, 1, OVERLOADED)
-    assert bench.plane.arrive(3.0, "m") is Choice.ASK
-    assert bench.plane.arrive(4.0, "n") is Choice.LOCAL
+    assert bench.take("n", 4.0) == 14.0
     assert (bench.plane.met_full("n"), bench.plane.met_full("o")) == (None, None)
     bench.now = 5
     assert bench.plane.drain_usage() == (Usage("m", 3, START + 2, 3, queued=1), Usage("n", 1, START + 4, 1))
-    assert bench.plane.arrive(10.0, "m") is Choice.LOCAL
-    bench.plane.settle(100)
-    assert bench.answers == [
-        (0.0, 10.0, False), (1.0, 11.0, False), (4.0, 14.0, False), (2.0, 20.0, False), (10.0, 21.0, False),
-    ]  # fmt: skip
+    assert bench.where("m", 10.0) == "a"
+    assert bench.take("m", 10.0) == 21.0
 
 
 def test_a_model_without_a_ready_copy_is_asked_about() -> None:
     bench = Bench()
-    assert bench.plane.arrive(0.0, "m") is Choice.ASK
+    assert bench.where("m", 0.0) == "asked"
     bench.plane.apply(Route("m", None, (Holder("b", 5, False),)))
-    assert bench.plane.arrive(0.0, "m") is Choice.ASK
+    assert bench.where("m", 0.0) == "asked"
+    bench.plane.apply(Route("m", None, (Holder("b", 5, False), Holder("c", 5, False))))
+    assert bench.where("m", 0.0) == "asked"
 
 
-def test_a_ready_copy_elsewhere_is_named() -> None:
+def test_a_ready_copy_elsewhere_is_named_and_needs_no_choice_while_it_is_alone() -> None:
     bench = Bench()
     bench.plane.peers(Peers((Peer("b", "b:1", True),)))
     bench.plane.apply(Route("m", None, (Holder("b", 5, True),)))
-    assert bench.plane.arrive(0.0, "m") == "b"
+    assert bench.where("m", 0.0) == "b"
+    assert "m" in bench.plane.sole
+    bench.plane.apply(Route("m", Local(1), BOTH))
+    assert "m" not in bench.plane.sole
+
+
+def test_of_two_copies_the_one_with_fewer_requests_under_way_is_named() -> None:
+    bench = Bench()
+    bench.plane.peers(Peers((Peer("b", "b:1", True),)))
+    bench.plane.apply(Route("m", Local(1), BOTH))
+    assert {bench.where("m", 0.0) for _ in range(20)} == {"a", "b"}
+    bench.take("m", 0.0)
+    assert {bench.where("m", 1.0) for _ in range(20)} == {"b"}
+    bench.plane.line("b").out += 2
+    assert {bench.where("m", 1.0) for _ in range(20)} == {"a"}
+    bench.plane.line("b").arrivals += [0.0, 0.0]
+    bench.plane.line("b").ends += [2.0, 3.0]
+    assert {bench.where("m", 3.0) for _ in range(20)} == {"b"}
+    assert bench.plane.forwarded.take() == ([0.0, 0.0], [2.0, 3.0])
 
 
 def test_usage_says_how_many_when_last_and_how_many_are_under_way() -> None:
     """How many have ended, and how long was worked on those, is told when they have."""
     bench = Bench(concurrency=8)
     bench.ready()
-    bench.plane.arrive(1.0, "m")
-    bench.plane.arrive(7.5, "m")
+    bench.take("m", 1.0)
+    bench.take("m", 7.5)
     bench.now = 8
     assert bench.plane.drain_usage() == (Usage("m", 2, START + 7, 2),)
     assert bench.plane.drain_usage() == ()
@@ -95,16 +115,14 @@ def test_usage_says_how_many_when_last_and_how_many_are_under_way() -> None:
 def test_a_withdrawn_copy_is_busy_until_its_last_request_ends_and_takes_no_more() -> None:
     bench = Bench()
     bench.ready()
-    bench.plane.arrive(0.5, "m")
-    bench.plane.arrive(0.5, "m")
+    bench.take("m", 0.5)
+    bench.take("m", 0.5)
     bench.gone()
     bench.now = 1
-    assert bench.plane.arrive(1.0, "m") is Choice.ASK
-    assert bench.plane.copy("m", 1.0) is None
+    assert bench.where("m", 1.0) == "asked"
+    assert bench.plane.taker("m", 1.0) is None
     assert bench.plane.busy_ms("m", 1) == 20  # until 20.5
     assert bench.plane.drain_usage() == ()
-    bench.plane.settle(100)
-    assert bench.answers == [(0.5, 10.5, False), (0.5, 20.5, False)]
 
 
 def test_an_idle_copy_is_withdrawn_at_once() -> None:
@@ -117,36 +135,36 @@ def test_an_idle_copy_is_withdrawn_at_once() -> None:
 def test_a_new_incarnation_starts_with_nothing_under_way() -> None:
     bench = Bench()
     bench.ready(gen=1)
-    bench.plane.arrive(0.0, "m")
+    bench.take("m", 0.0)
+    old = bench.plane.copies["m"]
     bench.ready(gen=2)
-    copy = bench.plane.copy("m", 1.0)
-    assert copy is not None
-    assert (copy.gen, copy.in_flight) == (2, 0)
+    new: Copy = bench.plane.copies["m"]
+    assert (old.is_plain, old.in_flight) == (False, 1)
+    assert (new.gen, new.in_flight, new.is_plain) == (2, 0, True)
 
 
-def test_outstanding_counts_what_runs_here_and_what_was_passed_on() -> None:
+def test_an_instance_is_idle_when_nothing_runs_here_and_nothing_is_out() -> None:
     bench = Bench()
     bench.ready()
-    bench.plane.arrive(0.0, "m")
-    bench.plane.sent("b")
-    bench.plane.sent("b")
-    assert bench.plane.outstanding == {"a": 1, "b": 2}
-    bench.plane.returns(5.0, "b", 0.0)
-    bench.plane.returned("b")
-    bench.plane.settle(10)
-    assert bench.plane.outstanding == {"a": 0, "b": 0}
-    assert bench.answers == [(0.0, 10.0, False), (0.0, 5.0, True)]
+    bench.take("m", 0.0)
+    assert not bench.plane.is_idle()
+    bench.now = 10
+    assert bench.plane.is_idle()
+    bench.plane.line("b").out += 1
+    assert not bench.plane.is_idle()
+    bench.plane.line("b").arrivals.append(0.0)
+    bench.plane.line("b").ends.append(10.0)
+    assert bench.plane.is_idle()
 
 
-def test_what_a_flow_runs_is_not_reported_by_the_plane() -> None:
-    bench = Bench()
-    bench.ready()
-    copy = bench.plane.copy("m", 0.0)
-    assert copy is not None
-    assert bench.plane.begin(0.0, copy, FLOW) == 10.0
-    bench.plane.settle(100)
-    assert bench.answers == []
-    assert bench.plane.drain_usage() == (Usage("m", 1, START + 10, 0, ended=1, service_us=10_000),)
+def test_a_line_hands_on_those_that_are_back_and_keeps_the_others() -> None:
+    line = Bench().plane.line("b")
+    line.out = 3
+    line.arrivals += [0.0, 1.0]
+    line.ends += [9.0, 5.0]
+    assert line.under_way(4.0) == 3
+    assert line.under_way(5.0) == 2
+    assert (line.arrivals, line.ends, line.done.take()) == ([0.0], [9.0], ([1.0], [5.0]))
 
 
 def test_a_peer_that_is_gone_or_not_ok_is_not_worth_trying() -> None:

@@ -71,8 +71,14 @@ def test_names_sort_as_they_are_numbered() -> None:
             "a.yaml: models.size: '10 Megs' must be a number of bytes, or one with a unit: B, KB, KiB, ",
         ),
         (SMALL.replace("size: 10MB", "sizes: [1]"), "a.yaml: models: must have a size for each of the 12 models, not"),
-        (SMALL.replace("size: 10MB", ""), "a.yaml: models: must have one of size, sizes and lognormal"),
-        (SMALL.replace("zipf", "zip"), "a.yaml: traffic.workload: 'zip' must be one of burst, recorded, trace, zipf"),
+        (
+            SMALL.replace("size: 10MB", ""),
+            "a.yaml: models: must have one of size, sizes, lognormal, quantiles and mixture",
+        ),
+        (
+            SMALL.replace("zipf", "zip"),
+            "a.yaml: traffic.workload: 'zip' must be one of burst, recorded, streams, trace, zipf",
+        ),
         (
             SMALL.replace("requests_per_s", "request_per_s"),
             "a.yaml: traffic.request_per_s: unknown key, did you mean requests_per_s; allowed: ",

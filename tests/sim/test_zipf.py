@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 from sim.workloads import REGISTRY
-from sim.workloads.zipf import BLOCK, Peak, Zipf
+from sim.workloads.blocks import BLOCK
+from sim.workloads.zipf import Peak, Zipf
 
 
 def drawn(zipf: Zipf, seed: int = 3, models: int = 50, duration_ms: float = 1e9) -> tuple[list[float], list[int]]:
