@@ -16,10 +16,11 @@ import numpy as np
 
 from meshcore.asks import Done, Failed
 from meshcore.commands import Command
+from sim.arrivals import arrivals
 from sim.mesh import Mesh
 from sim.plane import Server
 from sim.scenario import Scenario
-from sim.world import arrivals, build
+from sim.world import build
 
 MEAN_MS = 10.0
 LOADS, SERVERS = (0.5, 0.8), (1, 4)

@@ -55,6 +55,7 @@ from meshd.store.base import Session, Store, StoreError
 from meshd.store.connect import open_store, parse_kv_store
 from meshd.store.memory import MemoryHub
 from meshd.tls import Tls
+from meshd.trace import Tracer, start_tracer
 from meshd.tuning import Tuning, check_enabled, follow_config
 from meshd.v1 import MeshV1
 from meshd.witness import Witness
@@ -129,6 +130,9 @@ class App:
         self._held_back = lambda: node.readiness.missing
         if journal is not None:
             ending.push_async_callback(journal.close)
+        tracer = start_tracer(config, node, clock.now())
+        if tracer is not None:
+            ending.push_async_callback(tracer.close)
         methods = Methods(info.method_infos, info.allow_any_method)
         buffer = Retained(config.retry_buffer.request_bytes, config.retry_buffer.process_bytes)
         plane_rng = Random(rng.getrandbits(64))
@@ -137,7 +141,7 @@ class App:
         records = Records(store, keys, me.instance)
         witness = Witness(node, metrics)
         driver = Driver(
-            node, clock.now, self._renewed(runtime, metrics, plane), records, plane, lambda: PeerCall(plane),
+            node, clock.now, self._renewed(runtime, metrics, plane, tracer), records, plane, lambda: PeerCall(plane),
             observe=lambda _: witness.catch_up(), on_depart=self.ending.departed.set,
             on_stop=self.ending.deregistered.set,
         )  # fmt: skip
@@ -165,7 +169,7 @@ class App:
         v1 = MeshV1(node, management, config, store_config, self._reach, settings, draining, Fanout(node, plane))
         meshd_pb2_grpc.add_MeshServicer_to_server(v1, server)
         healthy = await self._add_health(server)
-        inference = InferencePort(plane, metrics, time.monotonic)
+        inference = InferencePort(plane, metrics, time.monotonic, tracer)
         server.add_generic_rpc_handlers((ModelMeshApi(management), inference))
         await self._open_metrics(ending, witness, metrics, plane)
         # With its first step the node says in the store where it is: from then on it has to answer there.
@@ -291,11 +295,13 @@ class App:
         listener = await web.listen(web.metrics(exposition), "MM_METRICS", config.bind, config.metrics.port, tls)
         ending.push_async_callback(listener.close)
 
-    def _renewed(self, runtime: RuntimeClient, metrics: Metrics, plane: PythonPlane) -> RenewedRuntime:
+    def _renewed(
+        self, runtime: RuntimeClient, metrics: Metrics, plane: PythonPlane, tracer: Tracer | None
+    ) -> RenewedRuntime:
         def renew(info: RuntimeInfo) -> None:
             plane.methods = Methods(info.method_infos, info.allow_any_method)
 
-        return RenewedRuntime(runtime, metrics, self._missing, renew, self._give_up)
+        return RenewedRuntime(runtime, metrics, self._missing, renew, self._give_up, tracer)
 
     # -- ending ----------------------------------------------------------------------------------------
 

@@ -159,6 +159,10 @@ class Config:
     log_format: str
     journal_path: str
     """Empty: none."""
+    trace_path: str
+    """Empty: none."""
+    trace_sample: float
+    trace_max_bytes: int
     payload_processors: tuple[str, ...]
     payload_threads: int
     payload_capacity: int

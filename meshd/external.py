@@ -10,6 +10,7 @@ import grpc.aio
 
 from meshcore.asks import Answered, Done, Failed, Refused, RuntimeFailed, Verdict, VerdictError
 from meshcore.errors import Code, MeshError
+from meshcore.trace import COLD, HIT
 from meshd import request_id
 from meshd.codes import TO_GRPC
 from meshd.handshake import SERVICES
@@ -22,6 +23,7 @@ from meshd.plane.methods import UNARY, Methods
 from meshd.plane.python import PythonPlane
 from meshd.plane.stream import StreamCall
 from meshd.plane.unary import UnaryCall
+from meshd.trace import Tracer
 
 FORBIDDEN = tuple(f"/{service}/" for service in SERVICES)
 """The runtime's management, under all its names, is no business of clients."""
@@ -38,8 +40,10 @@ Serve = Callable[[str, Any, bytes | None], Awaitable[bytes]]
 class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Takes every method that nobody else on the port serves as an inference call."""
 
-    def __init__(self, plane: PythonPlane, metrics: Metrics, now: Callable[[], float]) -> None:
-        self._plane, self._metrics, self._now = plane, metrics, now
+    def __init__(
+        self, plane: PythonPlane, metrics: Metrics, now: Callable[[], float], tracer: Tracer | None = None
+    ) -> None:
+        self._plane, self._metrics, self._now, self._tracer = plane, metrics, now, tracer
 
     def service(self, handler_call_details: Any) -> Any:
         """grpc's question which handler serves a method."""
@@ -57,12 +61,17 @@ class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
             await context.abort(TO_GRPC[error.code], error.text)
         copied = plane.shadows.begin(shadow, body) if shadow else None
         call = _call(plane, path, metadata, context, body, plane.buffer, tell=copied.take if copied else None)
+        arrival = self._tracer.arrived(request.model) if self._tracer is not None else None
         end: Done | Failed = _LEFT
         try:
             end = await plane.serve(request, call)
         finally:
             call.close()
-            self._count(path, end, call, (self._now() - began) * 1000, request.model)
+            ms = (self._now() - began) * 1000
+            self._count(path, end, call, ms, request.model)
+            if self._tracer is not None and arrival is not None:
+                model, outcome = request.model or call.model, _outcome(end, call)
+                self._tracer.ended(arrival, model, outcome, ms, call.waited_ms, call.service_ms)
             if copied is not None:
                 # An answer may overtake the news that the client has said all: what it was an answer to is whole.
                 if end is _LEFT or not (call.sent.is_done or status_of(end) is grpc.StatusCode.OK):
@@ -83,6 +92,14 @@ class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._metrics.api_request(
             path, status_of(end).name, ms, call.sent.count_bytes, call.reply_bytes, model, call.vmodel
         )
+
+
+def _outcome(end: Done | Failed, call: InferenceCall) -> str:
+    """What a trace says of a request's end."""
+    status = status_of(end)
+    if status is not grpc.StatusCode.OK:
+        return str(status.name)
+    return COLD if call.has_waited else HIT
 
 
 class MeshPort(grpc.GenericRpcHandler):  # type: ignore[misc]

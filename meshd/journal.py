@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from queue import SimpleQueue
 from random import Random
-from typing import Any
 
 from meshcore.capacity import CacheParams
 from meshcore.image import Image
@@ -37,17 +34,13 @@ from meshcore.node import Node
 from meshcore.recorder import RecordedNode
 from meshcore.rules import Rules
 from meshcore.settings import Settings
+from meshd.linefile import LineFile, path_of, put_aside
 
 FILE_BYTES = 64 << 20
 """A file that has grown by this much, and by no less than its state takes, is followed by another."""
-FILES_KEPT = 8
-"""Full files kept beside the one that is written."""
 QUEUED_MOST = 50_000
 """Lines that wait to be written; with more the journal does not keep up."""
 CLOSE_S = 5.0
-INSTANCE = "{instance}"
-"""Stands for the instance's id in the path, so that instances with one configuration have a file each."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -74,7 +67,7 @@ class Journal:
         self._file_bytes, self._queued_most = file_bytes, queued_most
         self._queue: SimpleQueue[Line | _Begin | _Close] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
-        self._file: _File | None = None
+        self._file: LineFile | None = None
         self._until = header.me.start_ms
         """The instant of the line written last."""
         self._is_full = False
@@ -148,8 +141,8 @@ class Journal:
             if item.gap is not None:
                 self._file.write(gap_line("the journal did not keep up", *item.gap))
             self._file.close()
-        _put_aside(self._path)
-        self._file = _File(self._path)
+        put_aside(self._path)
+        self._file = LineFile(self._path)
         self._file.write(header_line(self._header, item.now))
         self._file.write(state_line(item.state.encode() if item.state is not None else None))
         self._file.begin()
@@ -171,77 +164,6 @@ class Journal:
             pass
 
 
-class _File:
-    """One file, compressed where its name ends in ``.zst``; only this user may read it. Raises OSError, ImportError."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        flush: Callable[[], object]
-        compressor = _compressor() if path.suffix == ".zst" else None
-        self._raw = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
-        self._out: Any = self._raw
-        flush = self._raw.flush
-        if compressor is not None:
-            self._out = compressor.stream_writer(self._raw)
-            flush = self._out.flush
-        self._flush_out = flush
-        self.began = 0
-        """Bytes of what the file begins with."""
-
-    def write(self, text: str) -> None:
-        self._out.write(text.encode())
-
-    def flush(self) -> None:
-        """Hand everything to the system: a process that is killed then takes nothing with it."""
-        self._flush_out()
-        self._raw.flush()
-
-    def begin(self) -> None:
-        self.flush()
-        self.began = self._raw.tell()
-
-    def grown(self) -> int:
-        return self._raw.tell() - self.began
-
-    def close(self) -> None:
-        self._out.close()
-        self._raw.close()
-
-
-def _compressor() -> Any:
-    try:
-        import zstandard
-    except ImportError:
-        raise ImportError(
-            "its name ends in .zst, which needs the package zstandard (pip install 'meshd[traces]')"
-        ) from None
-    return zstandard.ZstdCompressor()
-
-
-def _put_aside(path: Path) -> None:
-    """Give the file that is there the next number, and forget the oldest of those that have one."""
-    if not path.exists():
-        return
-    numbered = _numbered(path)
-    stem, suffix = _parts(path)
-    path.rename(path.with_name(f"{stem}.{max(numbered, default=0) + 1}{suffix}"))
-    for number in sorted(numbered)[: max(0, len(numbered) + 1 - FILES_KEPT)]:
-        numbered[number].unlink(missing_ok=True)
-
-
-def _numbered(path: Path) -> dict[int, Path]:
-    stem, suffix = _parts(path)
-    pattern = re.compile(rf"{re.escape(stem)}\.(\d+){re.escape(suffix)}", re.ASCII)
-    return {int(match[1]): other for other in path.parent.iterdir() if (match := pattern.fullmatch(other.name))}
-
-
-def _parts(path: Path) -> tuple[str, str]:
-    """The name without, and with nothing but, its suffix: ``.jsonl.zst`` counts as one."""
-    end = ".zst" if path.suffix == ".zst" else ""
-    name = Path(path.name.removesuffix(end))
-    return name.stem, name.suffix + end
-
-
 def core_version() -> str:
     """The version of the rules that this process goes by."""
     return fingerprint(version("meshd"), _sources())
@@ -258,7 +180,7 @@ def make_node(
     """A node, with a journal that has started if there is a path for one; ``close`` it after the node's last step."""
     if not journal_path:
         return Node(me, settings, params, rules, Random(seed)), None
-    path = Path(journal_path.replace(INSTANCE, me.instance))
+    path = path_of(journal_path, me.instance)
     journal = Journal(path, Header(core_version(), me, settings, params, named_rules(rules), seed))
     journal.start()
     return RecordedNode(me, settings, params, rules, Random(seed), journal), journal

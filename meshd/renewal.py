@@ -10,6 +10,7 @@ from meshd.handshake import RuntimeInfo, RuntimeUnusable
 from meshd.metrics import Metrics
 from meshd.spi import RuntimeClient
 from meshd.timed import TimedRuntime
+from meshd.trace import Tracer
 
 AWAY = "the model runtime restarts"
 
@@ -25,8 +26,9 @@ class RenewedRuntime(TimedRuntime):
         missing: list[str],
         renew: Callable[[RuntimeInfo], None],
         give_up: Callable[[BaseException], None],
+        tracer: Tracer | None = None,
     ) -> None:
-        super().__init__(client, metrics)
+        super().__init__(client, metrics, tracer)
         self._missing, self._renew, self._give_up = missing, renew, give_up
 
     async def greet(self) -> RuntimeBack:

@@ -1,4 +1,4 @@
-"""Calls to the runtime, with what its calls take and what its models weigh put into metrics."""
+"""Calls to the runtime, with what its calls take and what its models weigh put into metrics, and into the trace."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from meshcore.events import (
 )
 from meshd.metrics import Metrics
 from meshd.spi import RuntimeClient
+from meshd.trace import Tracer
 
 
 class TimedRuntime:
     """Passes everything on to ``runtime``. The time of loads is told by the reason of a copy that is ready."""
 
-    def __init__(self, runtime: RuntimeClient, metrics: Metrics) -> None:
-        self._runtime, self._metrics = runtime, metrics
+    def __init__(self, runtime: RuntimeClient, metrics: Metrics, tracer: Tracer | None = None) -> None:
+        self._runtime, self._metrics, self._tracer = runtime, metrics, tracer
         self.cancel_load = runtime.cancel_load
 
     def load(self, command: Load) -> Coroutine[Any, Any, Loaded | LoadFailed]:
@@ -32,9 +33,13 @@ class TimedRuntime:
         return self._loaded(self._runtime.load(command))
 
     async def _loaded(self, loading: Coroutine[Any, Any, Loaded | LoadFailed]) -> Loaded | LoadFailed:
+        began = time.monotonic()
         answer = await loading
-        if isinstance(answer, Loaded) and answer.size_bytes:
-            self._metrics.loaded_model_size.observe(answer.size_bytes, answer.model)
+        if isinstance(answer, Loaded):
+            if answer.size_bytes:
+                self._metrics.loaded_model_size.observe(answer.size_bytes, answer.model)
+            if self._tracer is not None:
+                self._tracer.loaded(answer.model, (time.monotonic() - began) * 1000, answer.size_bytes)
         return answer
 
     async def predict(self, command: Predict) -> Predicted:
@@ -48,6 +53,8 @@ class TimedRuntime:
         self._metrics.model_sizing.observe((time.monotonic() - began) * 1000, command.model)
         if answer.size_bytes:
             self._metrics.loaded_model_size.observe(answer.size_bytes, command.model)
+            if self._tracer is not None:
+                self._tracer.loaded(command.model, None, answer.size_bytes)
         return answer
 
     async def probe(self, command: Probe) -> RuntimeProbed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mmctl.commands import config, drain, local, mesh, models, vmodels, why
+from mmctl.commands import config, drain, local, mesh, models, trace, vmodels, why
 from mmctl.commands.replay import replay_
 from mmctl.commands.simulate import simulate
 from mmctl.commands.tune import tune
@@ -51,3 +51,4 @@ app.add_typer(config.app, rich_help_panel=_CLUSTER)
 app.command("simulate", rich_help_panel=_SIMULATOR)(simulate)
 app.command("tune", rich_help_panel=_SIMULATOR)(tune)
 app.command("replay", rich_help_panel=_SIMULATOR)(replay_)
+app.add_typer(trace.app, rich_help_panel=_SIMULATOR)

@@ -50,7 +50,7 @@ class Sweeping:
 @contextmanager
 def interruptible(sweeping: Sweeping, is_kept: bool) -> Iterator[None]:
     """What ends a sweep before its time, in a sentence."""
-    from sim.reading import ScenarioError
+    from sim.problems import ScenarioError
     from sim.sweep import SweepBroken
 
     try:

@@ -11,6 +11,7 @@ import numpy as np
 
 from meshcore.asks import Answered, Done, Failed
 from meshcore.units import to_units
+from sim.arrivals import placed
 from sim.bounds import Requests, least_loads
 from sim.given import Book
 from sim.mesh import Mesh
@@ -83,7 +84,7 @@ def loads_at_least(scenario: Scenario, mesh: Mesh, noted: Noted, sizes: dict[str
 def _arrivals(scenario: Scenario) -> tuple[Any, Any] | None:
     """The numbers of the models and the instants; None: there are too many."""
     models, instants, total = [np.zeros(0, np.int64)], [np.zeros(0)], 0
-    for at_ms, numbers in scenario.traffic.arrivals(scenario.seed, scenario.models.count, scenario.duration_s * 1000):
+    for at_ms, numbers, _ in placed(scenario):
         total += len(numbers)
         if total > UP_TO:
             return None

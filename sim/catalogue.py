@@ -62,6 +62,10 @@ class Models(_Ways):
     ``quantiles``, or a ``mixture`` of these."""
 
     count: int = Field(ge=1, le=1_000_000)
+    trace: Name | None = None
+    """The file that says, where nothing else does, how many there are, their names, sizes and types."""
+    names: list[Name] | None = None
+    """None: they are numbered."""
     sizes: list[Bytes] | None = None
     mixture: list[Component] | None = Field(default=None, min_length=1, max_length=10_000)
     type: Name = "simulated"
@@ -75,6 +79,8 @@ class Models(_Ways):
             raise ValueError("must have one of size, sizes, lognormal, quantiles and mixture")
         if self.sizes is not None and len(self.sizes) != self.count:
             raise ValueError(f"must have a size for each of the {self.count} models, not {len(self.sizes)} sizes")
+        if self.names is not None and len(set(self.names)) != self.count:
+            raise ValueError(f"must have a name of its own for each of the {self.count} models in names")
         if self.types is not None and "type" in self.model_fields_set:
             raise ValueError("must have one of type and types")
         return self

@@ -10,16 +10,10 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from sim.problems import ScenarioError
 from sim.scenario import Scenario
+from sim.traces.scenario import with_traces
 from sim.workloads import REGISTRY
-
-
-class ScenarioError(Exception):
-    """A scenario that cannot be: ``problems`` has a sentence for each."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
 
 
 class _Loader(yaml.SafeLoader):
@@ -51,7 +45,8 @@ def read_text(path: Path) -> str:
 
 
 def parse_scenario(text: str, name: str) -> Scenario:
-    """The scenario that ``text`` describes; ``name`` stands in front of every problem."""
+    """The scenario that ``text`` describes; ``name`` stands in front of every problem, and files that the text names
+    are beside it."""
     return scenario_of(parse_tree(text, name), name)
 
 
@@ -73,7 +68,9 @@ def parse_tree(text: str, name: str) -> dict[str, Any]:
 def scenario_of(tree: dict[str, Any], name: str) -> Scenario:
     """The scenario of these keys and values; raises ScenarioError."""
     try:
-        return Scenario.model_validate(tree)
+        return Scenario.model_validate(with_traces(tree, Path(name).parent))
+    except ScenarioError as error:
+        raise ScenarioError([f"{name}: {problem}" for problem in error.problems]) from None
     except ValidationError as error:
         raise ScenarioError([f"{name}: {problem}" for problem in _problems(error)]) from None
 

@@ -19,6 +19,7 @@ from sim.workloads import Workload
 from sim.workloads.churn import Churn
 from sim.workloads.recorded import Recorded
 from sim.workloads.streams import Streams
+from sim.workloads.trace import Trace
 from sim.workloads.zipf import Peak, Zipf
 
 _Knobs: Any = create_model(
@@ -64,6 +65,8 @@ class Scenario(BaseModel):
         if isinstance(self.traffic, Recorded):
             _check_numbers("models", self.traffic.models, len(models))
             _check_numbers("instances", self.traffic.instances or [], len(instances))
+        elif isinstance(self.traffic, Trace):
+            _check_places(self.traffic.instances or [], len(instances))
         elif isinstance(self.traffic, Zipf):
             _check_peaks(self.traffic.peaks, len(models))
         elif isinstance(self.traffic, Streams):
@@ -153,6 +156,8 @@ class Scenario(BaseModel):
 
     def model_ids(self) -> list[str]:
         """The models' names, in the order of their numbers."""
+        if self.models.names is not None:
+            return list(self.models.names)
         digits = len(str(self.models.count - 1))
         return [f"model-{number:0{digits}}" for number in range(self.models.count)]
 
@@ -160,6 +165,10 @@ class Scenario(BaseModel):
         """The instances' names, in the order of their numbers."""
         digits = len(str(self.instances.count - 1))
         return [f"instance-{number:0{digits}}" for number in range(self.instances.count)]
+
+    def all_instance_ids(self) -> list[str]:
+        """The names of the instances that are ever there, in the order of their numbers."""
+        return self.instance_ids()
 
     def core_settings(self) -> Settings:
         """The numbers that the rules go by."""
@@ -179,3 +188,8 @@ def _check_numbers(name: str, numbers: list[int], count: int) -> None:
     for at, number in enumerate(numbers):
         if number >= count:
             raise ValueError(f"traffic.{name}.{at}: {number} must be less than {name}.count, {count}")
+
+
+def _check_places(names: list[str], count: int) -> None:
+    if len(names) > count:
+        raise ValueError(f"traffic.instances: must have no more than instances.count, {count}, not {len(names)}")

@@ -13,7 +13,8 @@ import yaml
 from pydantic import BaseModel
 
 from sim.policies import rules_named
-from sim.reading import ScenarioError, parse_tree, read_text, scenario_of
+from sim.problems import ScenarioError
+from sim.reading import parse_tree, read_text, scenario_of
 from sim.scenario import Scenario
 from sim.world import fleet_params
 

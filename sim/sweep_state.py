@@ -12,6 +12,7 @@ from typing import Any
 import meshcore
 import sim
 from sim.sweep_paths import Plan
+from sim.workloads.trace import Trace
 
 MOST_KEPT = 2_000
 """Runs; the oldest go first."""
@@ -50,7 +51,11 @@ class Kept:
 
 def key_of(plan: Plan) -> str:
     """A name for all that a run's result follows from: the scenario, the rules and the code that plays them."""
-    told = json.dumps([code(), plan.rules, plan.scenario.model_dump(mode="json")], sort_keys=True)
+    scenario, file = plan.scenario, None
+    if isinstance(scenario.traffic, Trace):
+        state = Path(scenario.traffic.path).stat()
+        file = state.st_size, state.st_mtime_ns  # as its contents may be larger than anybody would read for this
+    told = json.dumps([code(), plan.rules, scenario.model_dump(mode="json"), file], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 

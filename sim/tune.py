@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sim.metrics import Data
-from sim.reading import ScenarioError
+from sim.problems import ScenarioError
 from sim.sweep_paths import Plan, Source, plan
 from sim.tune_slo import Slo
 from sim.world import Result

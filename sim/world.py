@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import compress, cycle
+from itertools import cycle
 from random import Random
 from time import process_time
 from typing import Any
 
-import numpy as np
 import simpy
 
 from meshcore.capacity import CacheParams
 from meshcore.records import ModelRecord
+from sim.arrivals import arrivals
 from sim.atleast import Noted, loads_at_least
 from sim.cachemode import as_cache, cache_params, in_turn
 from sim.catalogue import model_sizes
-from sim.given import Arrivals, Place, Restart, StoreOutage, World
+from sim.given import Place, Restart, StoreOutage, World
 from sim.measure import Measure
 from sim.mesh import Mesh
 from sim.plane import Server
 from sim.policies import rules_named
-from sim.reading import ScenarioError
-from sim.registrations import at_first, errands, known_models
+from sim.problems import ScenarioError
+from sim.registrations import at_first, errands
 from sim.scenario import Scenario
 from sim.summary import summary
 from sim.watch import Told, Watch
 from sim.ways import ScenarioWays, service_times
-from sim.workloads.blocks import Block
-from sim.workloads.curve import of_week_ms
-from sim.workloads.recorded import Recorded
-from sim.workloads.streams import Streams
 
 BARE_TIMEOUTS = 100_000
 
@@ -142,44 +136,6 @@ def _restarts(scenario: Scenario) -> tuple[Restart, ...]:
         Restart(numbers[restart.instance], int(restart.from_s * 1000), int(restart.until_s * 1000))
         for restart in scenario.restarts
     )
-
-
-def arrivals(scenario: Scenario) -> Iterator[Arrivals]:
-    """The requests of a scenario, each at the instance that is on record, else at one drawn from all alike."""
-    models, count, traffic = scenario.model_ids(), scenario.instances.count, scenario.traffic
-    restarts = _restarts(scenario)
-    known = known_models(scenario)
-    source = np.random.Generator(np.random.PCG64([scenario.seed, 1]))
-    for instants, numbers in _blocks(scenario):
-        if isinstance(traffic, Recorded) and traffic.instances is not None:
-            entries = traffic.instances[: len(instants)]
-        else:
-            entries = (source.random(len(instants)) * count).astype(np.int64).tolist()
-        if known is not None:
-            kept = known.has(instants, numbers)
-            instants, numbers, entries = (
-                list(compress(instants, kept)),
-                list(compress(numbers, kept)),
-                list(compress(entries, kept)),
-            )
-        for restart in restarts:
-            _divert(restart, instants, entries, count)
-        yield instants, [models[number] for number in numbers], entries
-
-
-def _blocks(scenario: Scenario) -> Iterator[Block]:
-    traffic, models, duration_ms = scenario.traffic, scenario.models.count, scenario.duration_s * 1000
-    if isinstance(traffic, Streams):
-        return traffic.arrivals(scenario.seed, models, duration_ms, of_week_ms(scenario.start))
-    return traffic.arrivals(scenario.seed, models, duration_ms)
-
-
-def _divert(restart: Restart, instants: list[float], entries: list[int], count: int) -> None:
-    """Let what would come to an instance that is away come to the others in turn."""
-    others = [number for number in range(count) if number != restart.number]
-    for at in range(bisect_left(instants, restart.from_ms), bisect_left(instants, restart.until_ms)):
-        if entries[at] == restart.number:
-            entries[at] = others[at % len(others)]
 
 
 def bare_timeouts_per_s() -> float:

@@ -96,6 +96,12 @@ class InferenceCall(ABC):
         """Whether the client has seen anything of an answer."""
         self.has_waited = False
         self.reply_bytes: int | None = None
+        self.waited_ms = 0.0
+        """For loads here."""
+        self.service_ms: float | None = None
+        """What the runtime here worked for it last; None: it was not asked."""
+        self.model = ""
+        """The model that it was last tried on."""
         self._waits_since: float | None = None
         self._tries = 0
 
@@ -139,7 +145,8 @@ class InferenceCall(ABC):
             code = _status_name(outcome)
             return outcome
         finally:
-            self._plane.metrics.invoke_model(self._path, code, (self._loop.time() - began) * 1000, model, self.vmodel)
+            self.service_ms = (self._loop.time() - began) * 1000
+            self._plane.metrics.invoke_model(self._path, code, self.service_ms, model, self.vmodel)
 
     async def _inferred(self, model: str) -> Answered | RuntimeFailed:
         plane = self._plane
@@ -217,8 +224,11 @@ class InferenceCall(ABC):
         metrics = self._plane.metrics
         metrics.counters.retries += self._tries > 0
         self._tries += 1
+        self.model = model
         if self._waits_since is not None:
-            metrics.cache_miss.observe((self._loop.time() - self._waits_since) * 1000, model)
+            waited_ms = (self._loop.time() - self._waits_since) * 1000
+            self.waited_ms += waited_ms
+            metrics.cache_miss.observe(waited_ms, model)
             self._waits_since = None
 
     def _note_wait(self, trailers: Iterable[tuple[str, str | bytes]]) -> None:

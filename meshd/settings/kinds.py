@@ -96,9 +96,17 @@ def _paths(text: str) -> tuple[str, ...]:
     return found
 
 
+def _part(text: str) -> float:
+    part = float(match(r"[01]|[01]?\.\d{1,9}", text)[0])
+    if not 0 < part <= 1:
+        raise ValueError(f"{part} is not above 0 and up to 1")
+    return part
+
+
 FLAG = Kind(lambda text: one_of(text.lower(), ("true", "false")) == "true", "true or false")
 TEXT = Kind(str, "any text")
 LABELS = Kind(lambda text: tuple(sorted(set(items(text)))), "labels with commas between", separator=",")
+PART = Kind(_part, "a number above 0 and up to 1")
 WHOLE = Kind(lambda text: whole_number(text, -MOST), "a whole number")
 PORT = whole(1, 65535)
 PORT_OR_ANY = whole(0, 65535)

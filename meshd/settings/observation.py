@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshd.settings.forms import LOG_HEADERS
-from meshd.settings.kinds import FLAG, TEXT, Kind, choice, whole
+from meshd.settings.kinds import FLAG, PART, TEXT, Kind, choice, whole
 from meshd.settings.metrics import INFO_METRIC, METRICS, MetricsConfig
 from meshd.settings.setting import Setting
 from meshd.settings.store import USERINFO
@@ -25,6 +25,13 @@ OBSERVATION = (
     Setting("MM_JOURNAL_PATH", "journal_path", TEXT, "",
             "file for all that this instance decides, {instance} stands for its id; compressed if it ends in .zst; "
             "unset: none"),
+    Setting("MM_TRACE_PATH", "trace_path", TEXT, "",
+            "file for what clients ask this instance for, and when, to be replayed by mmctl simulate; {instance} "
+            "stands for its id; compressed if it ends in .zst; unset: none"),
+    Setting("MM_TRACE_SAMPLE", "trace_sample", PART, "1",
+            "the part of all models whose requests are in it: the same models on every instance"),
+    Setting("MM_TRACE_MAX_BYTES", "trace_max_bytes", whole(65536), "1073741824",
+            "the trace ends when its file has grown by this much", "bytes"),
     Setting("MM_PAYLOAD_PROCESSORS", "payload_processors",
             Kind(lambda text: tuple(text.split()), "URIs with blanks between", separator=" "), "",
             "where requests and answers are sent besides: http://… or logger://…, with ?<model> and #<method> to pick",

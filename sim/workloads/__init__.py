@@ -10,9 +10,16 @@ from pydantic import BaseModel, Discriminator, Tag
 from sim.workloads.burst import Burst
 from sim.workloads.recorded import Recorded
 from sim.workloads.streams import Streams
+from sim.workloads.trace import Trace
 from sim.workloads.zipf import Zipf
 
-REGISTRY: Mapping[str, type[BaseModel]] = {"burst": Burst, "recorded": Recorded, "streams": Streams, "zipf": Zipf}
+REGISTRY: Mapping[str, type[BaseModel]] = {
+    "burst": Burst,
+    "recorded": Recorded,
+    "streams": Streams,
+    "trace": Trace,
+    "zipf": Zipf,
+}
 """Each workload by the name that ``traffic.workload`` gives it."""
 
 
@@ -26,6 +33,7 @@ Workload = Annotated[
     Annotated[Burst, Tag("burst")]
     | Annotated[Recorded, Tag("recorded")]
     | Annotated[Streams, Tag("streams")]
+    | Annotated[Trace, Tag("trace")]
     | Annotated[Zipf, Tag("zipf")],
     Discriminator(_name),
 ]

@@ -12,6 +12,11 @@ from pydantic import BaseModel, Field, model_validator
 from sim.amounts import STRICT
 from sim.workloads.blocks import Block
 
+Placed = tuple[list[float], list[int], list[int]]
+"""A block with the number of the instance that each came to, DRAWN where that is drawn."""
+
+DRAWN = -1
+
 Number = Annotated[int, Field(ge=0)]
 
 
@@ -42,8 +47,10 @@ class Recorded(BaseModel):
                 raise ValueError(f"at_ms.{number}: {after:g} must not be less than the one before, {before:g}")
         return self
 
-    def arrivals(self, seed: int, models: int, duration_ms: float) -> Iterator[Block]:
+    def arrivals(self, seed: int, models: int, duration_ms: float) -> Iterator[Block | Placed]:
         """All arrivals before ``duration_ms`` in one block; nothing is drawn."""
         end = bisect_left(self.at_ms, duration_ms)
-        if end:
+        if end and self.instances is not None:
+            yield self.at_ms[:end], self.models[:end], self.instances[:end]
+        elif end:
             yield self.at_ms[:end], self.models[:end]

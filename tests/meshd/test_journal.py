@@ -24,7 +24,8 @@ from meshcore.recorder import RecordedNode
 from meshcore.replay import Replayed, replay
 from meshcore.rules import Rules
 from meshcore.settings import Settings
-from meshd.journal import FILES_KEPT, Journal, core_version, make_node
+from meshd.journal import Journal, core_version, make_node
+from meshd.linefile import FILES_KEPT
 from tests.builders import NOW, params
 from tests.meshcore.test_cluster_machine import ClusterMachine, live_a_busy_day
 from tests.meshd.mesh import MIB, mesh

@@ -69,6 +69,7 @@ OF_FIELD = {
     "discovery_store": ("etcd:", "zookeeper:localhost:2181", "localhost:2379"),
     "kv_prefix": ("a/b", "a b"),
     "is_read_only": ("1", "yes"),
+    "trace_sample": ("x", "0", "0.0", "1.1", "2", "-0.1", "1e-3", "nan", "1/2"),
 }
 
 

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim import parse_scenario, run
+from sim.arrivals import arrivals
 from sim.measure import Measure
 from sim.mesh import Mesh
 from sim.workloads.churn import Churn, Known, Turn
-from sim.world import arrivals, build
+from sim.world import build
 
 SMALL = """
 duration_s: 120

@@ -75,7 +75,10 @@ def test_names_sort_as_they_are_numbered() -> None:
             SMALL.replace("size: 10MB", ""),
             "a.yaml: models: must have one of size, sizes, lognormal, quantiles and mixture",
         ),
-        (SMALL.replace("zipf", "zip"), "a.yaml: traffic.workload: 'zip' must be one of burst, recorded, streams, zipf"),
+        (
+            SMALL.replace("zipf", "zip"),
+            "a.yaml: traffic.workload: 'zip' must be one of burst, recorded, streams, trace, zipf",
+        ),
         (
             SMALL.replace("requests_per_s", "request_per_s"),
             "a.yaml: traffic.request_per_s: unknown key, did you mean requests_per_s; allowed: ",

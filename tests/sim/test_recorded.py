@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from sim.arrivals import arrivals
 from sim.scenario import Scenario
 from sim.workloads.recorded import Recorded
-from sim.world import arrivals
 
 RECORDED = {"workload": "recorded", "at_ms": [5.0, 5.0, 90.5], "models": [1, 0, 1]}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sim import ScenarioError, parse_scenario, run
-from sim.world import arrivals
+from sim.arrivals import arrivals
 
 SCENARIO = """
 duration_s: 60

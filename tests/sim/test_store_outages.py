@@ -7,11 +7,12 @@ import pytest
 from meshcore.reasons import Rule
 from meshcore.records import ModelRecord
 from sim import ScenarioError, parse_scenario
+from sim.arrivals import arrivals
 from sim.measure import Measure
 from sim.mesh import Mesh
 from sim.store import REGISTRY
 from sim.watch import Watch
-from sim.world import arrivals, build, summary
+from sim.world import build, summary
 
 SCENARIO = """
 duration_s: 90
