@@ -70,7 +70,8 @@ def test_several_rules_are_shown_beside_each_other(scenario: str, capsys: pytest
     assert run(["simulate", scenario, "--rules", "mesh", "--rules", "random"]) == 0
     assert capsys.readouterr().out.splitlines()[0].split() == ["mesh", "random"]
     assert run(["simulate", scenario, "--rules", "mash"]) == 2
-    assert "--rules: 'mash' has no rules that there are, did you mean mesh; allowed: mesh, no-second-copies" in capsys.readouterr().err
+    said = "--rules: 'mash' has no rules that there are, did you mean mesh; allowed: mesh, no-second-copies"
+    assert said in capsys.readouterr().err
 
 
 def test_mistakes_in_all_scenarios_are_named_and_none_is_played(
