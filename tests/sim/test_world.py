@@ -138,7 +138,7 @@ def test_the_bytes_do_not_depend_on_how_python_hashes() -> None:
 def test_the_table_shows_what_the_json_says() -> None:
     result = played(SMALL)
     table = as_table(result)
-    assert f"answered                  {result.data['answered']:>8,}" in table
+    assert f"answered                   {result.data['answered']:,}\n" in table
     assert "instance-0       1  100" in table
     blocks = [block.splitlines() for block in table.split("\n\n")]
     assert len(blocks) == 3
