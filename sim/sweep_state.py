@@ -40,13 +40,20 @@ class Kept:
         fresh.replace(self._file(key))
 
     def trim(self) -> None:
-        """Let the oldest go, and what was not finished."""
-        files = sorted(self._directory.glob("*.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
-        for file in [*files[MOST_KEPT:], *self._directory.glob("*.fresh")]:
+        """Let the oldest go; what another process is writing is young, and what a kill left half written grows old."""
+        for file in sorted(self._directory.glob("*.*"), key=_written_at, reverse=True)[MOST_KEPT:]:
             file.unlink(missing_ok=True)
 
     def _file(self, key: str) -> Path:
         return self._directory / f"{key}.json"
+
+
+def _written_at(file: Path) -> int:
+    """When it was written, in nanoseconds; 0: another process has just let it go."""
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def key_of(plan: Plan) -> str:

@@ -83,6 +83,11 @@ def test_no_more_runs_are_kept_than_may_be_and_the_oldest_go(tmp_path: Path, mon
     for number in range(4):
         kept.put(f"{number}", {"number": number})
         os.utime(tmp_path / f"{number}.json", (number, number))
-    (tmp_path / "9.1.fresh").write_text("{")
+    half = tmp_path / "9.1.fresh"
+    half.write_text("{")
     kept.trim()
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["2.json", "3.json"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["3.json", "9.1.fresh"]
+    os.utime(half, (0, 0))
+    kept.put("4", {})
+    kept.trim()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["3.json", "4.json"]

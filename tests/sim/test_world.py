@@ -138,11 +138,11 @@ def test_the_bytes_do_not_depend_on_how_python_hashes() -> None:
 def test_the_table_shows_what_the_json_says() -> None:
     result = played(SMALL)
     table = as_table(result)
-    assert f"answered                  {result.data['answered']:>8,}" in table
+    assert f"answered                   {result.data['answered']:,}\n" in table
     assert "instance-0       1  100" in table
     blocks = [block.splitlines() for block in table.split("\n\n")]
     assert len(blocks) == 3
-    assert all(len({len(line) for line in block}) == 1 for block in blocks), "columns are aligned"
+    assert all(len({len(line) for line in block}) == 1 for block in blocks[1:]), "columns are aligned"
 
 
 def test_speed_is_said_apart_from_the_data() -> None:
