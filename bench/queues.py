@@ -55,7 +55,14 @@ class Ends:
         self.spans += zip(arrivals, ends, strict=True)
 
     def ended(
-        self, instance: str, arrival: float, end: float, has_waited: bool, is_forwarded: bool, how: Done | Failed
+        self,
+        instance: str,
+        arrival: float,
+        end: float,
+        has_waited: bool,
+        is_forwarded: bool,
+        how: Done | Failed,
+        is_retried: bool = False,
     ) -> None: ...
 
     def left(self, instance: str, arrival: float) -> None: ...

@@ -7,6 +7,7 @@ import typer
 from mmctl.commands import config, drain, local, mesh, models, trace, vmodels, why
 from mmctl.commands.replay import replay_
 from mmctl.commands.simulate import simulate
+from mmctl.commands.tune import tune
 from mmctl.options import Debug
 
 app = typer.Typer(
@@ -48,5 +49,6 @@ app.command("version", rich_help_panel=_CLUSTER)(mesh.version)
 app.add_typer(vmodels.app, rich_help_panel=_MODELS)
 app.add_typer(config.app, rich_help_panel=_CLUSTER)
 app.command("simulate", rich_help_panel=_SIMULATOR)(simulate)
+app.command("tune", rich_help_panel=_SIMULATOR)(tune)
 app.command("replay", rich_help_panel=_SIMULATOR)(replay_)
 app.add_typer(trace.app, rich_help_panel=_SIMULATOR)

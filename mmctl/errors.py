@@ -36,6 +36,12 @@ class Unavailable(CommandError):
     exit_code = 4
 
 
+class Interrupted(CommandError):
+    """The user ended it; what was finished is kept."""
+
+    exit_code = 130
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint that names the known word most like ``word``, or lists what is known."""
     choices = [str(choice) for choice in known]

@@ -33,7 +33,14 @@ class Noted:
         """Of each, an end of inf if it had no answer; no more than are needed to know that there are too many."""
 
     def ended(
-        self, instance: str, arrival: float, end: float, has_waited: bool, is_forwarded: bool, how: Done | Failed
+        self,
+        instance: str,
+        arrival: float,
+        end: float,
+        has_waited: bool,
+        is_forwarded: bool,
+        how: Done | Failed,
+        is_retried: bool = False,
     ) -> None:
         """A request that the core was asked about is over."""
         match how:
@@ -41,7 +48,7 @@ class Noted:
                 self._note(arrival, floor(end) + 1)
             case _:
                 self._note(arrival, inf)
-        self._book.ended(instance, arrival, end, has_waited, is_forwarded, how)
+        self._book.ended(instance, arrival, end, has_waited, is_forwarded, how, is_retried)
 
     def left(self, instance: str, arrival: float) -> None:
         """A client went away."""

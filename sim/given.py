@@ -31,9 +31,16 @@ class Book(Protocol):
         """Copies that were ready answered requests that came to ``instance``."""
 
     def ended(
-        self, instance: str, arrival: float, end: float, has_waited: bool, is_forwarded: bool, how: Done | Failed
+        self,
+        instance: str,
+        arrival: float,
+        end: float,
+        has_waited: bool,
+        is_forwarded: bool,
+        how: Done | Failed,
+        is_retried: bool = False,
     ) -> None:
-        """A request that the core was asked about is over."""
+        """A request that the core was asked about is over; ``is_retried``: a copy or more had not taken it."""
 
     def left(self, instance: str, arrival: float) -> None:
         """A client went away."""

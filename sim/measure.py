@@ -3,95 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
-
-import numpy as np
-from numpy.typing import NDArray
 
 from meshcore.asks import Answered, Done, Failed, RuntimeFailed
 from meshcore.commands import Begin, Command, Commit, Load, Route, Unload
 from meshcore.reasons import Rule
+from sim.answers import CAUSES, INTERVALS, Answers, Cause
 
 LEFT = "CLIENT_LEFT"
 """What a request counts as whose client went away; the others that fail count under their status."""
-
-
-class Cause(StrEnum):
-    """Why an answer took as long as it did. The first two are hits: no wait for a load."""
-
-    LOCAL = "local"  # a ready copy on the instance that the request came to
-    FORWARDED = "forwarded"  # a ready copy on another
-    COLD = "cold"  # it waited for a load
-
-
-class Histogram:
-    """Durations in buckets of which each is 1.1 % wider than the one before."""
-
-    BUCKETS_PER_DOUBLING = 64
-    LEAST_MS = 1e-3
-    FLUSHED_AT = 1 << 16
-
-    def __init__(self) -> None:
-        self._counts = np.zeros(0, dtype=np.int64)
-        self._fresh: list[float] = []
-        self._max_ms = 0.0
-
-    def add(self, duration_ms: float) -> None:
-        """Take in one duration."""
-        self._fresh.append(duration_ms)
-        if len(self._fresh) >= self.FLUSHED_AT:
-            self._flush()
-
-    def add_all(self, durations_ms: NDArray[np.float64]) -> None:
-        """Take in some durations."""
-        if not len(durations_ms):
-            return
-        durations = np.maximum(durations_ms, self.LEAST_MS)
-        self._max_ms = max(self._max_ms, float(durations.max()))
-        buckets = np.floor(np.log2(durations / self.LEAST_MS) * self.BUCKETS_PER_DOUBLING).astype(np.int64)
-        counts = np.bincount(buckets, minlength=len(self._counts))
-        counts[: len(self._counts)] += self._counts
-        self._counts = counts
-
-    def _flush(self) -> None:
-        if self._fresh:
-            self.add_all(np.array(self._fresh))
-            self._fresh.clear()
-
-    @property
-    def count(self) -> int:
-        self._flush()
-        return int(self._counts.sum())
-
-    @property
-    def max_ms(self) -> float:
-        self._flush()
-        return self._max_ms
-
-    def quantile_ms(self, part: float) -> float:
-        """The duration that ``part`` of all are not above, to about half a percent; 0 for none."""
-        count = self.count
-        if not count:
-            return 0.0
-        rank = max(1, int(np.ceil(part * count)))
-        bucket = int(np.searchsorted(np.cumsum(self._counts), rank))
-        middle = self.LEAST_MS * 2.0 ** ((bucket + 0.5) / self.BUCKETS_PER_DOUBLING)
-        return min(float(middle), self.max_ms)
+SOON_MS = 300_000
+"""A model that is loaded again within this after its eviction should have stayed."""
+FORWARDED, RETRIED, COLD = (CAUSES.index(cause) for cause in (Cause.FORWARDED, Cause.RETRIED, Cause.COLD))
 
 
 class Tally:
-    """One instance's counts."""
+    """One instance's counts of what it decided."""
 
     def __init__(self) -> None:
-        self.answered = self.hits = self.loads = self.load_failures = self.evictions = 0
+        self.loads = self.load_failures = self.evictions = 0
 
 
 class Measure:
-    """Counts what arrives, or is decided, from ``from_ms`` on; ``clock`` tells milliseconds from the start."""
+    """Counts what arrives, or is decided, from ``from_ms`` on; ``clock`` tells milliseconds from the start.
 
-    def __init__(self, instances: tuple[str, ...], from_ms: float, clock: Callable[[], float]) -> None:
-        self._from_ms, self._clock = from_ms, clock
-        self.latency = {cause: Histogram() for cause in Cause}
+    The series have a number for each of INTERVALS equal parts of ``duration_ms``, the warm-up included.
+    """
+
+    def __init__(
+        self, instances: tuple[str, ...], from_ms: float, duration_ms: float, clock: Callable[[], float]
+    ) -> None:
+        self._from_ms, self._duration_ms, self._clock = from_ms, duration_ms, clock
+        self.answers = Answers(instances, from_ms, duration_ms)
         self.tallies = {instance: Tally() for instance in instances}
         self.failed: dict[str, int] = {}
         self.scaling = dict.fromkeys((Rule.SECOND_COPY, Rule.SCALE_UP, Rule.SCALE_DOWN), 0)
@@ -100,60 +42,75 @@ class Measure:
         """That a model had at a time and that answered."""
         self.warm = 0
         """Requests that cost no simpy event, the warm-up's too."""
+        self.reloads = 0
+        """Loads of a model within SOON_MS of its eviction anywhere; an eviction counts for one load."""
+        self._evicted_at: dict[str, float] = {}
+        self.failures_over_time, self.loads_over_time, self.evictions_over_time = ([0] * INTERVALS for _ in range(3))
 
     def answered(self, instance: str, is_forwarded: bool, arrivals: list[float], ends: list[float]) -> None:
         """Copies that were ready answered."""
         self.warm += len(ends)
-        came = np.array(arrivals)
-        took_ms = (np.array(ends) - came)[came >= self._from_ms]
-        self.latency[Cause.FORWARDED if is_forwarded else Cause.LOCAL].add_all(took_ms)
-        tally = self.tallies[instance]
-        tally.answered += len(took_ms)
-        tally.hits += len(took_ms)
+        self.answers.add(instance, is_forwarded, arrivals, ends)
 
     def ended(
-        self, instance: str, arrival: float, end: float, has_waited: bool, is_forwarded: bool, how: Done | Failed
+        self,
+        instance: str,
+        arrival: float,
+        end: float,
+        has_waited: bool,
+        is_forwarded: bool,
+        how: Done | Failed,
+        is_retried: bool = False,
     ) -> None:
         """A request that the core was asked about is over."""
-        if arrival < self._from_ms:
-            return
         match how:
             case Done(Answered()):
-                warm = Cause.FORWARDED if is_forwarded else Cause.LOCAL
-                self._answer(instance, Cause.COLD if has_waited else warm, end - arrival)
+                cause = COLD if has_waited else RETRIED if is_retried else FORWARDED * is_forwarded
+                self.answers.add(instance, cause, (arrival,), (end,))
             case Done(RuntimeFailed(code)):
-                self._fail(code)
+                self._fail(arrival, code)
             case Failed(error):
-                self._fail(error.code)
+                self._fail(arrival, error.code)
 
     def left(self, instance: str, arrival: float) -> None:
         """A client went away."""
-        if arrival >= self._from_ms:
-            self._fail(LEFT)
+        self._fail(arrival, LEFT)
 
     def commanded(self, instance: str, command: Command) -> None:
         """The core wants something done."""
-        if self._clock() < self._from_ms:
-            return
-        tally = self.tallies[instance]
         match command:
-            case Load():
-                tally.loads += 1
-            case Unload(why=why) if why.rule is Rule.EVICT:
-                tally.evictions += 1
-            case Unload(why=why) if why.rule is Rule.FAIL:
-                tally.load_failures += 1
-            case Begin(why=why) | Commit(why=why) if why.rule in self.scaling:
+            case Route(holders=holders):
+                if len(holders) > self.most_copies and self._clock() >= self._from_ms:
+                    self.most_copies = max(self.most_copies, sum(holder.is_ready for holder in holders))
+            case Load(model=model):
+                self._loads(self.tallies[instance], model, self._clock())
+            case Unload(model=model, why=why):
+                self._unloads(self.tallies[instance], model, why.rule, self._clock())
+            case Begin(why=why) | Commit(why=why) if why.rule in self.scaling and self._clock() >= self._from_ms:
                 self.scaling[why.rule] += 1
-            case Route(holders=holders) if len(holders) > self.most_copies:
-                self.most_copies = max(self.most_copies, sum(holder.is_ready for holder in holders))
 
-    def _answer(self, instance: str, cause: Cause, took_ms: float) -> None:
-        self.latency[cause].add(took_ms)
-        tally = self.tallies[instance]
-        tally.answered += 1
-        if cause is not Cause.COLD:
-            tally.hits += 1
+    def _loads(self, tally: Tally, model: str, now: float) -> None:
+        self._note(self.loads_over_time, now)
+        evicted_at = self._evicted_at.pop(model, -SOON_MS - 1.0)
+        if now >= self._from_ms:
+            tally.loads += 1
+            self.reloads += now - evicted_at <= SOON_MS
 
-    def _fail(self, code: str) -> None:
-        self.failed[str(code)] = self.failed.get(str(code), 0) + 1
+    def _unloads(self, tally: Tally, model: str, rule: Rule, now: float) -> None:
+        is_counted = now >= self._from_ms
+        if rule is Rule.EVICT:
+            self._evicted_at[model] = now
+            self._note(self.evictions_over_time, now)
+            tally.evictions += is_counted
+        elif rule is Rule.FAIL:
+            tally.load_failures += is_counted
+
+    def _note(self, series: list[int], at_ms: float) -> None:
+        """One more in the interval of an instant; what comes after all intervals is in none."""
+        if at_ms < self._duration_ms:
+            series[self.answers.interval(at_ms)] += 1
+
+    def _fail(self, arrival: float, code: str) -> None:
+        self._note(self.failures_over_time, arrival)
+        if arrival >= self._from_ms:
+            self.failed[str(code)] = self.failed.get(str(code), 0) + 1

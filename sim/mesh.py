@@ -80,6 +80,10 @@ class Mesh:
         )
         return Instance(name, node, plane, driver)
 
+    def present(self) -> list[Instance]:
+        """The instances that are there."""
+        return list(self._network.instances.values())
+
     def later(self, delay_ms: int, callback: Callable[[], None]) -> None:
         """Have something done in so many milliseconds."""
         self.env.timeout(delay_ms).callbacks.append(lambda _: callback())
@@ -243,6 +247,7 @@ class Mesh:
         if hop is None:
             trip = Trip(self._network, entry)
             met = entry.plane.met_full(model)
+            trip.tries = int(met is not None)
             self._ask(at, entry, at, trip, entry.driver.run(Request(model, met=met), trip))
             return
         hop.line.out += 1
@@ -278,13 +283,14 @@ class Mesh:
         try:
             how = yield from ends
             end = max(arrival, self.env.now)
-            self._book.ended(entry.name, arrival, end, trip.has_waited, trip.is_forwarded, how)
+            self._book.ended(entry.name, arrival, end, trip.has_waited, trip.is_forwarded, how, trip.tries > 1)
         except simpy.Interrupt:
             self._book.left(entry.name, arrival)
         self._open -= 1
 
     def _not_ready(self, entry: Instance, holder: Holder, model: str, trip: Trip) -> Ends:
         """A request was passed on to a copy that is not ready there (any more), or full: the core says what to do."""
+        trip.tries = 1
         tried = ((holder.instance, holder.load_ts),)
         outcome: Outcome = Unreachable(GONE)
         try:

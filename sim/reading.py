@@ -31,18 +31,27 @@ class _Loader(yaml.SafeLoader):
 
 def read_scenario(path: Path) -> Scenario:
     """The scenario that ``path`` holds; raises ScenarioError."""
+    return parse_scenario(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """What ``path`` holds; raises ScenarioError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ScenarioError([f"{path}: there is no such file"]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ScenarioError([f"{path}: cannot be read: {error}"]) from None
-    return parse_scenario(text, str(path))
 
 
 def parse_scenario(text: str, name: str) -> Scenario:
     """The scenario that ``text`` describes; ``name`` stands in front of every problem, and files that the text names
     are beside it."""
+    return scenario_of(parse_tree(text, name), name, Path(name).parent)
+
+
+def parse_tree(text: str, name: str) -> dict[str, Any]:
+    """The keys and values of ``text``, unchecked; raises ScenarioError where it is no mapping."""
     try:
         tree = yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
@@ -53,8 +62,13 @@ def parse_scenario(text: str, name: str) -> Scenario:
         raise ScenarioError([f"{name}: {error}"]) from None
     if not isinstance(tree, dict):
         raise ScenarioError([f"{name}: must be a mapping with the keys {_listed(Scenario)}"])
+    return tree
+
+
+def scenario_of(tree: dict[str, Any], name: str, folder: Path) -> Scenario:
+    """The scenario of these keys and values, with the traces that they name in ``folder``; raises ScenarioError."""
     try:
-        return Scenario.model_validate(with_traces(tree, Path(name).parent))
+        return Scenario.model_validate(with_traces(tree, folder))
     except ScenarioError as error:
         raise ScenarioError([f"{name}: {problem}" for problem in error.problems]) from None
     except ValidationError as error:

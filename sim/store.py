@@ -40,6 +40,8 @@ class Records:
         self._kv, self._delays, self._later = kv.Kv(history=1), delays, later
         self._watching: dict[int, list[Callable[[Event], None]]] = {}
         self._leases: dict[str, int] = {}
+        self.commits = self.publishes = self.conflicts = 0
+        """Writes of models' records and of instances' records, and those of the first that clashed."""
         self.is_away = self.is_known_away = False
         """Whether it answers nothing, and whether all know that and do not ask."""
 
@@ -94,8 +96,10 @@ class Records:
         writes += [kv.Write(INSTANCES + instance, kv.ABSENT, kv.KEEP) for instance in gone]
         outcome = self._kv.commit(writes)
         if isinstance(outcome, kv.Conflict):
+            self.conflicts += 1
             stands = outcome.pairs[0]
             return Clashed(None, 0) if stands is None else Clashed(stands.value, stands.mod)
+        self.commits += 1
         self._tell(RegistrySeen(outcome.revision, (Seen(model, value, outcome.revision),)))
         return Wrote(outcome.revision)
 
@@ -107,6 +111,7 @@ class Records:
         write = kv.Write(INSTANCES + instance, kv.ANY, value, leased=True)
         outcome = self._kv.commit([write], lease)
         assert isinstance(outcome, kv.Committed)
+        self.publishes += 1
         self._tell(InstancesSeen(outcome.revision, (Seen(instance, value, outcome.revision),)))
 
     def read(self, model: str) -> Seen:

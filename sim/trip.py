@@ -75,6 +75,8 @@ class Trip:
         self.has_waited = False
         """For a load, here or elsewhere."""
         self.is_forwarded = False
+        self.tries = 0
+        """How often it was at a copy's door, or sent to one."""
 
     def waits(self) -> None:
         """The request waits for a load."""
@@ -82,6 +84,7 @@ class Trip:
 
     def infer(self, step: Infer) -> Generator[simpy.Event, Any, Outcome]:
         """Call the runtime here."""
+        self.tries += 1
         env, plane = self._network.env, self._at.plane
         copy = plane.copies.get(step.model)
         if copy is None or copy.gen != step.gen:
@@ -94,6 +97,7 @@ class Trip:
 
     def forward(self, step: Forward) -> Generator[simpy.Event, Any, Outcome]:
         """Pass the request on to another instance."""
+        self.tries += 1
         network, plane, me = self._network, self._at.plane, self._at.name
         line = plane.line(step.instance)
         line.out += 1

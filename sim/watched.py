@@ -1,4 +1,4 @@
-"""A node of which it is known how many loads, and how much too little memory, it had on its hands at a time."""
+"""A node of which it is known what it had on its hands at a time, and how many requests its runtime got."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from random import Random
 from meshcore.asks import Done, Failed, Outcome, Step
 from meshcore.capacity import CacheParams
 from meshcore.commands import Command
-from meshcore.events import Event
+from meshcore.events import Event, Used
 from meshcore.me import Me
 from meshcore.node import Node
 from meshcore.routing import Flow
@@ -16,17 +16,20 @@ from meshcore.settings import Settings
 
 
 class WatchedNode(Node):
-    """Does what a Node does; ``peak_loads`` is the most loads that were running or waiting here at one time, and
-    ``peak_deficit_units`` the most memory beyond the capacity, for copies larger than predicted."""
+    """Does what a Node does; ``peak_loads`` is the most loads that were running or waiting here at one time,
+    ``peak_deficit_units`` the most memory beyond the capacity, for copies larger than predicted, and ``served`` counts
+    the requests that copies here took, as far as the node was told."""
 
-    NOT_STATE = Node.NOT_STATE | {"peak_loads", "peak_deficit_units"}
+    NOT_STATE = Node.NOT_STATE | {"peak_loads", "peak_deficit_units", "served"}
 
     def __init__(self, me: Me, settings: Settings, params: CacheParams, rules: Rules, rng: Random) -> None:
         super().__init__(me, settings, params, rules, rng)
-        self.peak_loads = self.peak_deficit_units = 0
+        self.peak_loads = self.peak_deficit_units = self.served = 0
 
     def step(self, event: Event, now: int) -> list[Command]:
         """As the node does."""
+        if isinstance(event, Used):
+            self.served += sum(usage.count for usage in event.usages)
         commands = super().step(event, now)
         self._look()
         return commands

@@ -27,6 +27,7 @@ from sim.problems import ScenarioError
 from sim.registrations import at_first, errands, known_models
 from sim.scenario import Scenario
 from sim.summary import summary
+from sim.watch import Told, Watch
 from sim.ways import ScenarioWays, service_times
 from sim.workloads.blocks import Block
 from sim.workloads.curve import of_week_ms
@@ -46,35 +47,34 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """``data`` is plain values, the same for the same scenario; ``speed`` is not part of it."""
+    """``data`` is plain values, the same for the same scenario; ``speed`` is not part of it. None: it is an old one."""
 
     data: dict[str, Any]
-    speed: Speed
+    speed: Speed | None
 
 
-def run(scenario: Scenario, rules: str = "mesh") -> Result:
-    """Play ``scenario`` by the rules of that name (``rules_named``); raises ScenarioError for a fleet that no model
-    server could be, ValueError for rules that there are not."""
+def run(scenario: Scenario, rules: str = "mesh", told: Told | None = None) -> Result:
+    """Play ``scenario`` by the rules of that name (``rules_named``); ``told`` hears how far it is. Raises ScenarioError
+    for a fleet that no model server could be, ValueError for rules that there are not."""
     mesh: Mesh
     world, traffic = replace(build(scenario), rules=rules_named(rules, scenario.eviction)), arrivals(scenario)
-    measure = Measure(world.instances, scenario.warmup_s * 1000, lambda: mesh.env.now)
+    from_ms, duration_ms = scenario.warmup_s * 1000, scenario.duration_s * 1000
+    measure = Measure(world.instances, from_ms, duration_ms, lambda: mesh.env.now)
     noted, sizes = Noted(measure), sizes_of(scenario)
     if scenario.mode == "cache":
         world = as_cache(scenario, world, sizes)
         traffic = in_turn(traffic, sizes, world, noted)
     mesh = Mesh(world, noted)
+    watch = Watch(mesh, from_ms, duration_ms, told)
     mesh.play(traffic)
-    data = summary(scenario, mesh, measure) | {"at_least": loads_at_least(scenario, mesh, noted, sizes)}
+    data = summary(scenario, mesh, measure, watch) | {"at_least": loads_at_least(scenario, mesh, noted, sizes)}
     return Result(data, Speed(measure.warm / max(mesh.inline_s, 1e-9), bare_timeouts_per_s()))
 
 
 def build(scenario: Scenario) -> World:
     """The world of a scenario."""
     settings, seed = scenario.core_settings(), scenario.seed
-    try:
-        params = {name: _params(scenario, number) for number, name in enumerate(scenario.instance_ids())}
-    except ValueError as error:
-        raise ScenarioError([f"instances: {error}"]) from None
+    params = fleet_params(scenario)
     start_ms = int(scenario.start.timestamp() * 1000)
     models = scenario.model_ids()
     types = scenario.model_types()
@@ -106,6 +106,14 @@ def build(scenario: Scenario) -> World:
         churn=lambda: errands(scenario),
         patience_ms=scenario.traffic.patience_ms,
     )
+
+
+def fleet_params(scenario: Scenario) -> dict[str, CacheParams]:
+    """What each instance's model server says at its start; raises ScenarioError where none could say that."""
+    try:
+        return {name: _params(scenario, number) for number, name in enumerate(scenario.instance_ids())}
+    except ValueError as error:
+        raise ScenarioError([f"instances: {error}"]) from None
 
 
 def sizes_of(scenario: Scenario) -> dict[str, int]:

@@ -32,7 +32,7 @@ ALLOWED = {
         "yaml",
         "zstandard",
     },
-    "sim": {"meshcore", "simpy", "yaml", "pydantic", "numpy", "zstandard"},
+    "sim": {"meshcore", "simpy", "yaml", "pydantic", "numpy", "plotly", "zstandard"},
     "mmctl": {"meshcore", "protos", "sim", "meshd.store", *GRPC, "google", "typer", "rich", "yaml", "zstandard"},
     "runtimes": {"protos", *GRPC, "google", "numpy", "onnxruntime"},
     "demo": {

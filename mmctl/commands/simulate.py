@@ -2,90 +2,95 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmctl.errors import Usage
-from mmctl.options import Debug, Output
-from mmctl.output import Form, show_heading, show_text, show_value
+from mmctl.options import Debug
+from mmctl.output import Form, show_text, show_value
 from mmctl.progress import Progress
+from mmctl.runs import Sweeping, interruptible, parse_sets, report_script, state_dir, write_report
 
 if TYPE_CHECKING:
     from sim import Result
+    from sim.sweep_paths import Plan
+
+
+class RunForm(StrEnum):
+    """What ``-o`` takes of runs."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+    CSV = "csv"
+
+
+RunOutput = Annotated[
+    RunForm, typer.Option("--output", "-o", help="Form of what is printed; csv has a line for each run.")
+]
+Report = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="FILE.html", help="Write a report with plots, too; it needs no network.",
+                 show_default=False),
+]  # fmt: skip
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=V1,V2", show_default=False,
+                 help="Play with each of these values instead, as instances.count=4,8; several are combined."),
+]  # fmt: skip
 
 
 def simulate(
     file: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Scenarios, in YAML.")],
     rules: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Rules to play by: mesh, no-second-copies, random or modelmesh, if you like with an order of eviction,"
-            " as in mesh+gdsf: lru, cost, gdsf, lfu or s3fifo; several are shown beside each other."
-        ),
+        typer.Option(help="Placement to play by: mesh, random or modelmesh; several are shown beside each other."),
     ] = None,
-    output: Output = Form.TABLE,
+    set_: Set = None,
+    output: RunOutput = RunForm.TABLE,
+    report: Report = None,
     debug: Debug = False,
 ) -> None:
     """Play scenarios by the rules that a mesh goes by, or by others, and sum up what was seen: the same every time."""
     # Imported here: what it needs takes as long to import as all of mmctl.
-    from sim import ScenarioError, read_scenario, run
-    from sim.policies import rules_named
-    from sim.report import speed_line
+    from sim import ScenarioError
+    from sim.sweep import Sweep
+    from sim.sweep_paths import labels, numbered, plans
+    from sim.sweep_state import Kept
 
-    names = list(dict.fromkeys(rules or ["mesh"]))
-    for name in names:
-        try:
-            rules_named(name)
-        except ValueError as error:
-            raise Usage(f"--rules: {error}") from None
-
-    scenarios = []
-    problems: list[str] = []
-    for path in file:
-        try:
-            scenarios.append((str(path), read_scenario(path)))
-        except ScenarioError as error:
-            problems += error.problems
-    if problems:
-        raise Usage("\n".join(problems))
-    played: list[tuple[str, dict[str, Result]]] = []
+    try:
+        planned = plans(file, list(dict.fromkeys(rules or ["mesh"])), parse_sets(set_ or []))
+    except ScenarioError as error:
+        raise Usage("\n".join(error.problems)) from None
+    script = report_script(report)
+    names = numbered(labels(planned))
+    kept = Kept(state_dir()) if len(planned) > 1 else None
     with Progress() as progress:
-        for path_name, scenario in scenarios:
-            results: dict[str, Result] = {}
-            for name in names:
-                progress.waiting(f"simulating {path_name}")
-                try:
-                    results[name] = run(scenario, name)
-                except ScenarioError as error:
-                    raise Usage("\n".join(f"{path_name}: {problem}" for problem in error.problems)) from None
-                progress.line(f"{path_name}: {speed_line(results[name].speed)}")
-            played.append((path_name, results))
-    _show(played, output)
+        shown = names if len(planned) > 1 else [planned[0].source]
+        by_plan = {id(plan): name for plan, name in zip(planned, shown, strict=True)}
+        sweeping = Sweeping(progress, lambda plan: by_plan[id(plan)])
+        with interruptible(sweeping, kept is not None), Sweep(kept, sweeping.told) as sweep:
+            results = sweep.play(planned)
+    _show(planned, names, results, output)
+    if report is not None:
+        from sim.html_report import report as page
+
+        write_report(report, page(planned, results, script))
 
 
-def _show(played: list[tuple[str, dict[str, Result]]], output: Form) -> None:
-    from sim.report import as_comparison, as_table
+def _show(planned: list[Plan], names: list[str], results: list[Result], output: RunForm) -> None:
+    from sim.report import as_comparison, as_csv, as_table, as_values
 
-    has_many = len(played) > 1 or len(played[0][1]) > 1
     match output:
-        case Form.JSON | Form.YAML if not has_many:
-            show_value(next(iter(played[0][1].values())).data, output)
-        case Form.JSON | Form.YAML:
-            show_value(
-                [
-                    {"scenario": path_name, "rules": name, **result.data}
-                    for path_name, results in played
-                    for name, result in results.items()
-                ],
-                output,
-            )
-        case Form.NAME:
-            for path_name, _ in played:
-                show_text(f"{path_name}\n")
-        case _:
-            for path_name, results in played:
-                if len(played) > 1:
-                    show_heading(path_name)
-                show_text(as_table(*results.values()) if len(results) == 1 else as_comparison(results))
+        case RunForm.JSON | RunForm.YAML:
+            value = results[0].data if len(results) == 1 else as_values(planned, results)
+            show_value(value, Form(output.value))
+        case RunForm.CSV:
+            show_text(as_csv(planned, results))
+        case RunForm.TABLE if len(results) == 1:
+            show_text(as_table(results[0]))
+        case RunForm.TABLE:
+            show_text(as_comparison(dict(zip(names, results, strict=True))))

@@ -125,7 +125,14 @@ class Story:
         self.ends += [(what, instance, arrival, end) for arrival, end in zip(arrivals, ends, strict=True)]
 
     def ended(
-        self, instance: str, arrival: float, end: float, has_waited: bool, is_forwarded: bool, how: Done | Failed
+        self,
+        instance: str,
+        arrival: float,
+        end: float,
+        has_waited: bool,
+        is_forwarded: bool,
+        how: Done | Failed,
+        is_retried: bool = False,
     ) -> None:
         what = type(how.error).__name__ if isinstance(how, Failed) else "waited" if has_waited else "asked"
         what += " elsewhere" if is_forwarded else ""

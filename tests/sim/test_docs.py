@@ -9,6 +9,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from sim.metrics import METRICS
 from sim.reading import parse_scenario
 from sim.scenario import Scenario
 from sim.workloads import REGISTRY
@@ -38,3 +39,11 @@ def test_the_scenario_on_the_page_is_one_and_its_variants_too() -> None:
     assert len(variants) > 5
     for variant in variants:
         parse_scenario(yaml.safe_dump(yaml.safe_load(text) | yaml.safe_load(variant)), f"docs/simulator.md: {variant}")
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_page_names_the_metric(metric: str) -> None:
+    """Quantiles are named apart from what they are of."""
+    before, _, last = metric.rpartition("_")
+    is_quantile = metric.startswith(("latency_", "cold_start_wait_"))
+    assert [name for name in ((f"{before}_", last) if is_quantile else (metric,)) if f"`{name}`" not in PAGE] == []

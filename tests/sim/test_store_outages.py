@@ -10,6 +10,7 @@ from sim import ScenarioError, parse_scenario
 from sim.measure import Measure
 from sim.mesh import Mesh
 from sim.store import REGISTRY
+from sim.watch import Watch
 from sim.world import arrivals, build, summary
 
 SCENARIO = """
@@ -29,11 +30,13 @@ store_outages: [{from_s: 10, until_s: %s}]
 def played(text: str) -> tuple[Mesh, dict[str, object]]:
     scenario = parse_scenario(text, "a.yaml")
     world = build(scenario)
-    measure = Measure(world.instances, 0, lambda: mesh.env.now)
+    duration_ms = scenario.duration_s * 1000
+    measure = Measure(world.instances, 0, duration_ms, lambda: mesh.env.now)
     mesh = Mesh(world, measure)
+    watch = Watch(mesh, 0, duration_ms)
     mesh.play(arrivals(scenario))
     mesh.env.run(until=mesh.env.now + 5_000)
-    return mesh, summary(scenario, mesh, measure)
+    return mesh, summary(scenario, mesh, measure, watch)
 
 
 @pytest.mark.parametrize("until_s", [14, 60], ids=["shorter than a lease", "longer"])

@@ -1,0 +1,66 @@
+"""Results of finished runs, kept in a directory, so that what was played is not played again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import meshcore
+import sim
+from sim.sweep_paths import Plan
+
+MOST_KEPT = 2_000
+"""Runs; the oldest go first."""
+
+
+class Kept:
+    """One file for each run in ``directory``, which is made when the first is kept."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The summary kept under ``key``; None: there is none that can be read."""
+        try:
+            found = json.loads(self._file(key).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def put(self, key: str, data: dict[str, Any]) -> None:
+        """Keep a summary: whole, or not at all; raises OSError."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        fresh = self._directory / f"{key}.{os.getpid()}.fresh"
+        fresh.write_text(json.dumps(data), encoding="utf-8")
+        fresh.replace(self._file(key))
+
+    def trim(self) -> None:
+        """Let the oldest go, and what was not finished."""
+        files = sorted(self._directory.glob("*.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+        for file in [*files[MOST_KEPT:], *self._directory.glob("*.fresh")]:
+            file.unlink(missing_ok=True)
+
+    def _file(self, key: str) -> Path:
+        return self._directory / f"{key}.json"
+
+
+def key_of(plan: Plan) -> str:
+    """A name for all that a run's result follows from: the scenario, the rules and the code that plays them."""
+    told = json.dumps([code(), plan.rules, plan.scenario.model_dump(mode="json")], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+@cache
+def code() -> str:
+    """A digest of the simulator's source and of the rules': results of another version are not taken for its own."""
+    digest = hashlib.sha256()
+    for package in (meshcore, sim):
+        root = Path(package.__path__[0])
+        for file in sorted(root.rglob("*.py")):
+            digest.update(f"{package.__name__}/{file.relative_to(root).as_posix()}\0".encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()

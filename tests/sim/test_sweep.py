@@ -1,0 +1,88 @@
+"""Many runs: each is what it is alone, and what is finished is not played again."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from sim import sweep_state
+from sim.sweep import Step, Sweep
+from sim.sweep_paths import Plan, Values, plans
+from sim.sweep_state import Kept, key_of
+from sim.world import run
+from tests.sim.small import SMALL
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALL)
+    return file
+
+
+def planned(small: Path, values: Values) -> list[Plan]:
+    return plans([small], ["mesh"], values)
+
+
+def test_runs_on_all_cores_are_those_alone_and_are_kept_as_they_were(small: Path, tmp_path: Path) -> None:
+    runs = planned(small, {"seed": [1, 2, 1]})
+    kept, steps = Kept(tmp_path / "runs"), []
+    with Sweep(kept, steps.append, workers=2) as sweep:
+        results = sweep.play(runs)
+    alone = [run(plan.scenario).data for plan in runs[:2]]
+    assert [result.data for result in results] == [*alone, alone[0]]
+    assert [(step.ended, step.of, step.kept) for step in steps] == [(0, 2, 0), (1, 2, 0), (2, 2, 0)]
+    again: list[Step] = []
+    with Sweep(kept, again.append, workers=2) as sweep:
+        assert [(each.data, each.speed) for each in sweep.play(runs)] == [(each.data, None) for each in results]
+    assert again == [Step(2, 2, 2)]
+
+
+def test_what_was_played_in_a_sweep_is_not_played_again_in_it(small: Path) -> None:
+    steps: list[Step] = []
+    with Sweep(None, steps.append, workers=1) as sweep:
+        first = sweep.play(planned(small, {}))
+        assert sweep.play(planned(small, {"seed": [7]})) == first
+    assert [step.ended for step in steps if step.result is not None] == [1]
+    assert steps[-1] == Step(1, 1, 0)
+
+
+def test_a_run_that_was_not_kept_whole_is_played_again(small: Path, tmp_path: Path) -> None:
+    (plan,) = planned(small, {})
+    kept = Kept(tmp_path / "runs")
+    kept.put(key_of(plan), {"a": 1})
+    (file,) = (tmp_path / "runs").iterdir()
+    assert kept.get(key_of(plan)) == {"a": 1}
+    for text in ('{"a": ', "[]", ""):
+        file.write_text(text)
+        assert kept.get(key_of(plan)) is None
+    with Sweep(kept, lambda _: None) as sweep:
+        data = sweep.play([plan])[0].data
+    assert json.loads(file.read_text()) == data
+
+
+def test_a_key_is_of_all_that_a_result_follows_from(small: Path) -> None:
+    runs = [
+        *planned(small, {}),
+        *planned(small, {"seed": [8]}),
+        *planned(small, {"settings.fill_period_ms": [1]}),
+        *plans([small], ["random"], {}),
+    ]
+    assert len({key_of(plan) for plan in runs}) == len(runs)
+    renamed = small.with_name("other.yaml")
+    renamed.write_text(SMALL + "\nstart: 2026-01-05T08:00:00Z # the default\n")
+    assert key_of(plans([renamed], ["mesh"], {})[0]) == key_of(runs[0])
+
+
+def test_no_more_runs_are_kept_than_may_be_and_the_oldest_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep_state, "MOST_KEPT", 2)
+    kept = Kept(tmp_path)
+    for number in range(4):
+        kept.put(f"{number}", {"number": number})
+        os.utime(tmp_path / f"{number}.json", (number, number))
+    (tmp_path / "9.1.fresh").write_text("{")
+    kept.trim()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["2.json", "3.json"]
