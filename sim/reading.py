@@ -47,7 +47,7 @@ def read_text(path: Path) -> str:
 def parse_scenario(text: str, name: str) -> Scenario:
     """The scenario that ``text`` describes; ``name`` stands in front of every problem, and files that the text names
     are beside it."""
-    return scenario_of(parse_tree(text, name), name)
+    return scenario_of(parse_tree(text, name), name, Path(name).parent)
 
 
 def parse_tree(text: str, name: str) -> dict[str, Any]:
@@ -65,10 +65,10 @@ def parse_tree(text: str, name: str) -> dict[str, Any]:
     return tree
 
 
-def scenario_of(tree: dict[str, Any], name: str) -> Scenario:
-    """The scenario of these keys and values; raises ScenarioError."""
+def scenario_of(tree: dict[str, Any], name: str, folder: Path) -> Scenario:
+    """The scenario of these keys and values, with the traces that they name in ``folder``; raises ScenarioError."""
     try:
-        return Scenario.model_validate(with_traces(tree, Path(name).parent))
+        return Scenario.model_validate(with_traces(tree, folder))
     except ScenarioError as error:
         raise ScenarioError([f"{name}: {problem}" for problem in error.problems]) from None
     except ValidationError as error:

@@ -76,7 +76,7 @@ def plan(source: Source, rules: str, changes: Mapping[str, Any]) -> Plan:
     tree = deepcopy(source.tree) if changes else source.tree
     for path, value in changes.items():
         _put(tree, path, value, name)
-    scenario = scenario_of(tree, name)
+    scenario = scenario_of(tree, name, Path(source.name).parent)
     try:
         fleet_params(scenario)
     except ScenarioError as error:
