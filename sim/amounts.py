@@ -13,6 +13,9 @@ STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=Fals
 WholeMillis = Annotated[int, Field(ge=1, le=86_400_000)]
 """A delay of the world: whole milliseconds, as the rules count time."""
 
+Spread = Annotated[float, Field(ge=0, le=10)]
+"""A standard deviation, as a part of the mean."""
+
 Factor = Annotated[float, Field(gt=0, le=1000)]
 
 Seconds = Annotated[float, Field(gt=0, le=31_622_400)]

@@ -26,9 +26,9 @@ class AtOnce:
     def __init__(self, sizes: dict[str, int]) -> None:
         self._sizes = sizes
 
-    def load(self, instance: str, model: str, gen: int, at_ms: int) -> tuple[int, str]:
+    def load(self, instance: str, model: str, gen: int, at_ms: int) -> tuple[int, int, str]:
         """No load fails."""
-        return 0, ""
+        return 0, 0, ""
 
     def unload_ms(self, instance: str, model: str, gen: int) -> int:
         """To give memory back."""
@@ -40,6 +40,10 @@ class AtOnce:
 
     def size_bytes(self, model: str) -> int:
         """What a model takes of memory, as its registration says, too."""
+        return self._sizes[model]
+
+    def predicted_bytes(self, model: str) -> int:
+        """The same."""
         return self._sizes[model]
 
     def max_concurrency(self, model: str) -> int:

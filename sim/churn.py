@@ -47,7 +47,11 @@ class Registrar:
             there = list(self._network.instances.values())
             if there:
                 instance = there[int(self._rng.random() * len(there))]
-                how = yield from instance.driver.run(asked, Trip(self._network, instance))
-                if isinstance(how, Done):
-                    return
+                try:
+                    with instance.hosting(self._network.env):
+                        how = yield from instance.driver.run(asked, Trip(self._network, instance))
+                    if isinstance(how, Done):
+                        return
+                except simpy.Interrupt:
+                    pass  # the instance is gone; nothing is known of what it did
             yield self._network.env.timeout(RETRY_MS)

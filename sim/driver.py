@@ -45,6 +45,7 @@ from meshcore.commands import (
     Unload,
     Withdraw,
 )
+from meshcore.errors import Code, MeshError
 from meshcore.events import (
     CommitFailed,
     Committed,
@@ -148,6 +149,9 @@ class Driver:
         self._timer: simpy.Event | None = None
         self._wake_at = NEVER
         self._is_closed = False
+        self._held: list[Event] = []
+        self._thaw: Gate | None = None
+        """Opens when an instance that stands still goes on."""
         self.open = 0
         """Requests on hold."""
 
@@ -157,6 +161,9 @@ class Driver:
         """Tell the node what happened, and do what it wants."""
         if self._is_closed:
             return
+        if self._thaw is not None:
+            self._held.append(event)
+            return
         now = self.take_usage()
         self._execute(self.node.step(event, now))
         self._arm(now)
@@ -164,9 +171,34 @@ class Driver:
     def take_usage(self) -> int:
         """Before every decision the node hears what the plane served; the instant of the decision."""
         now = self._start_ms + int(self._env.now)
+        if self._thaw is not None or self._is_closed:
+            return now
         if usages := self._plane.drain_usage():
             self._execute(self.node.step(Used(usages), now))
         return now
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the instance stands still."""
+        return self._thaw is not None
+
+    def freeze(self) -> None:
+        """Stand still: what happens is heard of later."""
+        self._thaw = Gate(self._env)
+
+    def thaw(self) -> None:
+        """Go on, and hear of what has happened."""
+        gate, self._thaw = self._thaw, None
+        assert gate is not None
+        held, self._held = self._held, []
+        for event in held:
+            self.feed(event)
+        gate.open(None)
+
+    def awake(self) -> Waits:
+        """Wait until the instance does not stand still."""
+        while self._thaw is not None:
+            yield self._thaw
 
     def close(self) -> None:
         """The node is gone: whatever happens from now on, it is not told."""
@@ -254,6 +286,9 @@ class Driver:
         self.open += 1
         try:
             while True:
+                yield from self.awake()
+                if self._is_closed:
+                    return Failed(MeshError("this instance is gone", Code.UNAVAILABLE))
                 now = self.take_usage()
                 step, commands = self.node.resume(flow, outcome, now)
                 self._execute(commands)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, Field
 
 from sim.amounts import STRICT, Bytes, Factor, Name
@@ -20,6 +22,8 @@ class Fleet(BaseModel):
     """Instances are in these, each in turn; none: the mesh is told of no zones."""
     labels: list[list[Name]] = Field(default=[[]], min_length=1)
     """Instances have the labels of these lists, each list in turn."""
+    clock_offsets_ms: list[Annotated[int, Field(ge=-86_400_000, le=86_400_000)]] = Field(default=[0], min_length=1)
+    """The clocks of instances are ahead by these, each in turn."""
     default_model_size: Bytes = 1 << 20
     loading_concurrency: int = Field(default=4, ge=1, le=1000)
     loading_timeout_ms: int = Field(default=90_000, ge=100)

@@ -15,9 +15,11 @@ from meshcore.me import Me
 from meshcore.rules import Rules
 from meshcore.settings import Settings
 from sim.churn import Errand
+from sim.faults import Fates
 from sim.plane import Plane, Server
 from sim.runtime import Ways
 from sim.store import Delays
+from sim.surroundings import Retries
 from sim.watched import WatchedNode
 
 Arrivals = tuple[Iterable[float], Iterable[str], Iterable[int]]
@@ -50,28 +52,14 @@ class Book(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Restart:
-    """Instance number ``number`` is told to go, and is back, with nothing loaded; milliseconds from the start."""
-
-    number: int
-    from_ms: int
-    until_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoreOutage:
-    """The store answers nothing; milliseconds from the start."""
-
-    from_ms: int
-    until_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class Place:
-    """Where an instance is, and what it has for models that ask for it."""
+    """Where an instance is, what it has for models that ask for it, what it is built from, and how its clock goes."""
 
     zone: str = ""
     labels: tuple[str, ...] = ()
+    version: int = 0
+    replica_set: str = ""
+    ahead_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +81,9 @@ class World:
     place: Callable[[str], Place] = lambda _: Place()
     constraints: Mapping[str, TypeConstraint] = field(default_factory=dict)
     """By type of models."""
-    restarts: tuple[Restart, ...] = ()
-    store_outages: tuple[StoreOutage, ...] = ()
+    fates: Fates = field(default_factory=Fates)
+    """By the names of instances; in an upgrade the second half of these takes the place of the first."""
+    retries: Retries = field(default_factory=Retries)
     churn: Callable[[], Iterable[Errand]] = lambda: ()
     """Registrations that are made and ended during the run, in order."""
     patience_ms: int | None = None
@@ -103,15 +92,20 @@ class World:
 
 def make_node(world: World, name: str, at_ms: int = 0) -> WatchedNode:
     """The brain of one instance that starts ``at_ms`` after all began."""
-    start_ms, place = world.start_ms + at_ms, world.place(name)
-    me = Me(name, start_ms, f"{name}:8080", f"{name}:8033", zone=place.zone, labels=place.labels)
+    place = world.place(name)
+    start_ms = world.start_ms + place.ahead_ms + at_ms
+    me = Me(
+        name, start_ms, f"{name}:8080", f"{name}:8033", zone=place.zone, labels=place.labels, version=place.version,
+        replica_set=place.replica_set,
+    )  # fmt: skip
     return WatchedNode(me, world.settings, world.params(name), world.rules, Random(f"{world.seed}/{name}"))
 
 
 def make_plane(world: World, name: str, clock: Callable[[], int], numbers: Iterator[int]) -> Plane:
     """One instance's data plane; ``numbers`` are never the same."""
     rng = Random(f"{world.seed}/{name}/hot")
-    plane = Plane(name, world.start_ms, clock, world.rules.balance, rng, world.server(name), numbers)
+    start_ms = world.start_ms + world.place(name).ahead_ms
+    plane = Plane(name, start_ms, clock, world.rules.balance, rng, world.server(name), numbers)
     for other in world.instances:
         if other == name:
             continue

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Line:
     """The way from one instance to another, or to itself; milliseconds count from the start."""
 
-    __slots__ = ("arrivals", "back_ms", "done", "ends", "entry", "instance", "is_on_trial", "out", "out_ms")
+    __slots__ = ("arrivals", "back_ms", "done", "ends", "entry", "instance", "is_cut", "is_on_trial", "out", "out_ms")
 
     def __init__(self, entry: str, instance: str, done: Answers) -> None:
         self.entry, self.instance, self.done = entry, instance, done
@@ -25,8 +25,20 @@ class Line:
         self.arrivals: list[float] = []
         self.ends: list[float] = []
         """When requests came to the mesh, and when their answers will be back, or were and nobody has looked since."""
-        self.is_on_trial = False
-        """Whether the core wants to hear of the next one that arrives."""
+        self.is_on_trial = self.is_cut = False
+        """Whether the core wants to hear of the next one that arrives, and whether none does."""
+
+    def delay(self, now: float, for_ms: float) -> None:
+        """What is not back yet comes so much later."""
+        self.ends = [end + for_ms if end > now else end for end in self.ends]
+
+    def lose(self, now: float) -> list[tuple[float, float]]:
+        """Nothing that is out comes back: arrivals and ends of what would have."""
+        self.under_way(now)
+        lost = list(zip(self.arrivals, self.ends, strict=True))
+        self.out -= len(lost)
+        self.arrivals, self.ends = [], []
+        return lost
 
     def under_way(self, now: float) -> int:
         """How many are out at ``now``; those that are back are handed on."""

@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable, Generator, Iterable, Mapping
 from functools import partial
-from heapq import heappop, heappush, heapreplace
+from heapq import heapify, heappop, heappush, heapreplace
 from itertools import count
-from math import inf
+from math import ceil, inf
 from random import Random
 from time import process_time
 from typing import Any
 
 import simpy
 
-from meshcore.asks import Answered, Done, Kind, Met, Outcome, Request, Unreachable
+from meshcore.asks import Answered, Done, Failed, Kind, Met, Outcome, Request, RuntimeFailed, Unreachable
 from meshcore.commands import Holder
-from meshcore.events import Constrained, DrainAsked, Idled, SessionRenewed, Started, StoreFound, StoreLost
+from meshcore.errors import Code, MeshError
+from meshcore.events import Constrained, Reached, Started
 from sim.churn import Registrar
 from sim.driver import Driver
-from sim.given import Arrivals, Book, Restart, StoreOutage, World, make_node, make_plane
+from sim.fates import Hand
+from sim.given import Arrivals, Book, World, make_node, make_plane
 from sim.lines import Hop, Line
 from sim.runtime import ModelServer
-from sim.store import DEADLINE_MS, SESSION_MS, Client, Records
-from sim.trip import GONE, Ends, Instance, Network, Trip, as_outcome
+from sim.store import Client, Records
+from sim.trip import BROKEN, GONE, SILENT, Died, Ends, Instance, Network, Trip, as_outcome
 
-HANDOVER_MS, NOT_READY_MS, IDLE_MS, DEREGISTER_MS = 22_000, 2000, 200, 200
-"""An instance that goes serves on for as long as clients may not have heard of it, and until nothing is under way; then
-it takes its copies out of their records."""
 USAGE_MS = 1000
 """The core hears of what the plane served at least this often."""
 
 NOBODY = ""
 """Asked for when only time is to go on."""
+
+NO_WAY: Mapping[str, Hop] = {}
+"""Every request that comes to an instance has to be looked at."""
+
+AGAIN = frozenset({Code.UNAVAILABLE})
+"""Clients ask again where a request fails with one of these."""
 
 
 class Mesh:
@@ -44,7 +50,7 @@ class Mesh:
     def __init__(self, world: World, book: Book) -> None:
         self.world, self.env = world, simpy.Environment()
         self._book = book
-        self._network = Network(self.env, {}, world.network_ms)
+        self._network = Network(self.env, world.network_ms)
         self.records = Records(world.delays, self.later)
         for model, value in world.registrations.items():
             self.records.register(model, value)
@@ -53,6 +59,9 @@ class Mesh:
         self.instances = [self._instance(name) for name in world.instances]
         self._ways: list[Mapping[str, Hop]] = [instance.plane.sole for instance in self.instances]
         """Where requests go without a question, by the number of the instance that they come to."""
+        self._entrances: list[int] = []
+        """Numbers of the instances that clients find, ascending."""
+        self._turn = 0
         self._passed_on: list[tuple[float, int, Hop, Line, float, str]] = []
         """Heap of requests on their way: (when there, number, to where, how, arrival, model)."""
         self._open = 0
@@ -66,19 +75,20 @@ class Mesh:
     def _instance(self, name: str) -> Instance:
         world, env = self.world, self.env
         node, plane = make_node(world, name, int(env.now)), make_plane(world, name, lambda: int(env.now), self._numbers)
+        client = Client(env, name, self.records, world.delays)
         driver = Driver(
             node,
             env,
-            world.start_ms,
+            world.start_ms + world.place(name).ahead_ms,
             ModelServer(env, name, world.ways),
-            Client(env, name, self.records, world.delays),
+            client,
             plane,
             own_call=lambda: Trip(self._network, self._network.instances[name]),
             observe=partial(self._book.commanded, name),
             on_stop=lambda: None,
             on_depart=lambda: None,
         )
-        return Instance(name, node, plane, driver)
+        return Instance(name, node, plane, driver, client)
 
     def present(self) -> list[Instance]:
         """The instances that are there."""
@@ -92,12 +102,13 @@ class Mesh:
 
     def play(self, traffic: Iterable[Arrivals]) -> None:
         """Start the instances, serve all of ``traffic`` and wait for every answer."""
-        for instance in self.instances:
-            self._join(instance)
-        for restart in self.world.restarts:
-            self.env.process(self._restart(restart))
-        for outage in self.world.store_outages:
-            self.env.process(self._lose_store(outage))
+        hand = Hand(self, self.world.instances, self.world.fates)
+        for number in range(len(self.instances)):
+            if number in hand.late:
+                self._ways[number] = NO_WAY
+            else:
+                self._join(number)
+        hand.play()
         self.env.process(Registrar(self._network, Random(f"{self.world.seed}/registrar")).play(self.world.churn()))
         began = process_time()
         for instants, models, entries in traffic:
@@ -120,7 +131,7 @@ class Mesh:
                 if passed_on and (there_at := passed_on[0][0]) <= at and there_at < event_at:
                     _, _, hop, line, arrival, name = heappop(passed_on)
                     copy = hop.copy
-                    if not copy.is_plain or line.is_on_trial:
+                    if not copy.is_plain or line.is_on_trial or line.is_cut:
                         self._arrive_elsewhere(there_at, hop, line, arrival, name)
                         event_at = self._event_at
                         continue
@@ -138,7 +149,7 @@ class Mesh:
             way = ways[entry].get(model)
             if way is None:
                 if model is not NOBODY:
-                    self._ask_way(at, model, self.instances[entry])
+                    self._ask_way(at, model, entry)
                     event_at = self._event_at
                 continue
             line = way.line
@@ -187,68 +198,112 @@ class Mesh:
 
     # -- coming and going ----------------------------------------------------------------------------------
 
-    def _join(self, instance: Instance) -> None:
+    def join(self, number: int) -> None:
+        """An instance starts, with nothing loaded."""
+        instance = self.instances[number]
+        fresh = self._instance(instance.name)
+        fresh.node.peak_deficit_units = instance.node.peak_deficit_units
+        self.instances[number] = fresh
+        self._join(number)
+
+    def _join(self, number: int) -> None:
+        instance = self.instances[number]
         self._network.instances[instance.name] = instance
+        self._ways[number] = instance.plane.sole
+        insort(self._entrances, number)
         instance.driver.feed(Constrained(self.world.constraints))
         self.records.watch(instance.name, instance.driver.feed, self.world.start_ms + int(self.env.now))
         instance.driver.feed(Started())
         self.env.process(self._account(instance))
 
-    def _restart(self, restart: Restart) -> Generator[simpy.Event, Any, None]:
-        """Take an instance out of service as meshd does on SIGTERM, and bring it back with nothing loaded."""
-        yield self.env.timeout(restart.from_ms)
-        instance = self.instances[restart.number]
-        self.records.resign(instance.name)
-        instance.driver.feed(DrainAsked(HANDOVER_MS))
-        while not instance.node.departure.is_over:
-            yield self.env.timeout(IDLE_MS)
-        yield self.env.timeout(NOT_READY_MS)
-        while not self._is_idle(instance):
-            yield self.env.timeout(IDLE_MS)
-        instance.driver.feed(Idled())
-        yield self.env.timeout(DEREGISTER_MS)
+    def close(self, number: int) -> None:
+        """Clients come to the others from now on."""
+        self._ways[number] = NO_WAY
+        if number in self._entrances:
+            self._entrances.remove(number)
+
+    def remove(self, instance: Instance) -> None:
+        """An instance on which nothing is under way is no longer there."""
         del self._network.instances[instance.name]
         self._note(instance, self.env.now)
         instance.driver.close()
-        self.records.leave(instance.name, instance.driver.feed)
-        yield self.env.timeout(max(0, restart.until_ms - self.env.now))
-        fresh = self._instance(instance.name)
-        fresh.node.peak_deficit_units = instance.node.peak_deficit_units
-        self.instances[restart.number], self._ways[restart.number] = fresh, fresh.plane.sole
-        self._join(fresh)
+        instance.plane.die()
 
-    def _lose_store(self, outage: StoreOutage) -> Generator[simpy.Event, Any, None]:
-        """All notice when the first question has had no answer for its time; leases that are over are so at the end."""
-        records = self.records
-        yield self.env.timeout(outage.from_ms)
-        records.is_away = True
-        yield self.env.timeout(DEADLINE_MS)
-        records.is_known_away = True
-        for instance in self.instances:
-            instance.driver.feed(StoreLost())
-        yield self.env.timeout(outage.until_ms - outage.from_ms - DEADLINE_MS)
-        records.is_away = records.is_known_away = False
-        for instance in self.instances:
-            instance.driver.feed(StoreFound())
-        if outage.until_ms - outage.from_ms >= SESSION_MS:
-            records.lose_leases()
-            for instance in self.instances:
-                instance.driver.feed(SessionRenewed())
-
-    def _is_idle(self, instance: Instance) -> bool:
+    def is_idle(self, instance: Instance) -> bool:
+        """Whether nothing is under way on an instance."""
         is_asked = instance.driver.open or any(passed_on[3].entry == instance.name for passed_on in self._passed_on)
         return not is_asked and instance.plane.is_idle()
 
+    def kill(self, instance: Instance) -> None:
+        """An instance is gone: what is under way on it fails, for its clients and for the others that asked it."""
+        name, now = instance.name, int(self.env.now)
+        self.remove(instance)
+        for process in list(instance.guests):
+            process.interrupt(Died(name))
+        running = instance.plane.unfinished(now)
+        for other in self.present():
+            line = other.plane.line(name)
+            for arrival, end in line.lose(now):
+                model = _taken(running, end - line.back_ms)
+                trip = Trip(self._network, other)
+                self._ask(now, other, arrival, model, trip, self._broken(other, name, model, trip))
+        for line in instance.plane.lines.values():
+            there = self._network.instances.get(line.instance)
+            behind = running if line.instance == name else there.plane.unfinished(now) if there is not None else {}
+            for arrival, end in line.lose(now):
+                self._lost(instance, arrival, _taken(behind, end - line.back_ms))
+        kept = [passed_on for passed_on in self._passed_on if passed_on[3].entry != name]
+        for *_, line, arrival, model in self._passed_on:
+            if line.entry == name:
+                self._lost(instance, arrival, model)
+        self._passed_on[:] = kept
+        heapify(self._passed_on)
+
+    def _lost(self, instance: Instance, arrival: float, model: str) -> None:
+        """A client's connection broke before it had an answer."""
+        self._ask(int(self.env.now), instance, arrival, model, Trip(self._network, instance), _failed(BROKEN))
+
+    def freeze(self, number: int, for_ms: int) -> None:
+        """An instance and its model server do nothing until ``thaw``, ``for_ms`` later."""
+        instance, now = self.instances[number], int(self.env.now)
+        self._ways[number] = NO_WAY
+        instance.driver.freeze()
+        instance.plane.stand_still(now, for_ms)
+        for other in self.present():
+            if other is not instance:
+                other.plane.line(instance.name).delay(now + other.plane.line(instance.name).back_ms, for_ms)
+        for line in instance.plane.lines.values():
+            line.delay(now, for_ms)
+
+    def thaw(self, number: int) -> None:
+        """A frozen instance goes on."""
+        instance = self.instances[number]
+        self._ways[number] = instance.plane.sole
+        instance.driver.thaw()
+
+    def cut(self, instances: frozenset[str]) -> None:
+        """From now on these reach each other, and the others each other; all again where there are none."""
+        self._network.cut(instances)
+        for instance in self.present():
+            for line in instance.plane.lines.values():
+                line.is_cut = self._network.is_cut(instance.name, line.instance)
+
     # -- requests ------------------------------------------------------------------------------------------
 
-    def _ask_way(self, at: float, model: str, entry: Instance) -> None:
+    def _ask_way(self, at: float, model: str, number: int) -> None:
         """A request that does not go where all for its model go."""
-        hop = entry.plane.way(at, model)
+        entry = self.instances[number]
+        if self._network.instances.get(entry.name) is not entry or number not in self._entrances:
+            if not self._entrances:
+                self._ask(at, entry, at, model, Trip(self._network, entry), _failed(GONE))
+                return
+            entry = self._next_entry()
+        hop = None if entry.driver.is_frozen else entry.plane.way(at, model)
         if hop is None:
             trip = Trip(self._network, entry)
             met = entry.plane.met_full(model)
             trip.tries = int(met is not None)
-            self._ask(at, entry, at, trip, entry.driver.run(Request(model, met=met), trip))
+            self._ask(at, entry, at, model, trip, entry.driver.run(Request(model, met=met), trip))
             return
         hop.line.out += 1
         if not hop.line.out_ms:
@@ -257,51 +312,128 @@ class Mesh:
         else:
             heappush(self._passed_on, (at + hop.line.out_ms, next(self._numbers), hop, hop.line, at, model))
 
+    def _next_entry(self) -> Instance:
+        """Where a client goes that finds its instance gone: to the others in turn."""
+        self._turn += 1
+        return self.instances[self._entrances[self._turn % len(self._entrances)]]
+
     def _arrive_elsewhere(self, at: float, hop: Hop, line: Line, arrival: float, model: str) -> None:
         """A request was passed on to an instance where more than the usual has to be looked at."""
-        entry, there = self._network.instances[line.entry], self._network.instances.get(line.instance)
+        entry = self._network.instances[line.entry]
+        there = None if line.is_cut else self._network.instances.get(line.instance)
         copy = there.plane.taker(model, at) if there is not None else None
         if there is not None and copy is not None:
             hop.copy = copy
+            end = there.plane.begin(at, copy) + line.back_ms
             line.arrivals.append(arrival)
-            line.ends.append(there.plane.begin(at, copy) + line.back_ms)
+            line.ends.append(end)
+            if line.is_on_trial:
+                line.is_on_trial = False
+                self._event_at = min(self._event_at, end)
+                self.later(ceil(end) - int(self.env.now), lambda: entry.driver.feed(Reached(line.instance)))
         else:
             trip = Trip(self._network, entry)
-            self._ask(at, entry, arrival, trip, self._not_ready(entry, hop.holder, model, trip))
+            self._ask(at, entry, arrival, model, trip, self._not_ready(entry, hop.holder, model, trip))
 
-    def _ask(self, at: float, entry: Instance, arrival: float, trip: Trip, ends: Ends) -> None:
+    def _ask(self, at: float, entry: Instance, arrival: float, model: str, trip: Trip, ends: Ends) -> None:
         began = process_time()
         self._advance(at)
         self._event_at = self.env.now
         self._open += 1
-        process = self.env.process(self._until_over(entry, arrival, trip, ends))
+        process = self.env.process(self._until_over(entry, arrival, model, trip, ends))
         if self.world.patience_ms is not None:
             self.later(self.world.patience_ms, lambda: process.interrupt() if process.is_alive else None)
         self._eventful_s += process_time() - began
 
-    def _until_over(self, entry: Instance, arrival: float, trip: Trip, ends: Ends) -> Generator[simpy.Event, Any, None]:
+    def _until_over(
+        self, entry: Instance, arrival: float, model: str, trip: Trip, ends: Ends
+    ) -> Generator[simpy.Event, Any, None]:
+        name, left, is_again = entry.name, self.world.retries.times, False
         try:
-            how = yield from ends
-            end = max(arrival, self.env.now)
-            self._book.ended(entry.name, arrival, end, trip.has_waited, trip.is_forwarded, how, trip.tries > 1)
+            while True:
+                how = yield from self._one_try(entry, ends)
+                if not left or not _is_unavailable(how):
+                    break
+                left, is_again = left - 1, True
+                yield self.env.timeout(self.world.retries.pause_ms)
+                if not self._entrances:
+                    ends = _failed(GONE)
+                    continue
+                entry = self._next_entry()
+                trip = Trip(self._network, entry)
+                ends = entry.driver.run(Request(model), trip)
+            end, is_retried = max(arrival, self.env.now), is_again or trip.tries > 1
+            self._book.ended(name, arrival, end, trip.has_waited, trip.is_forwarded, how, is_retried)
         except simpy.Interrupt:
-            self._book.left(entry.name, arrival)
+            self._book.left(name, arrival)
         self._open -= 1
+
+    def _one_try(self, entry: Instance, ends: Ends) -> Ends:
+        try:
+            with entry.hosting(self.env):
+                return (yield from ends)
+        except simpy.Interrupt as interrupt:
+            if interrupt.cause != Died(entry.name):
+                raise
+        return (yield from _failed(BROKEN))
+
+    def _broken(self, entry: Instance, holder: str, model: str, trip: Trip) -> Ends:
+        """A request was under way on an instance that is gone: the core says what to do."""
+        trip.tries = 1
+        route = entry.plane.routes.get(model)
+        load_ts = next((each.load_ts for each in route.holders if each.instance == holder), 0) if route else 0
+        met = Met(holder, load_ts, 0, Unreachable(BROKEN))
+        return (yield from entry.driver.run(Request(model, met=met), trip))
 
     def _not_ready(self, entry: Instance, holder: Holder, model: str, trip: Trip) -> Ends:
         """A request was passed on to a copy that is not ready there (any more), or full: the core says what to do."""
         trip.tries = 1
-        tried = ((holder.instance, holder.load_ts),)
+        network, name = self._network, holder.instance
         outcome: Outcome = Unreachable(GONE)
         try:
-            if instance := self._network.instances.get(holder.instance):
-                there = Trip(self._network, instance)
-                end = yield from there.arrive(Request(model, kind=Kind.HIT, tried=tried, origin=entry.name, hops=1))
-                yield self.env.timeout(self.world.network_ms(holder.instance, entry.name))
+            if network.is_cut(entry.name, name):
+                yield self.env.timeout(network.silent_ms(entry.name, name))
+                outcome = Unreachable(SILENT)
+            elif instance := network.instances.get(name):
+                there = Trip(network, instance)
+                tried = ((name, holder.load_ts),)
+                with instance.hosting(self.env):
+                    end = yield from there.arrive(Request(model, kind=Kind.HIT, tried=tried, origin=entry.name, hops=1))
+                yield self.env.timeout(self.world.network_ms(name, entry.name))
                 trip.has_waited, trip.is_forwarded, outcome = there.has_waited, True, as_outcome(end)
+        except simpy.Interrupt as interrupt:
+            if interrupt.cause != Died(name):
+                raise
+            outcome = Unreachable(BROKEN)
         finally:
-            entry.plane.line(holder.instance).out -= 1
+            entry.plane.line(name).out -= 1
         if isinstance(outcome, Answered):
             return Done(outcome)
-        met = Met(holder.instance, holder.load_ts, 0, outcome)
+        met = Met(name, holder.load_ts, 0, outcome)
         return (yield from entry.driver.run(Request(model, met=met), trip))
+
+
+def _failed(text: str) -> Ends:
+    """The client finds nobody, or loses who it had found."""
+    return Failed(MeshError(text, Code.UNAVAILABLE))
+    yield
+
+
+def _is_unavailable(how: Done | Failed) -> bool:
+    match how:
+        case Failed(error):
+            return error.code in AGAIN
+        case Done(RuntimeFailed(code)):
+            return code in AGAIN
+        case _:
+            return False
+
+
+def _taken(running: dict[float, list[str]], end: float) -> str:
+    """The model of a request that would have been done at ``end``, or as near to that as numbers go; once."""
+    found = end if end in running else min(running, key=lambda each: abs(each - end))
+    models = running[found]
+    model = models.pop(0)
+    if not models:
+        del running[found]
+    return model

@@ -33,9 +33,9 @@ class Server:
         """Another one for ``concurrency`` requests at once, which works as fast."""
         return Server(concurrency, self.service_ms)
 
-    def hold(self, until: float) -> None:
-        """Begin nothing more before ``until``."""
-        self.free_at = [max(at, until) for at in self.free_at]
+    def stand_still(self, now: float, for_ms: float) -> None:
+        """Do nothing for so long."""
+        self.free_at = [max(at, now) + for_ms for at in self.free_at]
 
 
 class Copy:
@@ -274,6 +274,30 @@ class Plane:
                 copy.has_news = True
                 news.append(copy)
         begun.clear()
+
+    def stand_still(self, now: float, for_ms: float) -> None:
+        """The runtime does nothing for so long, and goes on."""
+        self.settle(now)
+        servers = {id(copy.server): copy.server for copy in self.copies.values()} | {id(self.server): self.server}
+        for server in servers.values():
+            server.stand_still(now, for_ms)
+        self._running = [
+            (end + for_ms, number, (end + for_ms, copy, at, service_ms))
+            for end, number, (_, copy, at, service_ms) in self._running
+        ]
+
+    def unfinished(self, now: float) -> dict[float, list[str]]:
+        """The models of what runs here, by when it would be done."""
+        self.settle(now)
+        found: dict[float, list[str]] = {}
+        for end, _, (_, copy, *_) in sorted(self._running, key=lambda item: item[:2]):
+            found.setdefault(end, []).append(copy.model)
+        return found
+
+    def die(self) -> None:
+        """No copy here takes requests any more."""
+        for copy in self.copies.values():
+            copy.leave()
 
     def running_at(self, now: float) -> int:
         """How many requests run here at ``now``."""

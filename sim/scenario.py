@@ -6,15 +6,15 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, Field, create_model, model_validator
+from pydantic import AwareDatetime, Field, create_model, model_validator
 
 from meshcore.constraints import Constraints, TypeConstraint
 from meshcore.settings import Settings
 from sim.amounts import STRICT, Name
 from sim.catalogue import Models
-from sim.faults import LEAST_OUTAGE_S, LEAST_RESTART_S, Failure, Restart, StoreOutage
+from sim.faults import Fates
 from sim.fleet import Constraint, Fleet
-from sim.surroundings import Network, Runtime, Store
+from sim.surroundings import Network, Retries, Runtime, Store
 from sim.workloads import Workload
 from sim.workloads.churn import Churn
 from sim.workloads.recorded import Recorded
@@ -27,10 +27,8 @@ _Knobs: Any = create_model(
 )  # type: ignore[call-overload]
 
 
-class Scenario(BaseModel):
+class Scenario(Fates):
     """One simulation: the same scenario and seed give the same bytes."""
-
-    model_config = STRICT
 
     seed: int = Field(default=1, ge=0, lt=2**32)
     start: AwareDatetime = datetime(2026, 1, 5, 8, tzinfo=UTC)
@@ -39,7 +37,7 @@ class Scenario(BaseModel):
     """Requests and events before this are not counted."""
     instances: Fleet
     models: Models
-    constraints: dict[Name, Constraint] = {}
+    constraints: dict[Name, Constraint] = Field(default={})
     """By type of models; ``_default`` is for those that are not named."""
     runtime: Runtime
     network: Network = Network()
@@ -47,9 +45,7 @@ class Scenario(BaseModel):
     traffic: Workload
     churn: Churn | None = None
     """Without it all models are registered all the time."""
-    failures: list[Failure] = []
-    restarts: list[Restart] = []
-    store_outages: list[StoreOutage] = []
+    retries: Retries = Retries()
     mode: Literal["mesh", "cache"] = "mesh"
     """``cache``: one instance, and nothing takes time."""
     eviction: Literal["lru", "cost", "gdsf", "lfu", "s3fifo"] = "lru"
@@ -74,15 +70,12 @@ class Scenario(BaseModel):
         if self.churn is not None:
             self.churn.check(len(models))
         for number, failure in enumerate(self.failures):
-            where = f"failures.{number}"
             if failure.model not in models:
-                raise ValueError(f"{where}.model: {failure.model!r} must be one of {models[0]} to {models[-1]}")
-            for instance in failure.instances:
-                if instance not in instances:
-                    allowed = f"{instances[0]} to {instances[-1]}"
-                    raise ValueError(f"{where}.instances: {instance!r} must be one of {allowed}")
-        self._check_restarts(instances)
-        self._check_store_outages()
+                where = f"failures.{number}.model"
+                raise ValueError(f"{where}: {failure.model!r} must be one of {models[0]} to {models[-1]}")
+        self.check_fates(instances)
+        if self.network.between_zones_ms is not None and self.instances.zones is None:
+            raise ValueError("network.between_zones_ms: must be left out where instances have no zones")
         self._check_constraints()
         if self.mode == "cache":
             self._check_cache()
@@ -91,38 +84,9 @@ class Scenario(BaseModel):
     def _check_cache(self) -> None:
         if self.instances.count != 1:
             raise ValueError(f"instances.count: {self.instances.count} must be 1 where mode is cache")
-        for name in ("warmup_s", "failures", "restarts", "store_outages"):
+        for name in ("warmup_s", *Fates.model_fields):
             if getattr(self, name):
                 raise ValueError(f"{name}: must be left out where mode is cache, as no time goes by in it")
-
-    def _check_store_outages(self) -> None:
-        before_s = 0.0
-        for number, outage in enumerate(self.store_outages):
-            where = f"store_outages.{number}"
-            if outage.from_s < before_s:
-                raise ValueError(f"{where}.from_s: {outage.from_s:g} must be {before_s:g} or later, one at a time")
-            if outage.until_s < outage.from_s + LEAST_OUTAGE_S:
-                least_s = outage.from_s + LEAST_OUTAGE_S
-                raise ValueError(f"{where}.until_s: {outage.until_s:g} must be {least_s:g} or later")
-            if any(it.from_s < outage.until_s and outage.from_s < it.until_s for it in self.restarts):
-                raise ValueError(f"{where}: no instance may restart while the store is away")
-            before_s = outage.until_s
-
-    def _check_restarts(self, instances: list[str]) -> None:
-        if self.restarts and len(instances) < 2:
-            raise ValueError("restarts: must be empty where there is one instance, as nobody would be left")
-        before_s = 0.0
-        for number, restart in enumerate(self.restarts):
-            where = f"restarts.{number}"
-            if restart.instance not in instances:
-                allowed = f"{instances[0]} to {instances[-1]}"
-                raise ValueError(f"{where}.instance: {restart.instance!r} must be one of {allowed}")
-            if restart.from_s < before_s:
-                raise ValueError(f"{where}.from_s: {restart.from_s:g} must be {before_s:g} or later, one at a time")
-            if restart.until_s < restart.from_s + LEAST_RESTART_S:
-                least_s = restart.from_s + LEAST_RESTART_S
-                raise ValueError(f"{where}.until_s: {restart.until_s:g} must be {least_s:g} or later")
-            before_s = restart.until_s
 
     def _check_constraints(self) -> None:
         constraints = Constraints()
@@ -167,8 +131,9 @@ class Scenario(BaseModel):
         return [f"instance-{number:0{digits}}" for number in range(self.instances.count)]
 
     def all_instance_ids(self) -> list[str]:
-        """The names of the instances that are ever there, in the order of their numbers."""
-        return self.instance_ids()
+        """The names of the instances that are ever there, in the order of their numbers: new ones are last."""
+        old = self.instance_ids()
+        return old if self.upgrade is None else [*old, *(f"{name}-new" for name in old)]
 
     def core_settings(self) -> Settings:
         """The numbers that the rules go by."""

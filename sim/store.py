@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
+from functools import partial
 from typing import Any, Protocol
 
 import simpy
@@ -38,12 +39,12 @@ class Records:
 
     def __init__(self, delays: Delays, later: Later) -> None:
         self._kv, self._delays, self._later = kv.Kv(history=1), delays, later
-        self._watching: dict[int, list[Callable[[Event], None]]] = {}
+        self._watching: dict[int, dict[str, Callable[[Event], None]]] = {}
         self._leases: dict[str, int] = {}
         self.commits = self.publishes = self.conflicts = 0
         """Writes of models' records and of instances' records, and those of the first that clashed."""
-        self.is_away = self.is_known_away = False
-        """Whether it answers nothing, and whether all know that and do not ask."""
+        self._deaf: set[str] = set()
+        """Instances that are told nothing."""
 
     def register(self, model: str, value: bytes) -> None:
         """A registration that was there before anybody looked."""
@@ -52,32 +53,57 @@ class Records:
     def watch(self, instance: str, feed: Callable[[Event], None], now: int) -> None:
         """``instance`` starts: it sees all there is, from then on what changes."""
         self._leases[instance] = self._kv.grant(SESSION_MS, now)
-        feed(RegistrySeen(self._kv.revision, self._all(REGISTRY), is_whole=True))
-        feed(InstancesSeen(self._kv.revision, self._all(INSTANCES), is_whole=True))
-        self._watching.setdefault(self._delays.watch_ms(instance), []).append(feed)
+        self._tell_all(feed)
+        self._watching.setdefault(self._delays.watch_ms(instance), {})[instance] = feed
         self._kv.commit([kv.Write(LATCH + candidate(instance), kv.ANY, b"", leased=True)], self._leases[instance])
         feed(self._leader())
         self._tell(self._leader())
+
+    def unwatch(self, instance: str) -> None:
+        """``instance`` is gone: it is told nothing more, and its lease goes on until it is lost."""
+        del self._watching[self._delays.watch_ms(instance)][instance]
+
+    def deafen(self, instances: frozenset[str]) -> None:
+        """These are told nothing until they listen again."""
+        self._deaf |= instances
+
+    def listen(self, instance: str, feed: Callable[[Event], None]) -> None:
+        """``instance`` sees all there is, and from then on what changes again."""
+        self._deaf.discard(instance)
+        self._tell_all(feed)
+        feed(self._leader())
+
+    def _tell_all(self, feed: Callable[[Event], None]) -> None:
+        feed(RegistrySeen(self._kv.revision, self._all(REGISTRY), is_whole=True))
+        feed(InstancesSeen(self._kv.revision, self._all(INSTANCES), is_whole=True))
 
     def resign(self, instance: str) -> None:
         """``instance`` is going: another leads."""
         self._kv.commit([kv.Write(LATCH + candidate(instance), kv.ANY, kv.DELETE)])
         self._tell(self._leader())
 
-    def leave(self, instance: str, feed: Callable[[Event], None]) -> None:
+    def leave(self, instance: str) -> None:
         """``instance`` ends its session: its record goes, and it is told nothing more."""
-        self._watching[self._delays.watch_ms(instance)].remove(feed)
+        self.unwatch(instance)
+        self.end_lease(instance)
+
+    def end_lease(self, instance: str) -> None:
+        """The lease is over, and the instance's record goes."""
         self._kv.revoke(self._leases.pop(instance))
         self._tell(InstancesSeen(self._kv.revision, (Seen(instance, None, self._kv.revision),)))
         self._tell(self._leader())
 
-    def lose_leases(self) -> None:
-        """It was away for longer than leases last: every instance's record goes, and each has a new lease."""
-        for lease in self._leases.values():
-            self._kv.revoke(lease)
-        gone = tuple(Seen(instance, None, self._kv.revision) for instance in self._leases)
-        self._tell(InstancesSeen(self._kv.revision, gone))
-        for instance in self._leases:
+    def lease(self, instance: str) -> int:
+        """Which lease an instance has; 0: none."""
+        return self._leases.get(instance, 0)
+
+    def lose_leases(self, instances: Iterable[str]) -> None:
+        """The leases of these are over: their records go, and each has a new lease when it asks for one."""
+        gone = [instance for instance in self._leases if instance in set(instances)]
+        for instance in gone:
+            self._kv.revoke(self._leases[instance])
+        self._tell(InstancesSeen(self._kv.revision, tuple(Seen(each, None, self._kv.revision) for each in gone)))
+        for instance in gone:
             lease = self._leases[instance] = self._kv.grant(SESSION_MS, 0)
             self._kv.commit([kv.Write(LATCH + candidate(instance), kv.ANY, b"", leased=True)], lease)
         self._tell(self._leader())
@@ -121,15 +147,12 @@ class Records:
 
     def _tell(self, event: Event) -> None:
         for watch_ms, feeds in self._watching.items():
-            self._later(watch_ms, _telling(feeds, event))
+            self._later(watch_ms, partial(self._telling, feeds, event))
 
-
-def _telling(feeds: list[Callable[[Event], None]], event: Event) -> Callable[[], None]:
-    def tell() -> None:
-        for feed in feeds:
-            feed(event)
-
-    return tell
+    def _telling(self, feeds: dict[str, Callable[[Event], None]], event: Event) -> None:
+        for instance, feed in list(feeds.items()):
+            if instance not in self._deaf:
+                feed(event)
 
 
 class Client:
@@ -137,30 +160,32 @@ class Client:
 
     def __init__(self, env: simpy.Environment, instance: str, records: Records, delays: Delays) -> None:
         self._env, self._instance, self._records, self._delays = env, instance, records, delays
+        self.is_away = self.is_known_away = False
+        """Whether the store answers nothing, and whether that is known, so that it is not asked."""
 
     def write(
         self, model: str, expect: int, value: bytes | None, gone: tuple[str, ...] = ()
     ) -> Generator[simpy.Event, Any, Wrote | Clashed | StoreSilent]:
         """Write a model's record."""
         yield from self._reach(self._delays.commit_ms(self._instance, REGISTRY + model, expect))
-        return SILENT if self._records.is_away else self._records.write(model, expect, value, gone)
+        return SILENT if self.is_away else self._records.write(model, expect, value, gone)
 
     def read(self, model: str) -> Generator[simpy.Event, Any, Seen | StoreSilent]:
         """Read a model's record linearisably."""
         yield from self._reach(self._delays.read_ms(self._instance, REGISTRY + model))
-        return SILENT if self._records.is_away else self._records.read(model)
+        return SILENT if self.is_away else self._records.read(model)
 
     def publish(self, value: bytes) -> Generator[simpy.Event, Any, str]:
         """Write the instance's record."""
         yield from self._reach(self._delays.commit_ms(self._instance, INSTANCES + self._instance, kv.ANY))
-        if self._records.is_away:
+        if self.is_away:
             return SILENT.text
         self._records.publish(self._instance, value)
         return ""
 
     def _reach(self, delay_ms: int) -> Generator[simpy.Event, Any, None]:
         """Be there, or find after some time that it does not answer: at once where that is known."""
-        if self._records.is_away:
-            yield self._env.timeout(1 if self._records.is_known_away else DEADLINE_MS)
+        if self.is_away:
+            yield self._env.timeout(1 if self.is_known_away else DEADLINE_MS)
         else:
             yield self._env.timeout(delay_ms)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
@@ -29,11 +30,23 @@ from meshcore.asks import (
 )
 from sim.driver import Driver
 from sim.plane import OVERLOADED, Plane
+from sim.store import Client
 from sim.watched import WatchedNode
 
 Ends = Generator[simpy.Event, Any, Done | Failed]
 
 GONE = "connection refused"
+BROKEN = "the connection broke"
+SILENT = "the connection is silent"
+SILENCE_MS = 17_000
+"""A connection on which nothing comes for 12 s is asked for a sign of life, and has 5 s for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """Why a process is interrupted: the instance on which a part of it ran is gone."""
+
+    instance: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +57,44 @@ class Instance:
     node: WatchedNode
     plane: Plane
     driver: Driver
+    store: Client
+    guests: dict[simpy.Process, int] = field(default_factory=dict)
+    """Processes of which a part runs here, and how many parts; they are told when the instance dies."""
+
+    @contextmanager
+    def hosting(self, env: simpy.Environment) -> Iterator[None]:
+        """The process that is active runs here meanwhile."""
+        process = env.active_process
+        assert process is not None
+        self.guests[process] = self.guests.get(process, 0) + 1
+        try:
+            yield
+        finally:
+            self.guests[process] -= 1
+            if not self.guests[process]:
+                del self.guests[process]
 
 
-@dataclass(frozen=True, slots=True)
 class Network:
     """The instances that are there, and how long it is from one to another (whole milliseconds, at least 1)."""
 
-    env: simpy.Environment
-    instances: dict[str, Instance]
-    delay_ms: Callable[[str, str], int]
+    def __init__(self, env: simpy.Environment, delay_ms: Callable[[str, str], int]) -> None:
+        self.env, self.delay_ms = env, delay_ms
+        self.instances: dict[str, Instance] = {}
+        self._cut: frozenset[str] = frozenset()
+        self._cut_at = 0
+
+    def cut(self, instances: frozenset[str]) -> None:
+        """From now on these reach each other, and the others each other."""
+        self._cut, self._cut_at = instances, int(self.env.now)
+
+    def is_cut(self, one: str, other: str) -> bool:
+        """Whether nothing gets from one to the other."""
+        return (one in self._cut) != (other in self._cut)
+
+    def silent_ms(self, one: str, other: str) -> int:
+        """After how long a request from one to the other fails, as its connection is found to be dead."""
+        return max(self.delay_ms(one, other), self._cut_at + SILENCE_MS - int(self.env.now))
 
 
 def as_outcome(end: Done | Failed) -> Outcome:
@@ -93,6 +135,7 @@ class Trip:
             return OVERLOADED
         end = plane.begin(env.now, copy)
         yield env.timeout(ceil(end) - env.now)
+        yield from self._at.driver.awake()
         return Answered(None)
 
     def forward(self, step: Forward) -> Generator[simpy.Event, Any, Outcome]:
@@ -102,11 +145,21 @@ class Trip:
         line = plane.line(step.instance)
         line.out += 1
         try:
+            if network.is_cut(me, step.instance):
+                yield network.env.timeout(network.silent_ms(me, step.instance))
+                return Unreachable(SILENT)
             yield network.env.timeout(network.delay_ms(me, step.instance))
-            if step.instance not in network.instances:
+            instance = network.instances.get(step.instance)
+            if instance is None:
                 return Unreachable(GONE)
-            there = Trip(network, network.instances[step.instance])
-            end = yield from there.arrive(step.request)
+            there = Trip(network, instance)
+            try:
+                with instance.hosting(network.env):
+                    end = yield from there.arrive(step.request)
+            except simpy.Interrupt as interrupt:
+                if interrupt.cause != Died(step.instance):
+                    raise
+                return Unreachable(BROKEN)
             yield network.env.timeout(network.delay_ms(step.instance, me))
         finally:
             line.out -= 1

@@ -16,6 +16,14 @@ DRAWN = 256
 """Service times drawn at once."""
 
 
+def spread(cv: float) -> list[float]:
+    """Equally probable factors of a lognormal distribution with a mean of 1 and that standard deviation."""
+    sigma = sqrt(log(1 + cv**2))
+    shape = [exp(sigma * quantile) for quantile in quantiles()]
+    mean = fmean(shape)
+    return [factor / mean for factor in shape]
+
+
 def service_times(service: Service, rng: Random) -> Iterator[float]:
     """Draws milliseconds of the shape, the mean and the spread asked for; lognormal ones from a table."""
     uniform = rng.random
@@ -35,27 +43,63 @@ def _drawn(draw: Callable[[], list[float]]) -> Iterator[float]:
         yield from draw()
 
 
+class Factors:
+    """Draws factors with a mean of 1, apart for each instance; without a spread nothing is drawn."""
+
+    def __init__(self, seed: str, cv: float) -> None:
+        self._seed, self._cv = seed, cv
+        self._table = spread(cv) if cv else []
+        self._sources: dict[str, Random] = {}
+
+    def of(self, instance: str) -> float:
+        """The next one of an instance."""
+        if not self._cv:
+            return 1.0
+        source = self._sources.get(instance)
+        if source is None:
+            source = self._sources[instance] = Random(f"{self._seed}/{instance}")
+        return self._table[int(source.random() * QUANTILES)]
+
+
 class ScenarioWays:
     """Answers for the model servers and for the store of a scenario."""
 
     def __init__(self, scenario: Scenario, sizes: dict[str, int]) -> None:
         self._load, self._runtime, self._store = scenario.runtime.load, scenario.runtime, scenario.store
         self._sizes = sizes
+        names = scenario.all_instance_ids()
+        self._numbers = {name: number for number, name in enumerate(names)}
         self._failures: dict[str, list[tuple[float, float, frozenset[str], str]]] = {}
         for failure in scenario.failures:
             span = failure.from_s * 1000, failure.until_s * 1000
-            instances = frozenset(failure.instances or scenario.instance_ids())
-            self._failures.setdefault(failure.model, []).append((*span, instances, failure.text))
+            self._failures.setdefault(failure.model, []).append(
+                (*span, frozenset(failure.instances or names), failure.text)
+            )
+        self._slow = [
+            (disk.from_s * 1000, disk.until_s * 1000, frozenset(disk.instances or names), disk.factor)
+            for disk in scenario.slow_disks
+        ]
+        self._load_factors = Factors(f"{scenario.seed}/loads", self._load.cv)
+        self._commit_factors = Factors(f"{scenario.seed}/commits", self._store.commit_cv)
+        predicted = Factors(f"{scenario.seed}/predicted", self._runtime.size_cv)
+        self._predicted = {model: max(1, int(size * predicted.of(""))) for model, size in sizes.items()}
 
-    def load(self, instance: str, model: str, gen: int, at_ms: int) -> tuple[int, str]:
-        """How long a load takes, and why it fails."""
-        takes_ms = self._load.base_ms
+    def load(self, instance: str, model: str, gen: int, at_ms: int) -> tuple[int, int, str]:
+        """How long a load takes, how long what it shares with others would take alone, and why it fails."""
+        base_ms, read_ms, factor = float(self._load.base_ms), 0.0, self._load_factors.of(instance)
         if self._load.bandwidth is not None:
-            takes_ms += self._sizes[model] * 1000 // self._load.bandwidth
+            read_ms = float(self._sizes[model] * 1000 // self._load.bandwidth)
+        for from_ms, until_ms, instances, slower in self._slow:
+            if from_ms <= at_ms < until_ms and instance in instances:
+                factor *= slower
+        problem = ""
         for from_ms, until_ms, instances, text in self._failures.get(model, ()):
             if from_ms <= at_ms < until_ms and instance in instances:
-                return max(1, takes_ms), text
-        return max(1, takes_ms), ""
+                problem = text
+                break
+        if self._load.is_shared:
+            return max(1, int(base_ms * factor)), int(read_ms * factor), problem
+        return max(1, int((base_ms + read_ms) * factor)), 0, problem
 
     def unload_ms(self, instance: str, model: str, gen: int) -> int:
         """How long an unload takes."""
@@ -69,18 +113,23 @@ class ScenarioWays:
         """What a model takes of memory."""
         return self._sizes[model]
 
+    def predicted_bytes(self, model: str) -> int:
+        """What a model server says of that beforehand."""
+        return self._predicted[model]
+
     def max_concurrency(self, model: str) -> int:
         """How many requests a copy takes at once, where that is limited."""
         return self._runtime.model_concurrency or 0
 
     def commit_ms(self, instance: str, key: str, expect: int) -> int:
         """How long a commit takes."""
-        return self._store.commit_ms
+        return max(1, int(self._store.commit_ms * self._commit_factors.of(instance)))
 
     def read_ms(self, instance: str, key: str) -> int:
         """How long a read takes."""
-        return self._store.commit_ms
+        return max(1, int(self._store.commit_ms * self._commit_factors.of(instance)))
 
     def watch_ms(self, instance: str) -> int:
         """How long until an instance sees a commit."""
-        return self._store.watch_ms
+        watch_ms = self._store.watch_ms
+        return watch_ms[self._numbers[instance] % len(watch_ms)] if isinstance(watch_ms, list) else watch_ms

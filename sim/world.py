@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import cycle
 from random import Random
@@ -16,7 +17,7 @@ from sim.arrivals import arrivals
 from sim.atleast import Noted, loads_at_least
 from sim.cachemode import as_cache, cache_params, in_turn
 from sim.catalogue import model_sizes
-from sim.given import Place, Restart, StoreOutage, World
+from sim.given import Place, World
 from sim.measure import Measure
 from sim.mesh import Mesh
 from sim.plane import Server
@@ -73,14 +74,12 @@ def build(scenario: Scenario) -> World:
     models = scenario.model_ids()
     types = scenario.model_types()
     records = [ModelRecord(each, last_used=start_ms - settings.register_age_ms).encode() for each in types]
-    places = {
-        name: Place(scenario.zone(number), scenario.labels(number))
-        for number, name in enumerate(scenario.instance_ids())
-    }
+    names = scenario.all_instance_ids()
+    places = {name: _place(scenario, number) for number, name in enumerate(names)}
     ways = ScenarioWays(scenario, sizes_of(scenario))
-    runtime, delay_ms = scenario.runtime, scenario.network.delay_ms
+    runtime = scenario.runtime
     return World(
-        instances=tuple(scenario.instance_ids()),
+        instances=tuple(names),
         registrations=dict(zip(models[: at_first(scenario)], cycle(records), strict=False)),
         start_ms=start_ms,
         seed=seed,
@@ -88,15 +87,13 @@ def build(scenario: Scenario) -> World:
         params=params.__getitem__,
         ways=ways,
         delays=ways,
-        network_ms=lambda _from, _to: delay_ms,
+        network_ms=_network(scenario, places),
         server=lambda name: Server(runtime.concurrency, service_times(runtime.service, Random(f"{seed}/{name}/work"))),
         rules=rules_named("mesh", scenario.eviction),
         place=places.__getitem__,
         constraints=scenario.type_constraints(),
-        restarts=_restarts(scenario),
-        store_outages=tuple(
-            StoreOutage(int(outage.from_s * 1000), int(outage.until_s * 1000)) for outage in scenario.store_outages
-        ),
+        fates=scenario,
+        retries=scenario.retries,
         churn=lambda: errands(scenario),
         patience_ms=scenario.traffic.patience_ms,
     )
@@ -105,7 +102,7 @@ def build(scenario: Scenario) -> World:
 def fleet_params(scenario: Scenario) -> dict[str, CacheParams]:
     """What each instance's model server says at its start; raises ScenarioError where none could say that."""
     try:
-        return {name: _params(scenario, number) for number, name in enumerate(scenario.instance_ids())}
+        return {name: _params(scenario, number) for number, name in enumerate(scenario.all_instance_ids())}
     except ValueError as error:
         raise ScenarioError([f"instances: {error}"]) from None
 
@@ -119,7 +116,7 @@ def _params(scenario: Scenario, number: int) -> CacheParams:
     if scenario.mode == "cache":
         return cache_params(scenario)
     fleet = scenario.instances
-    factor = fleet.capacity_factors[number % len(fleet.capacity_factors)]
+    factor = fleet.capacity_factors[number % fleet.count % len(fleet.capacity_factors)]
     return CacheParams.from_runtime(
         int(fleet.capacity * factor),
         fleet.loading_concurrency,
@@ -130,12 +127,22 @@ def _params(scenario: Scenario, number: int) -> CacheParams:
     )
 
 
-def _restarts(scenario: Scenario) -> tuple[Restart, ...]:
-    numbers = {name: number for number, name in enumerate(scenario.instance_ids())}
-    return tuple(
-        Restart(numbers[restart.instance], int(restart.from_s * 1000), int(restart.until_s * 1000))
-        for restart in scenario.restarts
-    )
+def _place(scenario: Scenario, number: int) -> Place:
+    """New instances of an upgrade are where the old ones are whose place they take."""
+    count = scenario.instances.count
+    offsets = scenario.instances.clock_offsets_ms
+    version, replica_set = 0, ""
+    if scenario.upgrade is not None:
+        version, replica_set = (1, "old") if number < count else (2, "new")
+    number %= count
+    return Place(scenario.zone(number), scenario.labels(number), version, replica_set, offsets[number % len(offsets)])
+
+
+def _network(scenario: Scenario, places: Mapping[str, Place]) -> Callable[[str, str], int]:
+    near_ms, far_ms = scenario.network.delay_ms, scenario.network.between_zones_ms
+    if far_ms is None:
+        return lambda _from, _to: near_ms
+    return lambda one, other: near_ms if places[one].zone == places[other].zone else far_ms
 
 
 def bare_timeouts_per_s() -> float:

@@ -63,7 +63,7 @@ class Server:
         return self._load(command, gate)
 
     async def _load(self, command: Load, gate: asyncio.Future[Loaded | LoadFailed]) -> Loaded | LoadFailed:
-        takes_ms, answer = load_answer(self._ways, self._instance, command, self._loop.now_ms)
+        takes_ms, _, answer = load_answer(self._ways, self._instance, command, self._loop.now_ms)
         self._loop.call_later(takes_ms / 1000, _open, gate, answer)
         given = await gate
         del self._loads[command.model, command.gen]

@@ -31,12 +31,12 @@ def _pick(least: int, most: int, *of: object) -> int:
 class Scripted:
     """Delays and failures as pure functions; few different ones, so that much happens in the same millisecond."""
 
-    def load(self, instance: str, model: str, gen: int, at_ms: int) -> tuple[int, str]:
+    def load(self, instance: str, model: str, gen: int, at_ms: int) -> tuple[int, int, str]:
         takes_ms = 20 * _pick(1, 12, "load", instance, model, gen)
         if _pick(1, 40, "hangs", instance, model, gen) == 1:
             takes_ms = 60_000
         is_broken = model in BROKEN or _pick(1, 9, "fails", instance, model, gen) == 1
-        return takes_ms, "no such file" if is_broken else ""
+        return takes_ms, 0, "no such file" if is_broken else ""
 
     def unload_ms(self, instance: str, model: str, gen: int) -> int:
         return 10 * _pick(1, 5, "unload", instance, model, gen)
@@ -46,6 +46,9 @@ class Scripted:
 
     def size_bytes(self, model: str) -> int:
         return MB * _pick(20, 60, "bytes", model)
+
+    def predicted_bytes(self, model: str) -> int:
+        return self.size_bytes(model)
 
     def max_concurrency(self, model: str) -> int:
         return 0

@@ -30,7 +30,7 @@ Waits = Generator[simpy.Event, Any, Any]
 class Ways:
     """Loads take 100 ms, all else 1 ms, a model 10 MiB."""
 
-    def load(self, instance: str, model: str, gen: int, at_ms: int) -> tuple[int, str]:
+    def load(self, instance: str, model: str, gen: int, at_ms: int) -> tuple[int, int, str]:
         return 100, ""
 
     def unload_ms(self, instance: str, model: str, gen: int) -> int:
