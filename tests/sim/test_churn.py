@@ -101,7 +101,7 @@ def played(text: str) -> tuple[Mesh, Measure]:
     scenario = parse_scenario(text, "a.yaml")
     world = build(scenario)
     mesh: Mesh
-    measure = Measure(world.instances, 0, lambda: mesh.env.now)
+    measure = Measure(world.instances, 0, scenario.duration_s * 1000, lambda: mesh.env.now)
     mesh = Mesh(world, measure)
     mesh.play(arrivals(scenario))
     return mesh, measure
