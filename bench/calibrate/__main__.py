@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -60,7 +61,7 @@ def measured(fleet: Fleet, runs: int) -> Outcome:
     service_ms, warmup_ms = scenario.runtime.service.mean_ms, scenario.warmup_s * 1000
     outcome = Outcome(fleet, [], [], [])
     for number in range(runs):
-        say(f"{fleet.name}, run {number + 1} of {runs}: {len(scenario.traffic.at_ms):,} requests live")
+        say(f"{fleet.name}, run {number + 1} of {runs}: {scenario.duration_s:g} s live")
         with up(scenario, FOLDER / fleet.name) as mesh:
             played = asyncio.run(play(mesh, scenario))
         told = fleets.changed(scenario, {"seed": scenario.seed + number, **played.constants.parts(scenario)})
@@ -95,7 +96,10 @@ def say(text: str) -> None:
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """All figures, as they stand in docs/simulator.md."""
-    lines = ["| fleet | figure | live (least..most) | simulated | off by | allowed | |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| fleet | figure | live (least..most) | simulated | off by | allowed | |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for outcome in outcomes:
         for row in outcome.rows:
             verdict = "met" if row.is_met else "not met"
@@ -123,6 +127,15 @@ def plain(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
         }
         for outcome in outcomes
     ]
+
+
+def _finite(value: Any) -> Any:
+    """The same with null for a number that there is none of."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def own(scenario: Scenario) -> dict[str, Any]:
@@ -161,7 +174,9 @@ def options() -> argparse.Namespace:
     if given.instances is not None and given.scenario is None:
         parser.error("--instances goes with --scenario")
     if given.runs < 1:
-        parser.error("--runs must be 1 or more")
+        parser.error(f"--runs {given.runs}: must be 1 or more")
+    if given.duration is not None and given.duration <= 0:
+        parser.error(f"--duration {given.duration:g}: must be more than 0")
     return given
 
 
@@ -171,6 +186,7 @@ def main() -> int:
     try:
         if given.scenario is not None:
             scenario = read_scenario(given.scenario)
+            check(scenario)
             if given.instances is not None:
                 scenario = fleets.changed(scenario, {"instances": {"count": given.instances}})
             if given.duration is not None:
@@ -193,7 +209,7 @@ def main() -> int:
         say(f"bench.calibrate: {error}")
         return 2
     if given.json is not None:
-        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        given.json.write_text(json.dumps(_finite(found), indent=1) + "\n", encoding="utf-8")
     for problem in problems:
         say(problem)
     return 1 if problems else 0

@@ -71,7 +71,9 @@ async def probe(mesh: Mesh, seen: Seen) -> None:
             committed[value] = time.perf_counter()
             seen.commit.append((committed[value] - began) * 1000)
             began = time.perf_counter()
-            await predict[number % len(predict)](spi.PredictModelSizeRequest(modelId="model-0", modelPath="fake:?size=1"))
+            await predict[number % len(predict)](
+                spi.PredictModelSizeRequest(modelId="model-0", modelPath="fake:?size=1")
+            )
             seen.size.append((time.perf_counter() - began) * 1000)
     finally:
         seen.watch += [(shown[value] - at) * 1000 for value, at in committed.items() if value in shown]
@@ -137,7 +139,7 @@ def constants(
     load_ms: Mapping[str, float],
     service_ms: float,
 ) -> Constants:
-    """From what was observed: ``warm`` are the answers that did not wait, ``load_ms`` what each load was told to take."""
+    """From what was observed; ``warm`` are the answers that did not wait, ``load_ms`` is how long loads should take."""
     here = [each.took_ms for each in warm if each.by == each.entry]
     there = [each.took_ms for each in warm if each.by != each.entry]
     local_ms = fmean(here) if here else service_ms

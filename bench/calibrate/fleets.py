@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sim import parse_scenario
+from pydantic import ValidationError
+
+from sim import ScenarioError, parse_scenario
 from sim.scenario import Scenario
 from sim.world import arrivals, build
 
@@ -46,7 +48,7 @@ runtime:
   load: {base_ms: 60, bandwidth: 16 MiB}
   service: {mean_ms: 4}
   concurrency: 1000
-traffic: {workload: zipf, requests_per_s: 30, alpha: 0.9}
+traffic: {workload: zipf, requests_per_s: 45, alpha: 0.9}
 settings: {min_churn_age_ms: 0}
 """
 
@@ -60,13 +62,15 @@ runtime:
   service: {mean_ms: 4}
   concurrency: 1000
 traffic: {workload: zipf, requests_per_s: 50, alpha: 0.5}
+settings: {fill_period_ms: 0}
 """
 
 
 def fleets() -> list[Fleet]:
     """Roomy: everything fits; tight: the models are a bit more than there is room for; overcommitted: twice as much.
 
-    The last two let go what was used just now: the default refuses that, and then requests fail.
+    In the roomy one nothing is loaded in advance, else hardly a request waits. The others let go what was used just
+    now: by default that is refused, and requests fail.
     """
     texts = (("roomy", _ROOMY, 0), ("tight", _TIGHT, 2000), ("overcommitted", _OVERCOMMITTED, 2000))
     return [Fleet(name, parse_scenario(text, name), least) for name, text, least in texts]
@@ -79,8 +83,17 @@ def shortened(scenario: Scenario, duration_s: float) -> Scenario:
 
 
 def changed(scenario: Scenario, parts: dict[str, Any]) -> Scenario:
-    """The same scenario but for some of its parts, checked as a whole; a part that is a mapping is changed in turn."""
-    return Scenario.model_validate(_merged(scenario.model_dump(exclude_unset=True), parts))
+    """The same but for some of its parts; a part that is a mapping is changed in turn. Raises ScenarioError."""
+    return _checked(_merged(scenario.model_dump(exclude_unset=True), parts))
+
+
+def _checked(tree: dict[str, Any]) -> Scenario:
+    try:
+        return Scenario.model_validate(tree)
+    except ValidationError as error:
+        places = (".".join(str(part) for part in problem["loc"]) for problem in error.errors())
+        texts = (f"{place}: {problem['msg']}" for place, problem in zip(places, error.errors(), strict=True))
+        raise ScenarioError(list(texts)) from None
 
 
 def _merged(tree: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
@@ -113,4 +126,4 @@ def recorded(scenario: Scenario) -> Scenario:
     tree["traffic"] = {"workload": "recorded", "at_ms": at_ms, "models": models, "instances": instances}
     if scenario.traffic.patience_ms is not None:
         tree["traffic"]["patience_ms"] = scenario.traffic.patience_ms
-    return Scenario.model_validate(tree)
+    return _checked(tree)

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -22,6 +22,22 @@ from sim.world import build
 
 OTHER_NAMES = {"failfast_ms": "bootstrap_ms"}
 """Settings of the rules that `meshd` knows by another name."""
+
+
+PLAYED: Mapping[str, Any] = {
+    **dict.fromkeys(
+        ("seed", "start", "duration_s", "warmup_s", "models", "network", "store", "traffic", "eviction", "settings")
+    ),
+    "instances": dict.fromkeys(
+        ("count", "capacity", "default_model_size", "loading_concurrency", "loading_timeout_ms")
+    ),
+    "runtime": {
+        "load": dict.fromkeys(("base_ms", "bandwidth")),
+        "service": dict.fromkeys(("mean_ms", "cv")),
+        **dict.fromkeys(("concurrency", "model_concurrency", "unload_ms", "size_ms")),
+    },
+}
+"""The parts of a scenario that a live mesh can have too, or that are measured; anything else makes it another one."""
 
 
 class CannotPlay(Exception):
@@ -46,6 +62,8 @@ class Mesh:
     kv_store: str
     pids: list[int]
     """Of all its processes."""
+    started_s: float
+    """When the last instance began, by the clock of this machine."""
 
     def cpu_s(self) -> float:
         """CPU time of all its processes so far."""
@@ -87,19 +105,23 @@ def _check(env: dict[str, str], wanted: Settings) -> None:
 
 def check(scenario: Scenario) -> list[str]:
     """How the live mesh differs from the scenario, in sentences. Raises CannotPlay where it would be another."""
-    for name in ("failures", "restarts", "store_outages", "constraints"):
-        if getattr(scenario, name):
-            raise CannotPlay(f"{name}: not played live")
-    fleet = scenario.instances
-    if set(fleet.capacity_factors) != {1.0} or fleet.zones or any(fleet.labels):
-        raise CannotPlay("instances: only such as are all alike are played live")
+    for name in _unplayed(scenario.model_dump(exclude_defaults=True), PLAYED):
+        raise CannotPlay(f"{name}: is not played live")
     environment(scenario)
     differences = []
     if scenario.runtime.service.cv:
-        differences.append(f"each request takes service.mean_ms, {scenario.runtime.service.mean_ms:g}, as cv was 0")
+        differences.append(f"each request takes service.mean_ms, {scenario.runtime.service.mean_ms:g}, as if cv were 0")
     if scenario.runtime.model_concurrency is None:
         differences.append("the runtimes work on any number of requests at once")
     return differences
+
+
+def _unplayed(tree: dict[str, Any], played: Mapping[str, Any]) -> Iterator[str]:
+    for name, part in tree.items():
+        if name not in played:
+            yield name
+        elif played[name] is not None:
+            yield from (f"{name}.{inner}" for inner in _unplayed(part, played[name]))
 
 
 def registrations(scenario: Scenario) -> list[dict[str, str]]:
@@ -143,7 +165,7 @@ def up(scenario: Scenario, folder: Path) -> Iterator[Mesh]:
         file = folder / "registrations.json"
         file.write_text(json.dumps(registrations(scenario)), encoding="utf-8")
         _mmctl(folder, "register", "-f", str(file))
-        yield _mesh(plan)
+        yield _mesh(plan, _mmctl(folder, "instances"))
     finally:
         if (folder / "data" / "state.json").exists():
             _mmctl(folder, "down")
@@ -157,7 +179,7 @@ def _mmctl(folder: Path, *arguments: str) -> Any:
     return json.loads(ended.stdout)
 
 
-def _mesh(plan: Any) -> Mesh:
+def _mesh(plan: Any, records: Any) -> Mesh:
     processes = plan["processes"]
     runtimes = {each["instance"]: each["ports"]["spi"] for each in processes if each["role"] == "runtime"}
     instances = [
@@ -171,4 +193,8 @@ def _mesh(plan: Any) -> Mesh:
         if each["role"] == "meshd"
     ]
     instances.sort(key=lambda instance: int(instance.name.removeprefix(f"{SERVICE}-")))
-    return Mesh(instances, plan["kv_store"], [each["pid"] for each in processes])
+    return Mesh(instances, plan["kv_store"], [each["pid"] for each in processes], _started_s(records))
+
+
+def _started_s(records: Any) -> float:
+    return float(max(record["start_ms"] for record in records)) / 1000

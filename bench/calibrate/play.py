@@ -13,7 +13,8 @@ import grpc.aio
 
 from bench.calibrate.constants import Constants, Seen, constants, loads_by_model, probe
 from bench.calibrate.figures import Answer, cold_ones
-from bench.calibrate.mesh import Mesh, registrations
+from bench.calibrate.fleets import LEAD_S
+from bench.calibrate.mesh import CannotPlay, Mesh, registrations
 from demo.scrape import Counted, parse
 from protos import grpc_predict_v2_pb2 as v2
 from runtimes.behaviour import Behaviour, behaviour
@@ -40,12 +41,14 @@ class Played:
 
 
 async def play(mesh: Mesh, scenario: Scenario) -> Played:
-    """Send every request of a scenario whose traffic is recorded."""
+    """Send every request of a scenario whose traffic is recorded. Raises CannotPlay where the mesh came up too late."""
     traffic = scenario.traffic
     assert isinstance(traffic, Recorded)
     assert traffic.instances is not None
     models = scenario.model_ids()
-    zero = time.perf_counter() - (time.time() - _youngest(mesh))
+    zero = time.perf_counter() - (time.time() - mesh.started_s)
+    if time.perf_counter() > zero + LEAD_S:
+        raise CannotPlay(f"it took more than {LEAD_S:g} s to register the models")
     channels = [grpc.aio.insecure_channel(instance.grpc) for instance in mesh.instances]
     methods = [channel.unary_unary(METHOD) for channel in channels]
     seen, answers = Seen(), list[Answer]()
@@ -84,16 +87,16 @@ async def play(mesh: Mesh, scenario: Scenario) -> Played:
     waited = {id(answer) for answer in cold_ones(answers, cold)}
     warm = [answer for answer in answers if not answer.failure and id(answer) not in waited]
     found = constants(
-        seen, warm, list(counted.values()), await loads_by_model(mesh), _load_ms(scenario), scenario.runtime.service.mean_ms
+        seen,
+        warm,
+        list(counted.values()),
+        await loads_by_model(mesh),
+        _load_ms(scenario),
+        scenario.runtime.service.mean_ms,
     )
     assert before is not None
     wall_s = (after[0] - before[0]) * (os.cpu_count() or 1)
     return Played(answers, cold, found, (after[1] - before[1]) / wall_s, (after[2] - before[2]) / wall_s)
-
-
-def _youngest(mesh: Mesh) -> float:
-    """When the last instance was started, by the machine's clock."""
-    return max(scrape(instance.metrics)["process_start_time_seconds"] for instance in mesh.instances)
 
 
 def scrape(url: str) -> dict[str, float]:
@@ -103,7 +106,9 @@ def scrape(url: str) -> dict[str, float]:
 
 
 def _load_ms(scenario: Scenario) -> dict[str, float]:
-    infos = ((each["name"], ModelInfo(each["name"], each["type"], each["path"], "")) for each in registrations(scenario))
+    infos = (
+        (each["name"], ModelInfo(each["name"], each["type"], each["path"], "")) for each in registrations(scenario)
+    )
     return {name: behaviour(info, Behaviour()).load_ms for name, info in infos}
 
 
