@@ -29,12 +29,12 @@ seed: 7
 duration_s: 270
 warmup_s: 30
 instances: {count: 3, capacity: 64 MiB, default_model_size: 1 MiB, loading_concurrency: 4, loading_timeout_ms: 30000}
-models: {count: 190, lognormal: {median: 1 MiB, sigma: 0.4}}
+models: {count: 205, lognormal: {median: 1 MiB, sigma: 0.4}}
 runtime:
   load: {base_ms: 60, bandwidth: 16 MiB}
   service: {mean_ms: 4}
   concurrency: 1000
-traffic: {workload: zipf, requests_per_s: 60, alpha: 0.5}
+traffic: {workload: zipf, requests_per_s: 80, alpha: 0.5}
 settings: {min_churn_age_ms: 0}
 """
 
