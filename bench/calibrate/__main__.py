@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -183,6 +184,8 @@ def options() -> argparse.Namespace:
 def main() -> int:
     """Exit code 0: all figures are met; 1: some are not; 2: it could not be played."""
     given = options()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # so that the mesh is taken down
     try:
         if given.scenario is not None:
             scenario = read_scenario(given.scenario)
@@ -208,6 +211,9 @@ def main() -> int:
     except (CannotPlay, ScenarioError, ValueError) as error:
         say(f"bench.calibrate: {error}")
         return 2
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
     if given.json is not None:
         given.json.write_text(json.dumps(_finite(found), indent=1) + "\n", encoding="utf-8")
     for problem in problems:

@@ -154,6 +154,7 @@ def up(scenario: Scenario, folder: Path) -> Iterator[Mesh]:
     if scenario.runtime.model_concurrency is not None:
         arguments.append("--limit-concurrency")
     settings = {**environment(scenario), "MM_LOG_LEVEL": "warning"}
+    _down(folder)  # one that was left by who was killed
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -167,13 +168,20 @@ def up(scenario: Scenario, folder: Path) -> Iterator[Mesh]:
         _mmctl(folder, "register", "-f", str(file))
         yield _mesh(plan, _mmctl(folder, "instances"))
     finally:
-        if (folder / "data" / "state.json").exists():
-            _mmctl(folder, "down")
+        _down(folder)
+
+
+def _down(folder: Path) -> None:
+    if (folder / "data" / "state.json").exists():
+        _mmctl(folder, "down")
 
 
 def _mmctl(folder: Path, *arguments: str) -> Any:
     command = [sys.executable, "-m", "mmctl", *arguments, "--data-dir", str(folder / "data"), "-o", "json"]
-    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    # In a session of its own, so that Ctrl-C does not end it half way.
+    ended = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, start_new_session=True
+    )
     if ended.returncode:
         raise CannotPlay(f"`mmctl {arguments[0]}` ended with exit code {ended.returncode}: {ended.stderr.strip()}")
     return json.loads(ended.stdout)
