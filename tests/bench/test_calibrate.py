@@ -6,9 +6,12 @@ import math
 
 import pytest
 
+from bench.calibrate.__main__ import Outcome
+from bench.calibrate.constants import Constants
 from bench.calibrate.figures import Answer, Figures, cold_ones, compare, live_figures, quantile, simulated_figures
-from bench.calibrate.fleets import LEAD_S, changed, fleets, recorded, shortened
+from bench.calibrate.fleets import LEAD_S, Fleet, changed, fleets, recorded, shortened
 from bench.calibrate.mesh import CannotPlay, check, environment, registrations
+from bench.calibrate.play import Played
 from meshcore.settings import Settings
 from runtimes.behaviour import Behaviour, behaviour
 from runtimes.runtime import ModelInfo
@@ -80,6 +83,23 @@ def test_medians_are_compared_and_limits_hold_both_ways() -> None:
 def test_a_figure_that_one_side_does_not_have_is_not_met() -> None:
     rows = compare([Figures(10, 0, 1, 50, 50)], [Figures(10, 0, 0, math.nan, math.nan)])
     assert not any(row.is_met for row in rows if row.name.startswith("wait"))
+
+
+@pytest.mark.parametrize(
+    ("cpu", "machine_cpu", "cold", "problems"),
+    [
+        (0.4, 0.6, 2000, []),
+        (0.6, 0.7, 2000, ["the mesh took 60% of the machine, 50% at most are fine"]),
+        (0.4, 0.9, 2000, ["other processes took 50% of the machine, 25% at most are fine"]),
+        (0.4, 0.6, 1999, ["1999 cold starts, at least 2000 are needed"]),
+    ],
+)
+def test_figures_of_a_busy_machine_or_of_few_requests_say_less(
+    cpu: float, machine_cpu: float, cold: int, problems: list[str]
+) -> None:
+    figures = Figures(9000, 0, cold, 100, 200)
+    played = Played([], {}, Constants(5, 1, 2, 14, 5, 6, 1), cpu, machine_cpu)
+    assert Outcome(Fleet("tight", scenario(), 2000), [played], [figures], [figures]).problems == problems
 
 
 def test_what_is_drawn_is_written_down_and_simulates_alike_but_later() -> None:
