@@ -90,8 +90,8 @@ def shown(figures: Figures) -> str:
 def shown_run(played: Played) -> str:
     """One line for how it went."""
     late_ms = quantile((answer.late_ms for answer in played.answers), 0.99)
-    delays = ", ".join(f"{name.removesuffix('_ms')} {ms:.1f}" for name, ms in asdict(played.constants).items())
-    return f"CPU {played.cpu:.0%}, whole machine {played.machine_cpu:.0%}, sent late p99 {late_ms:.1f} ms; ms: {delays}"
+    told = ", ".join(f"{name} {value:.1f}" for name, value in asdict(played.constants).items())
+    return f"CPU {played.cpu:.0%}, whole machine {played.machine_cpu:.0%}, sent late p99 {late_ms:.1f} ms; {told}"
 
 
 def say(text: str) -> None:
@@ -125,7 +125,7 @@ def plain(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "figures": [asdict(row) | {"met": row.is_met} for row in outcome.rows],
             "cpu": [round(each.cpu, 4) for each in outcome.runs],
             "machine_cpu": [round(each.machine_cpu, 4) for each in outcome.runs],
-            "constants_ms": [asdict(each.constants) for each in outcome.runs],
+            "constants": [asdict(each.constants) for each in outcome.runs],
             "live": [asdict(each) for each in outcome.live],
             "simulated": [asdict(each) for each in outcome.simulated],
             "problems": outcome.problems,

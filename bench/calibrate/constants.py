@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from random import Random
-from statistics import fmean
+from statistics import fmean, pstdev
 from typing import Any
 
 import grpc.aio
@@ -110,6 +110,8 @@ class Constants:
     load_ms: float
     plane_ms: float
     hop_ms: float
+    service_cv: float
+    """How unlike the times are that requests take, as a part of their mean."""
 
     def parts(self, scenario: Scenario) -> dict[str, Any]:
         """The parts of a scenario that say so."""
@@ -117,7 +119,7 @@ class Constants:
         return {
             "runtime": {
                 "load": {"base_ms": max(0, round(base_ms + self.load_ms))},
-                "service": {"mean_ms": mean_ms + self.plane_ms},
+                "service": {"mean_ms": mean_ms + self.plane_ms, "cv": self.service_cv},
                 "unload_ms": whole(self.unload_ms),
                 "size_ms": whole(self.size_ms),
             },
@@ -153,4 +155,5 @@ def constants(
         load_ms=mean(counted, "modelmesh_loadmodel_milliseconds") - told_ms,
         plane_ms=local_ms - service_ms,
         hop_ms=(fmean(there) - local_ms) / 2 if there else 0.0,
+        service_cv=pstdev(here) / local_ms if here else 0.0,
     )
