@@ -25,6 +25,8 @@ from sim.scenario import Scenario
 PROBE_S = 0.2
 """How often the store and the runtimes are tried while requests are played."""
 KEY = "/calibrate"
+MOST_CV = 10.0
+"""The widest spread that a scenario may have."""
 
 
 @dataclass(slots=True)
@@ -104,6 +106,8 @@ class Constants:
     """
 
     commit_ms: float
+    commit_cv: float
+    """How unlike the times are that commits take, as a part of their mean."""
     watch_ms: float
     size_ms: float
     unload_ms: float
@@ -124,7 +128,11 @@ class Constants:
                 "size_ms": whole(self.size_ms),
             },
             "network": {"delay_ms": whole(self.hop_ms)},
-            "store": {"commit_ms": whole(self.commit_ms), "watch_ms": whole(self.watch_ms)},
+            "store": {
+                "commit_ms": whole(self.commit_ms),
+                "commit_cv": self.commit_cv,
+                "watch_ms": whole(self.watch_ms),
+            },
         }
 
 
@@ -149,6 +157,7 @@ def constants(
     unloads = sum(each.total("modelmesh_unloadmodel_milliseconds_count") for each in counted)
     return Constants(
         commit_ms=fmean(seen.commit),
+        commit_cv=min(pstdev(seen.commit) / fmean(seen.commit), MOST_CV),
         watch_ms=fmean(seen.watch),
         size_ms=fmean(seen.size),
         unload_ms=mean(counted, "modelmesh_unloadmodel_milliseconds") if unloads else 0.0,

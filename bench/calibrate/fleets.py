@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from sim import ScenarioError, parse_scenario
+from sim.arrivals import arrivals
 from sim.scenario import Scenario
-from sim.world import arrivals, build
+from sim.world import build
 
 LEAD_S = 20.0
 """Requests begin this long after the youngest instance, live and simulated; models are registered meanwhile."""

@@ -130,7 +130,7 @@ def registrations(scenario: Scenario) -> list[dict[str, str]]:
     first = scenario.instance_ids()[0]
     entries = []
     for number, model in enumerate(scenario.model_ids()):
-        load_ms, _ = ways.load(first, model, 0, 0)
+        load_ms, _, _ = ways.load(first, model, 0, 0)
         said = {
             "size": ways.size_bytes(model),
             "load_ms": load_ms,

@@ -98,7 +98,7 @@ def test_figures_of_a_busy_machine_or_of_few_requests_say_less(
     cpu: float, machine_cpu: float, cold: int, problems: list[str]
 ) -> None:
     figures = Figures(9000, 0, cold, 100, 200)
-    played = Played([], {}, Constants(5, 1, 2, 14, 5, 6, 1, 0.4), cpu, machine_cpu)
+    played = Played([], {}, Constants(5, 0.5, 1, 2, 14, 5, 6, 1, 0.4), cpu, machine_cpu)
     assert Outcome(Fleet("tight", scenario(), 2000), [played], [figures], [figures]).problems == problems
 
 
