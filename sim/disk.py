@@ -24,18 +24,27 @@ class Disk:
 
     def read(self, alone_ms: float, gate: Gate, answer: object) -> None:
         """Read for as long as ``alone_ms`` takes beside the others, then open ``gate``."""
+        if gate.triggered:
+            return
         self._go_on()
-        if not gate.triggered:
-            self._left_ms[gate], self._answers[gate] = alone_ms, answer
+        self._left_ms[gate], self._answers[gate] = alone_ms, answer
+        assert gate.callbacks is not None
+        gate.callbacks.append(lambda _: self._drop(gate))
         self._look_ahead()
 
+    def _drop(self, gate: Gate) -> None:
+        """A load was given up, or has read all."""
+        if gate in self._left_ms:
+            self._go_on()
+            del self._left_ms[gate], self._answers[gate]
+            self._look_ahead()
+
     def _go_on(self) -> None:
-        """All have read for the time since it was looked last; those that are not waited for any more are dropped."""
+        """All have read for the time since it was looked last."""
         passed_ms, self._at = self._env.now - self._at, self._env.now
         if self._left_ms:
             each_ms = passed_ms / len(self._left_ms)
-            left = {gate: left_ms - each_ms for gate, left_ms in self._left_ms.items()}
-            self._left_ms = {gate: left_ms for gate, left_ms in left.items() if not gate.triggered}
+            self._left_ms = {gate: left_ms - each_ms for gate, left_ms in self._left_ms.items()}
 
     def _look_ahead(self) -> None:
         self._plan += 1
@@ -50,5 +59,4 @@ class Disk:
         for gate in [gate for gate, left_ms in self._left_ms.items() if left_ms <= NOTHING_MS]:
             del self._left_ms[gate]
             gate.open(self._answers.pop(gate))
-        self._answers = {gate: self._answers[gate] for gate in self._left_ms}
         self._look_ahead()

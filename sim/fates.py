@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import simpy
 
 from meshcore.events import DrainAsked, Idled, SessionRenewed, StoreFound, StoreLost
+from sim import harm
 from sim.faults import Fates, Freeze, Kill, Partition, Restart, StoreOutage, Upgrade
 from sim.store import DEADLINE_MS, SESSION_MS
 from sim.trip import Instance
@@ -104,7 +105,7 @@ class Hand:
         mesh, number = self._mesh, self._numbers[kill.instance]
         instance = mesh.instances[number]
         mesh.close(number)
-        mesh.kill(instance)
+        harm.kill(mesh, instance)
         mesh.records.unwatch(instance.name)
         lease = mesh.records.lease(instance.name)
         mesh.later(SESSION_MS, lambda: self._end_lease(instance.name, lease))
@@ -122,12 +123,12 @@ class Hand:
         mesh, number = self._mesh, self._numbers[freeze.instance]
         instance = mesh.instances[number]
         length_ms = int(freeze.until_s * 1000) - int(self._env.now)
-        mesh.freeze(number, length_ms)
+        harm.freeze(mesh, number, length_ms)
         is_lost = length_ms >= SESSION_MS
         if is_lost:
             mesh.later(SESSION_MS, lambda: mesh.records.lose_leases([instance.name]))
         yield self._at(freeze.until_s)
-        mesh.thaw(number)
+        harm.thaw(mesh, number)
         if is_lost:
             instance.driver.feed(SessionRenewed())
 
@@ -135,7 +136,7 @@ class Hand:
         """Those apart notice that the store is away; the others, when leases are over, that they are."""
         yield self._at(partition.from_s)
         mesh, apart = self._mesh, frozenset(partition.instances)
-        mesh.cut(apart)
+        harm.cut(mesh, apart)
         mesh.records.deafen(apart)
         length_ms = int(partition.until_s * 1000) - int(self._env.now)
         is_lost = length_ms >= SESSION_MS
@@ -145,7 +146,7 @@ class Hand:
         if is_lost:
             mesh.later(SESSION_MS, lambda: mesh.records.lose_leases(apart))
         yield self._at(partition.until_s)
-        mesh.cut(frozenset())
+        harm.cut(mesh, frozenset())
         _set_away(there, False)
         for instance in there:
             mesh.records.listen(instance.name, instance.driver.feed)

@@ -138,6 +138,7 @@ class Fates(BaseModel):
 
     def check_fates(self, instances: list[str]) -> None:
         """Raises ValueError where what is to happen cannot."""
+        self._check_enough(instances)
         known = set(instances)
         for name in ("failures", "slow_disks", "partitions"):
             for number, each in enumerate(getattr(self, name)):
@@ -150,7 +151,6 @@ class Fates(BaseModel):
                 _check_name(f"{where}.instance", each.instance, instances, known)
                 comings.append((*_span(each), each.instance, where))
         _check_apart(comings)
-        self._check_enough(instances)
         self._check_outages(comings)
 
     def _check_enough(self, instances: list[str]) -> None:

@@ -33,8 +33,8 @@ class Line:
         self.ends = [end + for_ms if end > now else end for end in self.ends]
 
     def lose(self, now: float) -> list[tuple[float, float]]:
-        """Nothing that is out comes back: arrivals and ends of what would have."""
-        self.under_way(now)
+        """What is not done yet does not come back: arrivals and ends of that; answers on their way arrive."""
+        self.under_way(now + self.back_ms)
         lost = list(zip(self.arrivals, self.ends, strict=True))
         self.out -= len(lost)
         self.arrivals, self.ends = [], []

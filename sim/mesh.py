@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Callable, Generator, Iterable, Mapping
 from functools import partial
-from heapq import heapify, heappop, heappush, heapreplace
+from heapq import heappop, heappush, heapreplace
 from itertools import count
 from math import ceil, inf
 from random import Random
@@ -16,7 +16,7 @@ import simpy
 
 from meshcore.asks import Answered, Done, Failed, Kind, Met, Outcome, Request, RuntimeFailed, Unreachable
 from meshcore.commands import Holder
-from meshcore.errors import Code, MeshError
+from meshcore.errors import Code
 from meshcore.events import Constrained, Reached, Started
 from sim.churn import Registrar
 from sim.driver import Driver
@@ -25,7 +25,7 @@ from sim.given import Arrivals, Book, World, make_node, make_plane
 from sim.lines import Hop, Line
 from sim.runtime import ModelServer
 from sim.store import Client, Records
-from sim.trip import BROKEN, GONE, SILENT, Died, Ends, Instance, Network, Trip, as_outcome
+from sim.trip import BROKEN, GONE, SILENT, Died, Ends, Instance, Network, Trip, as_outcome, failed
 
 USAGE_MS = 1000
 """The core hears of what the plane served at least this often."""
@@ -50,19 +50,19 @@ class Mesh:
     def __init__(self, world: World, book: Book) -> None:
         self.world, self.env = world, simpy.Environment()
         self._book = book
-        self._network = Network(self.env, world.network_ms)
+        self.network = Network(self.env, world.network_ms)
         self.records = Records(world.delays, self.later)
         for model, value in world.registrations.items():
             self.records.register(model, value)
         self._numbers = count()
         """Tell apart what happens at one instant."""
         self.instances = [self._instance(name) for name in world.instances]
-        self._ways: list[Mapping[str, Hop]] = [instance.plane.sole for instance in self.instances]
+        self.ways: list[Mapping[str, Hop]] = [instance.plane.sole for instance in self.instances]
         """Where requests go without a question, by the number of the instance that they come to."""
         self._entrances: list[int] = []
         """Numbers of the instances that clients find, ascending."""
         self._turn = 0
-        self._passed_on: list[tuple[float, int, Hop, Line, float, str]] = []
+        self.passed_on: list[tuple[float, int, Hop, Line, float, str]] = []
         """Heap of requests on their way: (when there, number, to where, how, arrival, model)."""
         self._open = 0
         """Requests that the core has been asked about and that are not over."""
@@ -83,7 +83,7 @@ class Mesh:
             ModelServer(env, name, world.ways),
             client,
             plane,
-            own_call=lambda: Trip(self._network, self._network.instances[name]),
+            own_call=lambda: Trip(self.network, self.network.instances[name]),
             observe=partial(self._book.commanded, name),
             on_stop=lambda: None,
             on_depart=lambda: None,
@@ -92,7 +92,7 @@ class Mesh:
 
     def present(self) -> list[Instance]:
         """The instances that are there."""
-        return list(self._network.instances.values())
+        return list(self.network.instances.values())
 
     def later(self, delay_ms: int, callback: Callable[[], None]) -> None:
         """Have something done in so many milliseconds."""
@@ -105,18 +105,18 @@ class Mesh:
         hand = Hand(self, self.world.instances, self.world.fates)
         for number in range(len(self.instances)):
             if number in hand.late:
-                self._ways[number] = NO_WAY
+                self.watch_over(number)
             else:
                 self._join(number)
         hand.play()
-        self.env.process(Registrar(self._network, Random(f"{self.world.seed}/registrar")).play(self.world.churn()))
+        self.env.process(Registrar(self.network, Random(f"{self.world.seed}/registrar")).play(self.world.churn()))
         began = process_time()
         for instants, models, entries in traffic:
             self._serve(instants, models, entries)
             for instance in self.instances:
                 self._note(instance, self.env.now)
-        while self._open or self._passed_on:
-            first = self._passed_on[0][0] if self._passed_on else inf
+        while self._open or self.passed_on:
+            first = self.passed_on[0][0] if self.passed_on else inf
             self._serve((max(self.env.now, min(self.env.peek(), first)),), (NOBODY,), (0,))
         for instance in self.instances:
             self._note(instance, inf)
@@ -124,7 +124,7 @@ class Mesh:
 
     def _serve(self, instants: Iterable[float], models: Iterable[str], entries: Iterable[int]) -> None:
         """The loop that all requests go through: ``Plane.begin`` and ``_ask_way`` without the calls."""
-        passed_on, ways, numbers = self._passed_on, self._ways, self._numbers
+        passed_on, ways, numbers = self.passed_on, self.ways, self._numbers
         event_at = self._event_at
         for at, model, entry in zip(instants, models, entries, strict=True):
             while True:
@@ -190,7 +190,7 @@ class Mesh:
             self.env.run(until=int(at))
 
     def _account(self, instance: Instance) -> Generator[simpy.Event, Any, None]:
-        while self._network.instances.get(instance.name) is instance:
+        while self.network.instances.get(instance.name) is instance:
             yield self.env.timeout(USAGE_MS)
             instance.driver.take_usage()
             for line in instance.plane.lines.values():
@@ -208,109 +208,63 @@ class Mesh:
 
     def _join(self, number: int) -> None:
         instance = self.instances[number]
-        self._network.instances[instance.name] = instance
-        self._ways[number] = instance.plane.sole
+        self.network.instances[instance.name] = instance
+        self.let_pass(number)
         insort(self._entrances, number)
         instance.driver.feed(Constrained(self.world.constraints))
         self.records.watch(instance.name, instance.driver.feed, self.world.start_ms + int(self.env.now))
         instance.driver.feed(Started())
         self.env.process(self._account(instance))
 
+    def let_pass(self, number: int) -> None:
+        """Requests that come to an instance go where its plane says."""
+        self.ways[number] = self.instances[number].plane.sole
+
+    def watch_over(self, number: int) -> None:
+        """Every request that comes to an instance is looked at."""
+        self.ways[number] = NO_WAY
+
     def close(self, number: int) -> None:
         """Clients come to the others from now on."""
-        self._ways[number] = NO_WAY
+        self.watch_over(number)
         if number in self._entrances:
             self._entrances.remove(number)
 
     def remove(self, instance: Instance) -> None:
         """An instance on which nothing is under way is no longer there."""
-        del self._network.instances[instance.name]
+        del self.network.instances[instance.name]
         self._note(instance, self.env.now)
         instance.driver.close()
         instance.plane.die()
 
     def is_idle(self, instance: Instance) -> bool:
         """Whether nothing is under way on an instance."""
-        is_asked = instance.driver.open or any(passed_on[3].entry == instance.name for passed_on in self._passed_on)
+        is_asked = instance.driver.open or any(passed_on[3].entry == instance.name for passed_on in self.passed_on)
         return not is_asked and instance.plane.is_idle()
-
-    def kill(self, instance: Instance) -> None:
-        """An instance is gone: what is under way on it fails, for its clients and for the others that asked it."""
-        name, now = instance.name, int(self.env.now)
-        self.remove(instance)
-        for process in list(instance.guests):
-            process.interrupt(Died(name))
-        running = instance.plane.unfinished(now)
-        for other in self.present():
-            line = other.plane.line(name)
-            for arrival, end in line.lose(now):
-                model = _taken(running, end - line.back_ms)
-                trip = Trip(self._network, other)
-                self._ask(now, other, arrival, model, trip, self._broken(other, name, model, trip))
-        for line in instance.plane.lines.values():
-            there = self._network.instances.get(line.instance)
-            behind = running if line.instance == name else there.plane.unfinished(now) if there is not None else {}
-            for arrival, end in line.lose(now):
-                self._lost(instance, arrival, _taken(behind, end - line.back_ms))
-        kept = [passed_on for passed_on in self._passed_on if passed_on[3].entry != name]
-        for *_, line, arrival, model in self._passed_on:
-            if line.entry == name:
-                self._lost(instance, arrival, model)
-        self._passed_on[:] = kept
-        heapify(self._passed_on)
-
-    def _lost(self, instance: Instance, arrival: float, model: str) -> None:
-        """A client's connection broke before it had an answer."""
-        self._ask(int(self.env.now), instance, arrival, model, Trip(self._network, instance), _failed(BROKEN))
-
-    def freeze(self, number: int, for_ms: int) -> None:
-        """An instance and its model server do nothing until ``thaw``, ``for_ms`` later."""
-        instance, now = self.instances[number], int(self.env.now)
-        self._ways[number] = NO_WAY
-        instance.driver.freeze()
-        instance.plane.stand_still(now, for_ms)
-        for other in self.present():
-            if other is not instance:
-                other.plane.line(instance.name).delay(now + other.plane.line(instance.name).back_ms, for_ms)
-        for line in instance.plane.lines.values():
-            line.delay(now, for_ms)
-
-    def thaw(self, number: int) -> None:
-        """A frozen instance goes on."""
-        instance = self.instances[number]
-        self._ways[number] = instance.plane.sole
-        instance.driver.thaw()
-
-    def cut(self, instances: frozenset[str]) -> None:
-        """From now on these reach each other, and the others each other; all again where there are none."""
-        self._network.cut(instances)
-        for instance in self.present():
-            for line in instance.plane.lines.values():
-                line.is_cut = self._network.is_cut(instance.name, line.instance)
 
     # -- requests ------------------------------------------------------------------------------------------
 
     def _ask_way(self, at: float, model: str, number: int) -> None:
         """A request that does not go where all for its model go."""
         entry = self.instances[number]
-        if self._network.instances.get(entry.name) is not entry or number not in self._entrances:
+        if self.network.instances.get(entry.name) is not entry or number not in self._entrances:
             if not self._entrances:
-                self._ask(at, entry, at, model, Trip(self._network, entry), _failed(GONE))
+                self.ask(at, entry, at, model, Trip(self.network, entry), failed(GONE))
                 return
             entry = self._next_entry()
         hop = None if entry.driver.is_frozen else entry.plane.way(at, model)
         if hop is None:
-            trip = Trip(self._network, entry)
+            trip = Trip(self.network, entry)
             met = entry.plane.met_full(model)
             trip.tries = int(met is not None)
-            self._ask(at, entry, at, model, trip, entry.driver.run(Request(model, met=met), trip))
+            self.ask(at, entry, at, model, trip, entry.driver.run(Request(model, met=met), trip))
             return
         hop.line.out += 1
         if not hop.line.out_ms:
             hop.line.arrivals.append(at)
             hop.line.ends.append(entry.plane.begin(at, hop.copy))
         else:
-            heappush(self._passed_on, (at + hop.line.out_ms, next(self._numbers), hop, hop.line, at, model))
+            heappush(self.passed_on, (at + hop.line.out_ms, next(self._numbers), hop, hop.line, at, model))
 
     def _next_entry(self) -> Instance:
         """Where a client goes that finds its instance gone: to the others in turn."""
@@ -319,8 +273,8 @@ class Mesh:
 
     def _arrive_elsewhere(self, at: float, hop: Hop, line: Line, arrival: float, model: str) -> None:
         """A request was passed on to an instance where more than the usual has to be looked at."""
-        entry = self._network.instances[line.entry]
-        there = None if line.is_cut else self._network.instances.get(line.instance)
+        entry = self.network.instances[line.entry]
+        there = None if line.is_cut else self.network.instances.get(line.instance)
         copy = there.plane.taker(model, at) if there is not None else None
         if there is not None and copy is not None:
             hop.copy = copy
@@ -332,10 +286,11 @@ class Mesh:
                 self._event_at = min(self._event_at, end)
                 self.later(ceil(end) - int(self.env.now), lambda: entry.driver.feed(Reached(line.instance)))
         else:
-            trip = Trip(self._network, entry)
-            self._ask(at, entry, arrival, model, trip, self._not_ready(entry, hop.holder, model, trip))
+            trip = Trip(self.network, entry)
+            self.ask(at, entry, arrival, model, trip, self._not_ready(entry, hop.holder, model, trip))
 
-    def _ask(self, at: float, entry: Instance, arrival: float, model: str, trip: Trip, ends: Ends) -> None:
+    def ask(self, at: float, entry: Instance, arrival: float, model: str, trip: Trip, ends: Ends) -> None:
+        """Take a request that came to ``entry`` to its end in a process of its own, which begins with ``ends``."""
         began = process_time()
         self._advance(at)
         self._event_at = self.env.now
@@ -357,10 +312,10 @@ class Mesh:
                 left, is_again = left - 1, True
                 yield self.env.timeout(self.world.retries.pause_ms)
                 if not self._entrances:
-                    ends = _failed(GONE)
+                    ends = failed(GONE)
                     continue
                 entry = self._next_entry()
-                trip = Trip(self._network, entry)
+                trip = Trip(self.network, entry)
                 ends = entry.driver.run(Request(model), trip)
             end, is_retried = max(arrival, self.env.now), is_again or trip.tries > 1
             self._book.ended(name, arrival, end, trip.has_waited, trip.is_forwarded, how, is_retried)
@@ -375,20 +330,12 @@ class Mesh:
         except simpy.Interrupt as interrupt:
             if interrupt.cause != Died(entry.name):
                 raise
-        return (yield from _failed(BROKEN))
-
-    def _broken(self, entry: Instance, holder: str, model: str, trip: Trip) -> Ends:
-        """A request was under way on an instance that is gone: the core says what to do."""
-        trip.tries = 1
-        route = entry.plane.routes.get(model)
-        load_ts = next((each.load_ts for each in route.holders if each.instance == holder), 0) if route else 0
-        met = Met(holder, load_ts, 0, Unreachable(BROKEN))
-        return (yield from entry.driver.run(Request(model, met=met), trip))
+        return (yield from failed(BROKEN))
 
     def _not_ready(self, entry: Instance, holder: Holder, model: str, trip: Trip) -> Ends:
         """A request was passed on to a copy that is not ready there (any more), or full: the core says what to do."""
         trip.tries = 1
-        network, name = self._network, holder.instance
+        network, name = self.network, holder.instance
         outcome: Outcome = Unreachable(GONE)
         try:
             if network.is_cut(entry.name, name):
@@ -413,12 +360,6 @@ class Mesh:
         return (yield from entry.driver.run(Request(model, met=met), trip))
 
 
-def _failed(text: str) -> Ends:
-    """The client finds nobody, or loses who it had found."""
-    return Failed(MeshError(text, Code.UNAVAILABLE))
-    yield
-
-
 def _is_unavailable(how: Done | Failed) -> bool:
     match how:
         case Failed(error):
@@ -427,13 +368,3 @@ def _is_unavailable(how: Done | Failed) -> bool:
             return code in AGAIN
         case _:
             return False
-
-
-def _taken(running: dict[float, list[str]], end: float) -> str:
-    """The model of a request that would have been done at ``end``, or as near to that as numbers go; once."""
-    found = end if end in running else min(running, key=lambda each: abs(each - end))
-    models = running[found]
-    model = models.pop(0)
-    if not models:
-        del running[found]
-    return model

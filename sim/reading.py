@@ -137,4 +137,5 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _listed(model: type[BaseModel]) -> str:
-    return ", ".join(model.model_fields)
+    """The keys that are its own, then those that it shares with others."""
+    return ", ".join(sorted(model.model_fields, key=lambda name: name not in model.__annotations__))

@@ -28,6 +28,7 @@ from meshcore.asks import (
     VerdictError,
     VModelInfo,
 )
+from meshcore.errors import Code, MeshError
 from sim.driver import Driver
 from sim.plane import OVERLOADED, Plane
 from sim.store import Client
@@ -107,6 +108,12 @@ def as_outcome(end: Done | Failed) -> Outcome:
             return verdict.refused
         case Failed(error):
             return RuntimeFailed(error.code, error.text)
+
+
+def failed(text: str) -> Ends:
+    """The client finds nobody, or loses who it had found."""
+    return Failed(MeshError(text, Code.UNAVAILABLE))
+    yield
 
 
 class Trip:

@@ -101,7 +101,7 @@ def played(text: str) -> tuple[Mesh, Measure]:
     scenario = parse_scenario(text, "a.yaml")
     world = build(scenario)
     mesh: Mesh
-    measure = Measure(world.instances, 0, lambda: mesh.env.now)
+    measure = Measure(world.instances, 0, scenario.duration_s * 1000, lambda: mesh.env.now)
     mesh = Mesh(world, measure)
     mesh.play(arrivals(scenario))
     return mesh, measure
@@ -112,7 +112,7 @@ def test_models_come_and_go_through_the_mesh_and_nobody_asks_for_others() -> Non
     registered = [model for model in range(30) if mesh.records.read(f"model-{model:02}").value is not None]
     assert registered == list(range(15, 20))
     assert measure.failed == {}
-    answered = sum(tally.answered for tally in measure.tallies.values())
+    answered = sum(answered for answered, _ in measure.answers.by_instance().values())
     expected = 60 / 30 * (40 * 10 + 40 * 20 + 40 * 5)
     assert answered == pytest.approx(expected, abs=4 * expected**0.5)
     assert sum(tally.loads for tally in measure.tallies.values()) == 20

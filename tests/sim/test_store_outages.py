@@ -70,7 +70,7 @@ def test_every_request_is_answered_and_records_name_what_is_loaded(until_s: int)
         ),
         (
             "store_outages: [{from_s: 10, until_s: 20}]\nrestarts: [{instance: instance-1, from_s: 15, until_s: 30}]",
-            "store_outages.0: no instance may restart while the store is away",
+            "store_outages.0: no instance may come, go or stop while the store is away",
         ),
     ],
 )
