@@ -14,7 +14,9 @@ from sim.reading import parse_scenario
 from sim.scenario import Scenario
 from sim.workloads import REGISTRY
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
+SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
 
 
 def keys(model: type[BaseModel]) -> list[str]:
@@ -47,3 +49,9 @@ def test_the_page_names_the_metric(metric: str) -> None:
     before, _, last = metric.rpartition("_")
     is_quantile = metric.startswith(("latency_", "cold_start_wait_"))
     assert [name for name in ((f"{before}_", last) if is_quantile else (metric,)) if f"`{name}`" not in PAGE] == []
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_the_page_lists_the_scenario_with_its_question(path: Path) -> None:
+    question = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+    assert f"| `{path.stem}` | {question} | " in PAGE
