@@ -48,8 +48,13 @@ def decide(
     j = int(v)
     first = holders[i]
     second = holders[j if j < i else j + 1]
-    if _can_use(first, me, has_local, is_ok) and _can_use(second, me, has_local, is_ok):
-        return _lesser(first, second, me, outstanding)
+    one, other = first.instance, second.instance  # what follows is the usual, and not a call more than it needs
+    if (has_local if one == me else first.is_ready and is_ok(one)) and (
+        has_local if other == me else second.is_ready and is_ok(other)
+    ):
+        if outstanding.get(other, 0) < outstanding.get(one, 0):
+            one = other
+        return Choice.LOCAL if one == me else one
     ready = [h for h in holders if (has_local if h.instance == me else h.is_ready)]
     usable = [h for h in ready if h.instance == me or is_ok(h.instance)] or ready
     count = len(usable)
@@ -67,12 +72,6 @@ def alone(route: Route, me: str) -> Choice | str:
     if holders and holders[0].is_ready and holders[0].instance != me:
         return holders[0].instance
     return Choice.ASK if route.local is None else Choice.LOCAL
-
-
-def _can_use(holder: Holder, me: str, has_local: bool, is_ok: Callable[[str], bool]) -> bool:
-    if holder.instance == me:
-        return has_local
-    return holder.is_ready and is_ok(holder.instance)
 
 
 def _lesser(first: Holder, second: Holder, me: str, outstanding: Mapping[str, int]) -> Choice | str:

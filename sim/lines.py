@@ -105,7 +105,9 @@ class Outstanding(Mapping[str, int]):
         if instance == self._me:
             return self._here(self.at)
         line = self._lines.get(instance)
-        return default if line is None else line.under_way(self.at)
+        if line is None:
+            return default
+        return line.under_way(self.at) if line.ends else line.out
 
     def __getitem__(self, instance: str) -> int:
         return self.get(instance)

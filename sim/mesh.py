@@ -23,6 +23,7 @@ from sim.driver import Driver
 from sim.fates import Hand
 from sim.given import Arrivals, Book, World, make_node, make_plane
 from sim.lines import Hop, Line
+from sim.plane import Plane
 from sim.runtime import ModelServer
 from sim.store import Client, Records
 from sim.trip import BROKEN, GONE, SILENT, Died, Ends, Instance, Network, Trip, as_outcome, failed
@@ -59,6 +60,8 @@ class Mesh:
         self.instances = [self._instance(name) for name in world.instances]
         self.ways: list[Mapping[str, Hop]] = [instance.plane.sole for instance in self.instances]
         """Where requests go without a question, by the number of the instance that they come to."""
+        self._planes: list[Plane | None] = [None] * len(self.instances)
+        """Of those instances, None where every request has to be looked at."""
         self._entrances: list[int] = []
         """Numbers of the instances that clients find, ascending."""
         self._turn = 0
@@ -70,7 +73,8 @@ class Mesh:
         """When simpy has something to do next; no later than that."""
         self.inline_s = 0.0
         """CPU time spent on requests that cost no simpy event."""
-        self._eventful_s = 0.0
+        self.eventful_s = 0.0
+        """The same on everything else."""
 
     def _instance(self, name: str) -> Instance:
         world, env = self.world, self.env
@@ -120,12 +124,12 @@ class Mesh:
             self._serve((max(self.env.now, min(self.env.peek(), first)),), (NOBODY,), (0,))
         for instance in self.instances:
             self._note(instance, inf)
-        self.inline_s = process_time() - began - self._eventful_s
+        self.inline_s = process_time() - began - self.eventful_s
 
     def _serve(self, instants: Iterable[float], models: Iterable[str], entries: Iterable[int]) -> None:
-        """The loop that all requests go through: ``Plane.begin`` and ``_ask_way`` without the calls."""
+        """The loop that all requests go through: ``Plane.begin`` and ``_look_closer`` without the calls."""
         passed_on, ways, numbers = self.passed_on, self.ways, self._numbers
-        event_at = self._event_at
+        planes, event_at = self._planes, self._event_at
         for at, model, entry in zip(instants, models, entries, strict=True):
             while True:
                 if passed_on and (there_at := passed_on[0][0]) <= at and there_at < event_at:
@@ -148,10 +152,16 @@ class Mesh:
                 event_at = self._happen(min(at, passed_on[0][0]) if passed_on else at)
             way = ways[entry].get(model)
             if way is None:
-                if model is not NOBODY:
-                    self._ask_way(at, model, entry)
+                plane = planes[entry]
+                if plane is None or model is NOBODY:
+                    self._look_closer(at, model, entry)
                     event_at = self._event_at
-                continue
+                    continue
+                way = plane.choose(at, model)
+                if way is None:
+                    self._ask_core(at, model, self.instances[entry])
+                    event_at = self._event_at
+                    continue
             line = way.line
             line.out += 1
             if line.out_ms:
@@ -172,7 +182,7 @@ class Mesh:
         while (event_at := env.peek()) <= until:
             env.step()
         self._event_at = event_at
-        self._eventful_s += process_time() - began
+        self.eventful_s += process_time() - began
         return event_at
 
     def _note(self, instance: Instance, now: float) -> None:
@@ -218,11 +228,12 @@ class Mesh:
 
     def let_pass(self, number: int) -> None:
         """Requests that come to an instance go where its plane says."""
-        self.ways[number] = self.instances[number].plane.sole
+        plane = self._planes[number] = self.instances[number].plane
+        self.ways[number] = plane.sole
 
     def watch_over(self, number: int) -> None:
         """Every request that comes to an instance is looked at."""
-        self.ways[number] = NO_WAY
+        self.ways[number], self._planes[number] = NO_WAY, None
 
     def close(self, number: int) -> None:
         """Clients come to the others from now on."""
@@ -244,20 +255,19 @@ class Mesh:
 
     # -- requests ------------------------------------------------------------------------------------------
 
-    def _ask_way(self, at: float, model: str, number: int) -> None:
-        """A request that does not go where all for its model go."""
+    def _look_closer(self, at: float, model: str, number: int) -> None:
+        """A request comes to an instance that is not there, or stands still."""
         entry = self.instances[number]
-        if self.network.instances.get(entry.name) is not entry or number not in self._entrances:
+        if model is NOBODY:
+            return
+        if number not in self._entrances:
             if not self._entrances:
                 self.ask(at, entry, at, model, Trip(self.network, entry), failed(GONE))
                 return
             entry = self._next_entry()
         hop = None if entry.driver.is_frozen else entry.plane.way(at, model)
         if hop is None:
-            trip = Trip(self.network, entry)
-            met = entry.plane.met_full(model)
-            trip.tries = int(met is not None)
-            self.ask(at, entry, at, model, trip, entry.driver.run(Request(model, met=met), trip))
+            self._ask_core(at, model, entry)
             return
         hop.line.out += 1
         if not hop.line.out_ms:
@@ -265,6 +275,13 @@ class Mesh:
             hop.line.ends.append(entry.plane.begin(at, hop.copy))
         else:
             heappush(self.passed_on, (at + hop.line.out_ms, next(self._numbers), hop, hop.line, at, model))
+
+    def _ask_core(self, at: float, model: str, entry: Instance) -> None:
+        """Only the core can say what becomes of a request."""
+        trip = Trip(self.network, entry)
+        met = entry.plane.met_full(model)
+        trip.tries = int(met is not None)
+        self.ask(at, entry, at, model, trip, entry.driver.run(Request(model, met=met), trip))
 
     def _next_entry(self) -> Instance:
         """Where a client goes that finds its instance gone: to the others in turn."""
@@ -298,7 +315,7 @@ class Mesh:
         process = self.env.process(self._until_over(entry, arrival, model, trip, ends))
         if self.world.patience_ms is not None:
             self.later(self.world.patience_ms, lambda: process.interrupt() if process.is_alive else None)
-        self._eventful_s += process_time() - began
+        self.eventful_s += process_time() - began
 
     def _until_over(
         self, entry: Instance, arrival: float, model: str, trip: Trip, ends: Ends

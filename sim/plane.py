@@ -8,7 +8,7 @@ from math import ceil
 from random import Random
 
 from meshcore.asks import Met, RuntimeFailed
-from meshcore.commands import Holder, Local, Peer, Peers, Route
+from meshcore.commands import Holder, Local, Peers, Route
 from meshcore.errors import Code
 from meshcore.events import Usage
 from meshcore.hot import Choice, alone
@@ -107,12 +107,13 @@ class Plane:
         self._running: list[tuple[float, int, Begun]] = []
         """Heap of what was not done when somebody looked, numbered."""
         self._news: list[Copy] = []
-        self._hops: dict[str, dict[str, Hop]] = {}
-        """By instance, for models that have several holders."""
+        self._many: dict[str, tuple[Route, dict[Choice | str, Hop]]] = {}
+        """Of models that have several holders: the route, and where it goes by what is chosen."""
         self._start_ms, self._clock, self._balance, self._rng = start_ms, clock, balance, rng
         self._numbers = numbers
         self._leaving: dict[tuple[str, int], Copy] = {}
-        self._peers: dict[str, Peer] = {}
+        self._ok: set[str] = set()
+        """Instances that are worth trying."""
 
     # -- what the core says ----------------------------------------------------------------------------
 
@@ -129,13 +130,19 @@ class Plane:
             server = self.server.apart(local.max_concurrency) if local.max_concurrency else self.server
             self.copies[model] = Copy(model, local, server, self.begun)
         self.sole.pop(model, None)
-        self._hops.pop(model, None)
+        self._many.pop(model, None)
         if not route.holders:
             self.routes.pop(model, None)
             return
         self.routes[model] = route
         if len(route.holders) > 1:
-            self._hops[model] = {holder.instance: self._hop(model, holder) for holder in route.holders}
+            self._many[model] = (
+                route,
+                {
+                    Choice.LOCAL if holder.instance == self.me else holder.instance: self._hop(model, holder)
+                    for holder in route.holders
+                },
+            )
             return
         chosen = alone(route, self.me)
         if isinstance(chosen, str) or (chosen is Choice.LOCAL and self.copies[model].is_plain):
@@ -148,16 +155,11 @@ class Plane:
     def peers(self, peers: Peers) -> None:
         """Replace what is known about some instances."""
         for peer in peers.peers:
-            if peer.address:
-                self._peers[peer.instance] = peer
+            if peer.address and peer.is_ok:
+                self._ok.add(peer.instance)
             else:
-                self._peers.pop(peer.instance, None)
+                self._ok.discard(peer.instance)
             self.line(peer.instance).is_on_trial = bool(peer.address) and peer.is_on_trial
-
-    def is_ok(self, instance: str) -> bool:
-        """Whether an instance is worth trying."""
-        peer = self._peers.get(instance)
-        return peer is not None and peer.is_ok
 
     def busy_ms(self, model: str, gen: int) -> int:
         """For how long a copy that was taken out of the table still answers requests."""
@@ -195,19 +197,22 @@ class Plane:
 
     def way(self, at: float, model: str) -> Hop | None:
         """Where a request from outside goes that comes at ``at``; None: that is for the core to say."""
-        sole = self.sole.get(model)
-        if sole is not None:
-            return sole
-        route = self.routes.get(model)
-        if route is None:
-            return None
+        return self.sole.get(model) or self.choose(at, model)
+
+    def choose(self, at: float, model: str) -> Hop | None:
+        """The same where ``sole`` has no answer."""
+        many = self._many.get(model)
+        if many is None:
+            if (route := self.routes.get(model)) is None:
+                return None
+            return self._hop(model, route.holders[0]) if self.taker(model, at) is not None else None
+        route, hops = many
         self.outstanding.at = at
-        chosen = self._balance(route, self.me, False, self.outstanding, self.is_ok, self._rng)
-        if chosen is Choice.ASK or (chosen is Choice.LOCAL and self.taker(model, at) is None):
+        chosen = self._balance(route, self.me, False, self.outstanding, self._ok.__contains__, self._rng)
+        hop = hops.get(chosen)
+        if chosen is Choice.LOCAL and hop is not None and not hop.copy.is_plain and self.taker(model, at) is None:
             return None
-        instance = self.me if isinstance(chosen, Choice) else chosen
-        hops = self._hops.get(model)
-        return self._hop(model, route.holders[0]) if hops is None else hops[instance]
+        return hop
 
     def met_full(self, model: str) -> Met | None:
         """What a request met that the copy here has just not taken; None: there is no copy here, or it would."""

@@ -167,9 +167,10 @@ def test_a_line_hands_on_those_that_are_back_and_keeps_the_others() -> None:
     assert (line.arrivals, line.ends, line.done.take()) == ([0.0], [9.0], ([1.0], [5.0]))
 
 
-def test_a_peer_that_is_gone_or_not_ok_is_not_worth_trying() -> None:
-    plane = Bench().plane
-    plane.peers(Peers((Peer("b", "b:1", True), Peer("c", "c:1", False))))
-    assert [plane.is_ok(name) for name in "bcd"] == [True, False, False]
-    plane.peers(Peers((Peer("b", "", False),)))
-    assert not plane.is_ok("b")
+def test_a_peer_that_is_gone_or_not_ok_is_not_tried_while_another_is() -> None:
+    bench = Bench()
+    bench.plane.peers(Peers((Peer("b", "b:1", True), Peer("c", "c:1", False), Peer("d", "", True))))
+    bench.plane.apply(Route("m", None, tuple(Holder(name, 5, True) for name in "bcd")))
+    assert {bench.where("m", 0.0) for _ in range(30)} == {"b"}
+    bench.plane.peers(Peers((Peer("b", "", False),)))
+    assert {bench.where("m", 0.0) for _ in range(30)} == {"b", "c", "d"}  # nobody is ok: all are tried
