@@ -1,4 +1,4 @@
-"""The fewest loads that any rules could do with, for these requests and that much memory (docs/simulator.md, at least)."""
+"""The fewest loads that any rules could do with, for these requests and memory (docs/simulator.md, at least)."""
 
 from __future__ import annotations
 
