@@ -38,6 +38,10 @@ class ClusterView:
 
     NOT_STATE = frozenset({"_decoded"})  # can be read again
 
+    read_model = staticmethod(ModelRecord.decode)
+    read_instance = staticmethod(InstanceRecord.decode)
+    """How records are read; who plays many instances may have each record read once for all of them."""
+
     def __init__(self, me: str, start_ms: int, settings: Settings, churn_age_ms: int) -> None:
         self.me = me
         self._start_ms = start_ms
@@ -98,7 +102,7 @@ class ClusterView:
             value = self._models.value(model)
             if value is None:
                 return None
-            record = ModelRecord.decode(value, f"registry/{model}")
+            record = self.read_model(value, f"registry/{model}")
             if len(self._decoded) >= DECODED_KEPT:
                 del self._decoded[next(iter(self._decoded))]
         self._decoded[model] = record
@@ -187,7 +191,7 @@ class ClusterView:
         """
         if (instance in self._stored or instance in self._vanished) and instance != self.me:
             try:
-                self._put_instance(instance, InstanceRecord.decode(value, f"instances/{instance}"))
+                self._put_instance(instance, self.read_instance(value, f"instances/{instance}"))
             except BadRecord:
                 return
 
@@ -277,7 +281,7 @@ class ClusterView:
         record = None
         if value is not None:
             try:
-                record = InstanceRecord.decode(value, f"instances/{instance}")
+                record = self.read_instance(value, f"instances/{instance}")
             except BadRecord as wrong:
                 self.bad[instance] = wrong.text
         if instance == self.me and self._is_self_told:

@@ -203,8 +203,6 @@ class Mesh:
         while self.network.instances.get(instance.name) is instance:
             yield self.env.timeout(USAGE_MS)
             instance.driver.take_usage()
-            for line in instance.plane.lines.values():
-                line.under_way(self.env.now)
 
     # -- coming and going ----------------------------------------------------------------------------------
 

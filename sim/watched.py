@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from random import Random
 
 from meshcore.asks import Done, Failed, Outcome, Step
@@ -10,9 +11,16 @@ from meshcore.commands import Command
 from meshcore.events import Event, Used
 from meshcore.me import Me
 from meshcore.node import Node
+from meshcore.records import InstanceRecord, ModelRecord
 from meshcore.routing import Flow
 from meshcore.rules import Rules
 from meshcore.settings import Settings
+
+READ_ONCE = 4096
+"""Records of each kind; all instances are told of the same bytes, one soon after the other."""
+
+_read_model = lru_cache(READ_ONCE)(ModelRecord.decode)
+_read_instance = lru_cache(READ_ONCE)(InstanceRecord.decode)
 
 
 class WatchedNode(Node):
@@ -24,6 +32,7 @@ class WatchedNode(Node):
 
     def __init__(self, me: Me, settings: Settings, params: CacheParams, rules: Rules, rng: Random) -> None:
         super().__init__(me, settings, params, rules, rng)
+        self.view.read_model, self.view.read_instance = _read_model, _read_instance
         self.peak_loads = self.peak_deficit_units = self.served = 0
 
     def step(self, event: Event, now: int) -> list[Command]:
