@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
@@ -16,13 +16,14 @@ from meshcore.rules import Rules
 from meshcore.settings import Settings
 from sim.churn import Errand
 from sim.faults import Fates
+from sim.lines import Shared
 from sim.plane import Plane, Server
 from sim.runtime import Ways
 from sim.store import Delays
 from sim.surroundings import Retries
 from sim.watched import WatchedNode
 
-Arrivals = tuple[Iterable[float], Iterable[str], Iterable[int]]
+Arrivals = tuple[Sequence[float], Sequence[str], Sequence[int]]
 """Requests in order: milliseconds from the start, model, number of the instance that they come to."""
 
 
@@ -101,14 +102,13 @@ def make_node(world: World, name: str, at_ms: int = 0) -> WatchedNode:
     return WatchedNode(me, world.settings, world.params(name), world.rules, Random(f"{world.seed}/{name}"))
 
 
-def make_plane(world: World, name: str, clock: Callable[[], int], numbers: Iterator[int]) -> Plane:
-    """One instance's data plane; ``numbers`` are never the same."""
+def make_plane(world: World, name: str, clock: Callable[[], int], shared: Shared) -> Plane:
+    """One instance's data plane."""
     rng = Random(f"{world.seed}/{name}/hot")
     start_ms = world.start_ms + world.place(name).ahead_ms
-    plane = Plane(name, start_ms, clock, world.rules.balance, rng, world.server(name), numbers)
+    plane = Plane(name, start_ms, clock, world.rules.balance, rng, world.server(name), shared)
     for other in world.instances:
-        if other == name:
-            continue
         line = plane.line(other)
-        line.out_ms, line.back_ms = world.network_ms(name, other), world.network_ms(other, name)
+        if other != name:
+            line.out_ms, line.back_ms = world.network_ms(name, other), world.network_ms(other, name)
     return plane

@@ -74,8 +74,8 @@ def _lose(mesh: Mesh, instance: Instance, arrival: float, model: str) -> None:
 def _broken(entry: Instance, holder: str, model: str, trip: Trip) -> Ends:
     """A request was under way on an instance that is gone: the core says what to do."""
     trip.tries = 1
-    route = entry.plane.routes.get(model)
-    load_ts = next((each.load_ts for each in route.holders if each.instance == holder), 0) if route else 0
+    known = entry.plane.known.get(model)
+    load_ts = known.hops[holder].holder.load_ts if known is not None and holder in known.hops else 0
     met = Met(holder, load_ts, 0, Unreachable(BROKEN))
     return (yield from entry.driver.run(Request(model, met=met), trip))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
-from meshcore.commands import Holder
+from meshcore.commands import Holder, Route
 
 if TYPE_CHECKING:
     from sim.plane import Copy
@@ -83,14 +85,44 @@ class Answers:
 
 
 class Hop:
-    """Where a request for a model goes: to one holder, here or elsewhere."""
+    """Where a request for a model goes: to one holder."""
 
-    __slots__ = ("copy", "holder", "line")
+    __slots__ = ("copy", "holder", "instance")
 
-    def __init__(self, holder: Holder, line: Line, copy: Copy) -> None:
-        self.holder, self.line = holder, line
+    def __init__(self, holder: Holder, copy: Copy) -> None:
+        self.holder, self.instance = holder, holder.instance
         self.copy = copy
         """As it was seen there last."""
+
+
+class Known:
+    """A route, and the hops to its holders, by instance."""
+
+    __slots__ = ("__weakref__", "hops", "route")
+
+    def __init__(self, route: Route, copy: Copy) -> None:
+        self.route = route
+        self.hops = {holder.instance: Hop(holder, copy) for holder in route.holders}
+
+
+class Shared:
+    """What all planes of a mesh have together.
+
+    Most have the same route for a model. They have it as one object, with its hops: where there are hundreds of planes,
+    what a request looks at is then near, and not one of as many copies of it.
+    """
+
+    def __init__(self) -> None:
+        self.numbers = count()
+        """Tell apart what happens at one instant."""
+        self._known: WeakValueDictionary[Route, Known] = WeakValueDictionary()
+
+    def known(self, route: Route, copy: Copy) -> Known:
+        """The one for ``route``, with hops to ``copy`` if it is new."""
+        known = self._known.get(route)
+        if known is None:
+            known = self._known[route] = Known(route, copy)
+        return known
 
 
 class Outstanding(Mapping[str, int]):

@@ -6,7 +6,6 @@ from bisect import insort
 from collections.abc import Callable, Generator, Iterable, Mapping
 from functools import partial
 from heapq import heappop, heappush, heapreplace
-from itertools import count
 from math import ceil, inf
 from random import Random
 from time import process_time
@@ -22,7 +21,7 @@ from sim.churn import Registrar
 from sim.driver import Driver
 from sim.fates import Hand
 from sim.given import Arrivals, Book, World, make_node, make_plane
-from sim.lines import Hop, Line
+from sim.lines import Hop, Line, Shared
 from sim.plane import Plane
 from sim.runtime import ModelServer
 from sim.store import Client, Records
@@ -30,6 +29,9 @@ from sim.trip import BROKEN, GONE, SILENT, Died, Ends, Instance, Network, Trip, 
 
 USAGE_MS = 1000
 """The core hears of what the plane served at least this often."""
+
+NOTED_AT = 1 << 18
+"""Requests after which the book is told what became of them: it looks at every way from one instance to another."""
 
 NOBODY = ""
 """Asked for when only time is to go on."""
@@ -55,11 +57,11 @@ class Mesh:
         self.records = Records(world.delays, self.later)
         for model, value in world.registrations.items():
             self.records.register(model, value)
-        self._numbers = count()
-        """Tell apart what happens at one instant."""
+        self._shared = Shared()
         self.instances = [self._instance(name) for name in world.instances]
         self.ways: list[Mapping[str, Hop]] = [instance.plane.sole for instance in self.instances]
         """Where requests go without a question, by the number of the instance that they come to."""
+        self._lines = [instance.plane.lines for instance in self.instances]
         self._planes: list[Plane | None] = [None] * len(self.instances)
         """Of those instances, None where every request has to be looked at."""
         self._entrances: list[int] = []
@@ -69,6 +71,8 @@ class Mesh:
         """Heap of requests on their way: (when there, number, to where, how, arrival, model)."""
         self._open = 0
         """Requests that the core has been asked about and that are not over."""
+        self._served = 0
+        """Requests since the book was told."""
         self._event_at = 0.0
         """When simpy has something to do next; no later than that."""
         self.inline_s = 0.0
@@ -78,7 +82,7 @@ class Mesh:
 
     def _instance(self, name: str) -> Instance:
         world, env = self.world, self.env
-        node, plane = make_node(world, name, int(env.now)), make_plane(world, name, lambda: int(env.now), self._numbers)
+        node, plane = make_node(world, name, int(env.now)), make_plane(world, name, lambda: int(env.now), self._shared)
         client = Client(env, name, self.records, world.delays)
         driver = Driver(
             node,
@@ -117,8 +121,11 @@ class Mesh:
         began = process_time()
         for instants, models, entries in traffic:
             self._serve(instants, models, entries)
-            for instance in self.instances:
-                self._note(instance, self.env.now)
+            self._served += len(entries)
+            if self._served >= NOTED_AT:
+                self._served = 0
+                for instance in self.instances:
+                    self._note(instance, self.env.now)
         while self._open or self.passed_on:
             first = self.passed_on[0][0] if self.passed_on else inf
             self._serve((max(self.env.now, min(self.env.peek(), first)),), (NOBODY,), (0,))
@@ -128,8 +135,8 @@ class Mesh:
 
     def _serve(self, instants: Iterable[float], models: Iterable[str], entries: Iterable[int]) -> None:
         """The loop that all requests go through: ``Plane.begin`` and ``_look_closer`` without the calls."""
-        passed_on, ways, numbers = self.passed_on, self.ways, self._numbers
-        planes, event_at = self._planes, self._event_at
+        passed_on, ways, numbers = self.passed_on, self.ways, self._shared.numbers
+        planes, lines, event_at = self._planes, self._lines, self._event_at
         for at, model, entry in zip(instants, models, entries, strict=True):
             while True:
                 if passed_on and (there_at := passed_on[0][0]) <= at and there_at < event_at:
@@ -162,7 +169,7 @@ class Mesh:
                     self._ask_core(at, model, self.instances[entry])
                     event_at = self._event_at
                     continue
-            line = way.line
+            line = lines[entry][way.instance]
             line.out += 1
             if line.out_ms:
                 heappush(passed_on, (at + line.out_ms, next(numbers), way, line, at, model))
@@ -227,6 +234,7 @@ class Mesh:
     def let_pass(self, number: int) -> None:
         """Requests that come to an instance go where its plane says."""
         plane = self._planes[number] = self.instances[number].plane
+        self._lines[number] = plane.lines
         self.ways[number] = plane.sole
 
     def watch_over(self, number: int) -> None:
@@ -267,12 +275,13 @@ class Mesh:
         if hop is None:
             self._ask_core(at, model, entry)
             return
-        hop.line.out += 1
-        if not hop.line.out_ms:
-            hop.line.arrivals.append(at)
-            hop.line.ends.append(entry.plane.begin(at, hop.copy))
+        line = entry.plane.lines[hop.instance]
+        line.out += 1
+        if not line.out_ms:
+            line.arrivals.append(at)
+            line.ends.append(entry.plane.begin(at, hop.copy))
         else:
-            heappush(self.passed_on, (at + hop.line.out_ms, next(self._numbers), hop, hop.line, at, model))
+            heappush(self.passed_on, (at + line.out_ms, next(self._shared.numbers), hop, line, at, model))
 
     def _ask_core(self, at: float, model: str, entry: Instance) -> None:
         """Only the core can say what becomes of a request."""

@@ -8,12 +8,12 @@ from math import ceil
 from random import Random
 
 from meshcore.asks import Met, RuntimeFailed
-from meshcore.commands import Holder, Local, Peers, Route
+from meshcore.commands import Local, Peers, Route
 from meshcore.errors import Code
 from meshcore.events import Usage
 from meshcore.hot import Choice, alone
 from meshcore.rules import Balance
-from sim.lines import Answers, Hop, Line, Outstanding
+from sim.lines import Answers, Hop, Known, Line, Outstanding, Shared
 
 OVERLOADED = RuntimeFailed(Code.RESOURCE_EXHAUSTED, "Model queue overload")
 """What a request meets at a copy that is full."""
@@ -91,10 +91,11 @@ class Plane:
         balance: Balance,
         rng: Random,
         server: Server,
-        numbers: Iterator[int],
+        shared: Shared,
     ) -> None:
         self.me, self.server = me, server
-        self.routes: dict[str, Route] = {}
+        self.known: dict[str, Known] = {}
+        """By model: what the core has said of it."""
         self.sole: dict[str, Hop] = {}
         """Where all requests for a model go as long as its route stands, if that is to one copy that takes all."""
         self.copies: dict[str, Copy] = {}
@@ -107,10 +108,8 @@ class Plane:
         self._running: list[tuple[float, int, Begun]] = []
         """Heap of what was not done when somebody looked, numbered."""
         self._news: list[Copy] = []
-        self._many: dict[str, tuple[Route, dict[Choice | str, Hop]]] = {}
-        """Of models that have several holders: the route, and where it goes by what is chosen."""
         self._start_ms, self._clock, self._balance, self._rng = start_ms, clock, balance, rng
-        self._numbers = numbers
+        self._shared = shared
         self._leaving: dict[tuple[str, int], Copy] = {}
         self._ok: set[str] = set()
         """Instances that are worth trying."""
@@ -130,27 +129,18 @@ class Plane:
             server = self.server.apart(local.max_concurrency) if local.max_concurrency else self.server
             self.copies[model] = Copy(model, local, server, self.begun)
         self.sole.pop(model, None)
-        self._many.pop(model, None)
         if not route.holders:
-            self.routes.pop(model, None)
+            self.known.pop(model, None)
             return
-        self.routes[model] = route
+        known = self.known[model] = self._shared.known(route, NOWHERE)
+        if local is not None and self.me in known.hops:
+            known.hops[self.me].copy = self.copies[model]
         if len(route.holders) > 1:
-            self._many[model] = (
-                route,
-                {
-                    Choice.LOCAL if holder.instance == self.me else holder.instance: self._hop(model, holder)
-                    for holder in route.holders
-                },
-            )
             return
         chosen = alone(route, self.me)
         if isinstance(chosen, str) or (chosen is Choice.LOCAL and self.copies[model].is_plain):
-            self.sole[model] = self._hop(model, route.holders[0])
-
-    def _hop(self, model: str, holder: Holder) -> Hop:
-        copy = self.copies.get(model, NOWHERE) if holder.instance == self.me else NOWHERE
-        return Hop(holder, self.line(holder.instance), copy)
+            self.sole[model] = known.hops[route.holders[0].instance]
+            self.line(route.holders[0].instance)
 
     def peers(self, peers: Peers) -> None:
         """Replace what is known about some instances."""
@@ -201,25 +191,26 @@ class Plane:
 
     def choose(self, at: float, model: str) -> Hop | None:
         """The same where ``sole`` has no answer."""
-        many = self._many.get(model)
-        if many is None:
-            if (route := self.routes.get(model)) is None:
-                return None
-            return self._hop(model, route.holders[0]) if self.taker(model, at) is not None else None
-        route, hops = many
-        self.outstanding.at = at
-        chosen = self._balance(route, self.me, False, self.outstanding, self._ok.__contains__, self._rng)
-        hop = hops.get(chosen)
-        if chosen is Choice.LOCAL and hop is not None and not hop.copy.is_plain and self.taker(model, at) is None:
+        known = self.known.get(model)
+        if known is None:
             return None
-        return hop
+        if len(known.hops) == 1:  # the only copy is here, and full, or not ready
+            return known.hops[self.me] if self.taker(model, at) is not None else None
+        self.outstanding.at = at
+        chosen = self._balance(known.route, self.me, False, self.outstanding, self._ok.__contains__, self._rng)
+        if isinstance(chosen, str):
+            return known.hops[chosen]
+        if chosen is Choice.ASK:
+            return None
+        hop = known.hops[self.me]
+        return hop if hop.copy.is_plain or self.taker(model, at) is not None else None
 
     def met_full(self, model: str) -> Met | None:
         """What a request met that the copy here has just not taken; None: there is no copy here, or it would."""
         copy = self.copies.get(model)
         if copy is None or not 0 < copy.most <= copy.in_flight:
             return None
-        load_ts = next(holder.load_ts for holder in self.routes[model].holders if holder.instance == self.me)
+        load_ts = next(holder.load_ts for holder in self.known[model].route.holders if holder.instance == self.me)
         return Met(self.me, load_ts, copy.gen, OVERLOADED)
 
     def taker(self, model: str, at: float) -> Copy | None:
@@ -272,7 +263,7 @@ class Plane:
                 at = end
             else:
                 copy.in_flight += 1
-                heappush(running, (end, next(self._numbers), each))
+                heappush(running, (end, next(self._shared.numbers), each))
             if at > copy.last_at:
                 copy.last_at = at
             if not copy.has_news:

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from math import ceil, inf
 from typing import Any
 
@@ -35,7 +34,7 @@ from meshcore.commands import Holder, Load, Measure, Peers, Predict, Route, Unlo
 from meshcore.events import Constrained, Loaded, LoadFailed, Measured, Predicted, Seen, Unloaded, Usage
 from meshd.driver import Driver
 from sim.given import Arrivals, Book, World, make_node, make_plane
-from sim.lines import Hop
+from sim.lines import Hop, Line, Shared
 from sim.mesh import USAGE_MS
 from sim.plane import Plane
 from sim.runtime import CANCELLED, load_answer
@@ -187,12 +186,12 @@ class AsyncMesh:
         self.records = Records(world.delays, lambda delay_ms, call: loop.call_later(delay_ms / 1000, call))
         for model, value in world.registrations.items():
             self.records.register(model, value)
-        self._numbers = count()
+        self._shared = Shared()
         self.instances = [self._instance(name) for name in world.instances]
         self.named = {instance.name: instance for instance in self.instances}
 
     def _instance(self, name: str) -> Instance:
-        plane = make_plane(self.world, name, lambda: self.loop.now_ms, self._numbers)
+        plane = make_plane(self.world, name, lambda: self.loop.now_ms, self._shared)
         driver = Driver(
             make_node(self.world, name),
             lambda: self.world.start_ms + self.loop.now_ms,
@@ -240,21 +239,22 @@ class AsyncMesh:
             trip = Trip(self, entry)
             self._ask(entry, at, trip, entry.driver.run(Request(model), trip))
             return
-        hop.line.out += 1
-        if hop.line.instance == entry.name:
-            hop.line.arrivals.append(at)
-            hop.line.ends.append(entry.plane.begin(at, hop.copy))
+        line = entry.plane.lines[hop.instance]
+        line.out += 1
+        if hop.instance == entry.name:
+            line.arrivals.append(at)
+            line.ends.append(entry.plane.begin(at, hop.copy))
             return
-        there = int(at) + self.world.network_ms(entry.name, hop.line.instance)
-        self.loop.at_ms(there, PASSED_ON, self._arrive_elsewhere, entry, hop, model, at)
+        there = int(at) + self.world.network_ms(entry.name, hop.instance)
+        self.loop.at_ms(there, PASSED_ON, self._arrive_elsewhere, entry, hop, line, model, at)
 
-    def _arrive_elsewhere(self, entry: Instance, hop: Hop, model: str, arrival: float) -> None:
-        there, now = self.named[hop.line.instance], self.loop.now_ms
+    def _arrive_elsewhere(self, entry: Instance, hop: Hop, line: Line, model: str, arrival: float) -> None:
+        there, now = self.named[hop.instance], self.loop.now_ms
         copy = there.plane.taker(model, now)
         if copy is not None:
             end = there.plane.begin(now, copy)
-            hop.line.arrivals.append(arrival)
-            hop.line.ends.append(end + self.world.network_ms(there.name, entry.name))
+            line.arrivals.append(arrival)
+            line.ends.append(end + self.world.network_ms(there.name, entry.name))
         else:
             trip = Trip(self, entry)
             self._ask(entry, arrival, trip, self._not_ready(entry, hop.holder, model, trip))

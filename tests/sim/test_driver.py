@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from itertools import count, repeat
+from itertools import repeat
 from random import Random
 from typing import Any
 
@@ -19,6 +19,7 @@ from meshcore.records import ModelRecord
 from meshcore.rules import Rules
 from meshcore.settings import Settings
 from sim.driver import Driver, Gate
+from sim.lines import Shared
 from sim.plane import Plane, Server
 from sim.runtime import ModelServer
 
@@ -95,7 +96,7 @@ class Bench:
         node = Node(Me("a", START, "a:1", "a:2"), settings or Settings(), params, Rules(), Random(1))
         self.plane = Plane(
             "a", START, lambda: int(self.env.now), node.rules.balance, Random(2), Server(1, repeat(50.0)),
-            count(),
+            Shared(),
         )  # fmt: skip
         self.registry = Registry(self.env)
         self.commands: list[tuple[int, Command]] = []

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain, count, repeat
+from itertools import chain, repeat
 from random import Random
 
 from meshcore import hot
 from meshcore.asks import Met
 from meshcore.commands import Holder, Local, Peer, Peers, Route
 from meshcore.events import Usage
+from sim.lines import Shared
 from sim.plane import OVERLOADED, Copy, Plane, Server
 
 START = 1_000_000
@@ -22,7 +23,7 @@ class Bench:
     def __init__(self, concurrency: int = 1, service_ms: Iterator[float] | None = None) -> None:
         self.now = 0
         server = Server(concurrency, service_ms or repeat(10.0))
-        self.plane = Plane("a", START, lambda: self.now, hot.decide, Random(1), server, count())
+        self.plane = Plane("a", START, lambda: self.now, hot.decide, Random(1), server, Shared())
 
     def ready(self, model: str = "m", gen: int = 1) -> None:
         self.plane.apply(Route(model, Local(gen), (Holder("a", 5, True),)))
@@ -38,7 +39,7 @@ class Bench:
     def where(self, model: str, at: float) -> str:
         """The instance that a request goes to, or that the core is asked."""
         hop = self.plane.way(at, model)
-        return "asked" if hop is None else hop.line.instance
+        return "asked" if hop is None else hop.instance
 
 
 def test_requests_beyond_the_concurrency_queue_in_the_order_they_came() -> None:
