@@ -205,8 +205,8 @@ class FrontDesk:
         node.view.see_self(node.own_record())
         want = self.want(request, record)
         if request.is_handover:
-            full = dict.fromkeys(node.departure.handovers.full, Rejected.OUTSTANDING)
-            want = replace(want, exclude={**full, **want.exclude})
+            out = dict.fromkeys(node.departure.handovers.out(request, record.type), Rejected.OUTSTANDING)
+            want = replace(want, exclude={**out, **want.exclude})
         target = self._place(replace(want, exclude={**away, **want.exclude}))
         if target is None and away:  # it waits for the runtime here
             target = self._place(want)
@@ -338,6 +338,8 @@ class FrontDesk:
             view.release(instance, units or self._node.cache.params.default_units)
         if refused.record:
             view.see_told(instance, refused.record)
+        if request.is_handover and refused.verdict in (Verdict.DECLINED, Verdict.FULL):
+            self._node.departure.handovers.declined(instance)
 
     def not_here(self, model: str, instance: str, load_ts: int) -> None:
         """A peer does not have the copy that its record names: take it out, unless it may only just have come."""

@@ -158,6 +158,7 @@ class Handovers:
         if not self._is_open or instance == self._node.me:
             return
         node, before = self._node, self._room
+        self._turn(self._slots.seen(instance))
         self._room = self._room_elsewhere()
         node.departure.look()
         if self._room[0] > before[0] or self._room[1] > before[1]:
@@ -176,6 +177,7 @@ class Handovers:
             self._withdrawals[0][0] if self._withdrawals else NEVER,
             self._next_look(),
             self._again_at,
+            self._slots.next_wake(),
         )
 
     def _next_look(self) -> int:
@@ -194,6 +196,7 @@ class Handovers:
             self.withdraw(model, gen)
         if self._again_at <= node.now:
             self._again()
+        self._turn(self._slots.tick())
         while self._next_look() <= node.now:
             _, model = heappop(self._looks)
             self._stages[model].look_at = NEVER
@@ -283,10 +286,13 @@ class Handovers:
         )  # fmt: skip
         node.emit(Begin(request, why))
 
-    @property
-    def full(self) -> tuple[str, ...]:
-        """Instances that make enough such copies at the moment."""
-        return self._slots.full
+    def out(self, request: Request, kind: str) -> tuple[str, ...]:
+        """Instances that are not to be asked for another copy of a type ``kind`` at the moment."""
+        return self._slots.out(request, kind)
+
+    def declined(self, instance: str) -> None:
+        """It would not make the copy it was asked for."""
+        self._slots.decline(instance)
 
     def placed(self, request: Request, target: str | None, kind: str) -> None:
         """The copy of a type ``kind`` that was asked for is to be made at ``target``, or nowhere at the moment."""
@@ -296,8 +302,7 @@ class Handovers:
         if target is not None:
             self._turn(self._slots.take(request.model, target))
             return
-        busy = (instance for instance in self._slots.full if instance not in (*request.targets, *request.exclude))
-        stage.was_full = any(self._node.view.may_load(instance, kind) for instance in busy)
+        stage.was_full = self._slots.is_worth_waiting(request, kind)
 
     def follow(self, model: str, flow: Flow) -> Flow:
         """The flow of a request for another copy, and what came of it."""
@@ -320,15 +325,18 @@ class Handovers:
         if stage is None or entry is None:
             return
         stage.is_asking = False
-        self._turn(self._slots.free(model))
-        if not is_refused:
-            self._look_again(model, stage)
-        elif stage.was_full:
+        freed = self._slots.free(model)
+        if is_refused and stage.was_full:
+            self._turn(freed)
             stage.is_held = True
             self._slots.hold(model, entry.type, is_first=stage.had_turn)
-        else:
+            return
+        self._turn(freed or [entry.type])  # where it had a turn and no place the turn is the next one's
+        if is_refused:
             self._refused(model, stage)
             self._judge(model)
+        else:
+            self._look_again(model, stage)
 
     def _refused(self, model: str, stage: Stage) -> None:
         """Nobody can take it for now."""

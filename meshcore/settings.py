@@ -99,7 +99,7 @@ class Settings:
     handover_recent_ms: int = _knob(3_600_000, "an instance that goes waits till others have what was used within this")
     handover_news_ms: int = _knob(1_000, "a copy goes this long after its record stopped naming it")
     runtime_leave_ms: int = _knob(60_000, "a runtime that may leave, and is still there after this, stays")
-    handover_again_ms: int = _knob(2_000, "what nobody could take is offered again this soon after room has come")
+    handover_again_ms: int = _knob(2_000, "who declined, or room that has come, is asked for copies again after this")
 
     vmodel_wait_ms: int = _knob(240_000, "who waits for a virtual model to switch waits at most this long")
     vmodel_match_ms: int = _knob(120_000, "it switches with fewer copies than answer now once this long has passed")

@@ -28,14 +28,14 @@ UNITS = 5
 class Deployment:
     """Instances with 30 models in all; a load takes a second, everything else no time."""
 
-    def __init__(self, seed: int, next_version: int) -> None:
+    def __init__(self, seed: int, next_version: int, capacity_units: int = 200) -> None:
         def make(me: Me, settings: Settings, params: CacheParams, seed: int) -> Node:
             version = next_version if me.instance.endswith("2") else 20_260_101
             return make_node(replace(me, version=version), settings, params, seed)
 
         self.rng = Random(seed)
         sizes = {f"m{number:02}": UNITS for number in range(30)}
-        self.cluster = Cluster(sizes, make=make, load_threads=4, capacity_units=200)
+        self.cluster = Cluster(sizes, make=make, load_threads=4, capacity_units=capacity_units)
         self.clients: list[Running] = []
         self._since: dict[int, tuple[Pending, int]] = {}
         for name in "abc":
@@ -57,7 +57,10 @@ class Deployment:
                 self.cluster.ask(self.rng.choice(ready), Request(self.rng.choice(list(self.cluster.sizes))))
                 for _ in range(10)
             ]
+            answered = 0
             while todo := [pending for pending in self.cluster.pending if self._is_due(pending)]:
+                answered += 1
+                assert answered < 2_000, "it never comes to rest"
                 self.cluster.deliver(todo[0])
                 for host in self.cluster.live:
                     for prefix in WATCHED:
@@ -108,3 +111,21 @@ def test_nobody_waits_while_a_whole_deployment_is_replaced(is_surged: bool, next
     assert len(roll.clients) > 500
     assert all(isinstance(client.end, Done) for client in roll.clients)
     assert all("2" in holder for record in stored.records(cluster.kv).values() for holder in record.copies)
+
+
+def test_others_that_are_full_are_not_asked_over_and_over() -> None:
+    """There is room in the one that came only, which makes two copies at a time: the rest wait for that."""
+    roll = Deployment(7, 20_260_101, capacity_units=78)
+    cluster = roll.cluster
+    going, *full = cluster.live
+    copies = len(going.node.cache.entries)
+    cluster.start("a2")
+    roll.run(500, cluster.live)
+    cluster.drain(going, BUDGET_MS)
+    while not going.departs:
+        roll.run(STEP_MS, cluster.live)
+    logs = [host.node.log.since(0) for host in full]
+    declined = [sum(reason.rule is Rule.DECLINE for reason in log) for log in logs]
+    assert going.node.departure.cause == "its copies are handed over"
+    assert 0 < sum(declined) < copies, declined
+    assert all(isinstance(client.end, Done) for client in roll.clients)
