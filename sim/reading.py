@@ -16,7 +16,7 @@ from sim.traces.scenario import with_traces
 from sim.workloads import REGISTRY
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """Refuses a key that is given twice: one of the two would be ignored."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -53,13 +53,15 @@ def parse_scenario(text: str, name: str) -> Scenario:
 def parse_tree(text: str, name: str) -> dict[str, Any]:
     """The keys and values of ``text``, unchecked; raises ScenarioError where it is no mapping."""
     try:
-        tree = yaml.load(text, _Loader)
+        tree = yaml.load(text, Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         raise ScenarioError([f"{where}: {error.problem or error.context}"]) from None
-    except yaml.YAMLError as error:
-        raise ScenarioError([f"{name}: {error}"]) from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that there is not, or a number as long as a page
+        raise ScenarioError([f"{name}: {' '.join(str(error).split())}"]) from None
+    except RecursionError:
+        raise ScenarioError([f"{name}: has brackets in brackets deeper than can be read"]) from None
     if not isinstance(tree, dict):
         raise ScenarioError([f"{name}: must be a mapping with the keys {_listed(Scenario)}"])
     return tree

@@ -22,8 +22,22 @@ from sim.workloads.streams import Streams
 from sim.workloads.trace import Trace
 from sim.workloads.zipf import Peak, Zipf
 
+_LEAST = {
+    "min_churn_age_ms": -1,
+    "max_inflight_per_copy": -1,
+    **dict.fromkeys(
+        ("publish_period_ms", "janitor_period_ms", "rate_period_ms", "scale_up_rpm", "max_load_failures"), 1
+    ),
+}
+"""Of settings that may be less than 0, and of those with which nothing would ever go on at 0."""
+
 _Knobs: Any = create_model(
-    "_Knobs", __config__=STRICT, **{knob.name: (int, Field(default=knob.default)) for knob in fields(Settings)}
+    "_Knobs",
+    __config__=STRICT,
+    **{
+        knob.name: (int, Field(default=knob.default, ge=_LEAST.get(knob.name, 0), le=2**53))
+        for knob in fields(Settings)
+    },
 )  # type: ignore[call-overload]
 
 
