@@ -118,7 +118,8 @@ class Mesh:
         for instants, models, entries in traffic:
             self._serve(instants, models, entries)
             for instance in self.instances:
-                self._note(instance, self.env.now)
+                if not instance.driver.is_frozen:
+                    self._note(instance, self.env.now)
         while self._open or self.passed_on:
             first = self.passed_on[0][0] if self.passed_on else inf
             self._serve((max(self.env.now, min(self.env.peek(), first)),), (NOBODY,), (0,))
@@ -203,8 +204,9 @@ class Mesh:
         while self.network.instances.get(instance.name) is instance:
             yield self.env.timeout(USAGE_MS)
             instance.driver.take_usage()
-            for line in instance.plane.lines.values():
-                line.under_way(self.env.now)
+            if not instance.driver.is_frozen:
+                for line in instance.plane.lines.values():
+                    line.under_way(self.env.now)
 
     # -- coming and going ----------------------------------------------------------------------------------
 
