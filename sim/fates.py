@@ -103,7 +103,8 @@ class Hand:
     def _roll(self, upgrade: Upgrade) -> Waits:
         """New instances take the place of the old ones, one after the other."""
         yield self._at(upgrade.from_s)
-        for old, new in enumerate(sorted(self.late)):
+        count = len(self._numbers)
+        for old, new in enumerate(range(count // 2, count)):
             if old:
                 yield self._env.timeout(int(upgrade.each_s * 1000))
             self._mesh.join(new)

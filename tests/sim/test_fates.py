@@ -164,6 +164,11 @@ def test_an_instance_that_was_gone_while_others_were_cut_off_hears_of_what_happe
     assert seen[0] == seen[2]
 
 
+def test_an_upgrade_takes_instances_that_joined_late_in_their_turn() -> None:
+    instances = after("joins: [{instance: instance-1, at_s: 5}]\nupgrade: {from_s: 10, each_s: 5}\n", 61_000).present()
+    assert [instance.name for instance in instances] == [f"instance-{number}-new" for number in range(3)]
+
+
 def test_clocks_that_differ_cost_nobody_an_answer(calm: dict[str, Any]) -> None:
     clocks = SCENARIO.replace("capacity: 1 GiB", "capacity: 1 GiB, clock_offsets_ms: [0, 60000, -60000]")
     told = played(scenario=clocks)
