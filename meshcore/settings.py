@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 
 def _knob(default: int, why: str) -> int:
     value: int = field(default=default, metadata={"why": why})
     return value
+
+
+LEAST = {
+    "min_churn_age_ms": -1,
+    "max_inflight_per_copy": -1,
+    **dict.fromkeys(
+        ("publish_period_ms", "janitor_period_ms", "rate_period_ms", "scale_up_rpm", "max_load_failures"), 1
+    ),
+}
+"""Of settings that may be less than 0, and of those with which nothing would ever go on at 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +118,11 @@ class Settings:
     vmodel_batch: int = _knob(20, "virtual models that copies are loaded for at once")
 
     def __post_init__(self) -> None:
-        """Raises ValueError where two settings cannot be together."""
+        """Raises ValueError for a number that is too small, and where two settings cannot be together."""
+        for knob in fields(self):
+            value, least = getattr(self, knob.name), LEAST.get(knob.name, 0)
+            if value < least:
+                raise ValueError(f"{knob.name} is {value}; it has to be {least} or more")
         least, most = self.second_copy_min_ms, self.second_copy_max_ms
         if least >= most:
             raise ValueError(f"second_copy_min_ms is {least}; it has to be below second_copy_max_ms, {most}")

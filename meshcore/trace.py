@@ -163,7 +163,7 @@ def read(lines: Iterable[bytes], is_part_enough: bool = False) -> Iterator[Line 
                 raise BadTrace(number, f"the trace is not whole, it ends early: {end.early}")
             yield end
         else:
-            raise BadTrace(number, f"must have model, t or end; it has {', '.join(plain) or 'nothing'}")
+            raise BadTrace(number, f"must have model, t or end; it has {', '.join(plain)[:200] or 'nothing'}")
     if number == 0:
         raise BadTrace(1, "the file is empty; a trace begins with a line that has trace")
     if end is None and is_part_enough:

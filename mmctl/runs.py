@@ -111,5 +111,8 @@ def parse_sets(texts: Sequence[str]) -> dict[str, list[object]]:
             raise Usage(f"--set {error}") from None
         if path in values:
             raise Usage(f"--set {path} is given twice; give its values with commas between them")
+        for other in values:
+            if f"{path}.".startswith(f"{other}.") or other.startswith(f"{path}."):
+                raise Usage(f"--set {path} and --set {other}: one is in the other; give the values of both together")
         values[path] = found
     return values

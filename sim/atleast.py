@@ -68,7 +68,7 @@ def loads_at_least(scenario: Scenario, mesh: Mesh, noted: Noted, sizes: dict[str
     if came is None:
         return {"loads": None, "by": f"left out for more than {UP_TO:,} requests"}
     models, at_ms = came
-    prompt_ms = float(scenario.network.delay_ms) if len(mesh.instances) > 1 else 0.0
+    prompt_ms = longest_way_ms(scenario)
     until_ms = _until(at_ms, prompt_ms, noted)
     if scenario.mode == "cache":  # each is over before the next comes
         until_ms = np.where(until_ms < inf, at_ms, inf)
@@ -79,6 +79,14 @@ def loads_at_least(scenario: Scenario, mesh: Mesh, noted: Noted, sizes: dict[str
     units = np.array([to_units(size) for size in sizes.values()], dtype=np.int64)
     loads, by = least_loads(requests, units, capacity_units, starts_empty=not scenario.warmup_s)
     return {"loads": loads, "by": by}
+
+
+def longest_way_ms(scenario: Scenario) -> float:
+    """Between any two instances; 0 where there is one."""
+    network = scenario.network
+    if len(scenario.all_instance_ids()) == 1:
+        return 0.0
+    return float(max(network.delay_ms, network.between_zones_ms or 0))
 
 
 def _arrivals(scenario: Scenario) -> tuple[Any, Any] | None:

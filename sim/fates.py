@@ -36,6 +36,8 @@ class Hand:
             late += names[len(names) // 2 :]
         self.late = frozenset(self._numbers[name] for name in late)
         """Those that are not there from the start."""
+        self._doing: dict[int, simpy.Process] = {}
+        """By instance: what happens to it, or happened last."""
 
     def play(self) -> None:
         """Begin: all of it happens at its time."""
@@ -60,15 +62,24 @@ class Hand:
     def _at(self, at_s: float) -> simpy.Timeout:
         return self._env.timeout(max(0, int(at_s * 1000) - int(self._env.now)))
 
+    def _turn(self, at_s: float, number: int) -> Waits:
+        """Wait for the time, and for the end of what happens to the instance: it takes as long as it takes to go."""
+        yield self._at(at_s)
+        active = self._env.active_process
+        assert active is not None
+        before, self._doing[number] = self._doing.get(number), active
+        if before is not None and before.is_alive:
+            yield before
+
     # -- coming and going -------------------------------------------------------------------------------
 
     def _join(self, at_s: float, number: int) -> Waits:
-        yield self._at(at_s)
+        yield from self._turn(at_s, number)
         self._mesh.join(number)
 
     def _leave(self, at_s: float, number: int) -> Waits:
         """Take an instance out of service as meshd does on SIGTERM."""
-        yield self._at(at_s)
+        yield from self._turn(at_s, number)
         mesh, instance = self._mesh, self._mesh.instances[number]
         mesh.close(number)
         mesh.records.resign(instance.name)
@@ -92,7 +103,8 @@ class Hand:
     def _roll(self, upgrade: Upgrade) -> Waits:
         """New instances take the place of the old ones, one after the other."""
         yield self._at(upgrade.from_s)
-        for old, new in enumerate(sorted(self.late)):
+        count = len(self._numbers)
+        for old, new in enumerate(range(count // 2, count)):
             if old:
                 yield self._env.timeout(int(upgrade.each_s * 1000))
             self._mesh.join(new)
@@ -101,8 +113,8 @@ class Hand:
     # -- what goes wrong ---------------------------------------------------------------------------------
 
     def _kill(self, kill: Kill) -> Waits:
-        yield self._at(kill.at_s)
         mesh, number = self._mesh, self._numbers[kill.instance]
+        yield from self._turn(kill.at_s, number)
         instance = mesh.instances[number]
         mesh.close(number)
         harm.kill(mesh, instance)
@@ -119,16 +131,16 @@ class Hand:
             self._mesh.records.end_lease(instance)
 
     def _freeze(self, freeze: Freeze) -> Waits:
-        yield self._at(freeze.from_s)
         mesh, number = self._mesh, self._numbers[freeze.instance]
-        instance = mesh.instances[number]
-        length_ms = int(freeze.until_s * 1000) - int(self._env.now)
+        yield from self._turn(freeze.from_s, number)
+        instance, from_ms = mesh.instances[number], int(self._env.now)
+        length_ms = max(0, int(freeze.until_s * 1000) - from_ms)
         harm.freeze(mesh, number, length_ms)
         is_lost = length_ms >= SESSION_MS
         if is_lost:
             mesh.later(SESSION_MS, lambda: mesh.records.lose_leases([instance.name]))
         yield self._at(freeze.until_s)
-        harm.thaw(mesh, number)
+        harm.thaw(mesh, number, from_ms)
         if is_lost:
             instance.driver.feed(SessionRenewed())
 
@@ -137,20 +149,25 @@ class Hand:
         yield self._at(partition.from_s)
         mesh, apart = self._mesh, frozenset(partition.instances)
         harm.cut(mesh, apart)
-        mesh.records.deafen(apart)
         length_ms = int(partition.until_s * 1000) - int(self._env.now)
         is_lost = length_ms >= SESSION_MS
         there = [instance for instance in mesh.present() if instance.name in apart]
+        mesh.records.deafen(frozenset(instance.name for instance in there))
         _set_away(there, True)
         mesh.later(min(DEADLINE_MS, length_ms), lambda: self._notice(there))
         if is_lost:
-            mesh.later(SESSION_MS, lambda: mesh.records.lose_leases(apart))
+            mesh.later(SESSION_MS, lambda: self._lose_leases(there))
         yield self._at(partition.until_s)
         harm.cut(mesh, frozenset())
         _set_away(there, False)
         for instance in there:
             mesh.records.listen(instance.name, instance.driver.feed)
         self._find(there, is_lost)
+
+    def _lose_leases(self, instances: Iterable[Instance]) -> None:
+        """The lease of one that has died meanwhile ends as that of others that die."""
+        there = self._mesh.present()
+        self._mesh.records.lose_leases([instance.name for instance in instances if instance in there])
 
     def _lose_store(self, outage: StoreOutage) -> Waits:
         """All notice when the first question has had no answer for its time; leases that are over are so at the end."""

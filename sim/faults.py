@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from typing import Annotated, Self
 
 from pydantic import BaseModel, Field, model_validator
@@ -150,6 +151,9 @@ class Fates(BaseModel):
                 where = f"{name}.{number}"
                 _check_name(f"{where}.instance", each.instance, instances, known)
                 comings.append((*_span(each), each.instance, where))
+        if self.upgrade is not None:
+            from_s, each_s = self.upgrade.from_s, self.upgrade.each_s
+            comings += [(from_s + at * each_s, inf, name, "upgrade") for at, name in enumerate(instances)]
         _check_apart(comings)
         self._check_outages(comings)
 
@@ -176,6 +180,10 @@ class Fates(BaseModel):
             where = f"partitions.{number}"
             if partition.from_s < before_s:
                 raise ValueError(f"{where}.from_s: {partition.from_s:g} must be {before_s:g} or later, one at a time")
+            for _, until_s, instance, what in comings:
+                is_back = until_s < inf and not what.startswith("freezes")
+                if is_back and instance in partition.instances and partition.from_s < until_s <= partition.until_s:
+                    raise ValueError(f"{where}: {instance} may not come by {what} while it is cut off")
             if any(it.from_s < partition.until_s and partition.from_s < it.until_s for it in self.store_outages):
                 raise ValueError(f"{where}: must not be while the store is away")
             before_s = partition.until_s
@@ -192,7 +200,7 @@ def _span(each: Join | Leave | Restart | Kill | Freeze) -> tuple[float, float]:
         case Kill(at_s=at_s, back_s=back_s) if back_s is not None:
             return at_s, back_s
         case _:
-            return each.at_s, float("inf")
+            return each.at_s, inf
 
 
 def _check_apart(comings: Iterable[tuple[float, float, str, str]]) -> None:
@@ -200,6 +208,8 @@ def _check_apart(comings: Iterable[tuple[float, float, str, str]]) -> None:
     until: dict[str, tuple[float, str]] = {}
     for from_s, until_s, instance, where in sorted(comings):
         before_s, what = until.get(instance, (0.0, ""))
+        if from_s < before_s == inf:
+            raise ValueError(f"{where}: {instance} is not there at {from_s:g} s, as it does not come back from {what}")
         if from_s < before_s:
             raise ValueError(f"{where}: {from_s:g} s must be {before_s:g} or later, as {what} lasts so long")
         until[instance] = until_s, where

@@ -48,14 +48,17 @@ def freeze(mesh: Mesh, number: int, for_ms: int) -> None:
         if other is not instance:
             line = other.plane.line(instance.name)
             line.delay(now + line.back_ms, for_ms)
-    for line in instance.plane.lines.values():
-        line.delay(now, for_ms)
+    instance.plane.line(instance.name).delay(now, for_ms)
 
 
-def thaw(mesh: Mesh, number: int) -> None:
-    """A frozen instance goes on."""
+def thaw(mesh: Mesh, number: int, from_ms: int) -> None:
+    """An instance that was frozen at ``from_ms`` goes on, and finds the answers that have come meanwhile."""
     mesh.let_pass(number)
-    mesh.instances[number].driver.thaw()
+    instance = mesh.instances[number]
+    for line in instance.plane.lines.values():
+        if line.instance != instance.name:
+            line.hold(from_ms, int(mesh.env.now))
+    instance.driver.thaw()
 
 
 def cut(mesh: Mesh, instances: frozenset[str]) -> None:

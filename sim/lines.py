@@ -34,6 +34,10 @@ class Line:
         """What is not back yet comes so much later."""
         self.ends = [end + for_ms if end > now else end for end in self.ends]
 
+    def hold(self, from_ms: float, until_ms: float) -> None:
+        """What came back in between is taken in at its end."""
+        self.ends = [until_ms if from_ms < end < until_ms else end for end in self.ends]
+
     def lose(self, now: float) -> list[tuple[float, float]]:
         """What is not done yet does not come back: arrivals and ends of that; answers on their way arrive."""
         self.under_way(now + self.back_ms)

@@ -39,7 +39,7 @@ class Measure:
         self.scaling = dict.fromkeys((Rule.SECOND_COPY, Rule.SCALE_UP, Rule.SCALE_DOWN), 0)
         """How often instances decided that a model should have more copies, or fewer."""
         self.most_copies = 0
-        """That a model had at a time and that answered."""
+        """That a model had at a time and that answered, by what was heard since the warm-up."""
         self.warm = 0
         """Requests that cost no simpy event, the warm-up's too."""
         self.reloads = 0

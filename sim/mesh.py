@@ -125,7 +125,8 @@ class Mesh:
             if self._served >= NOTED_AT:
                 self._served = 0
                 for instance in self.instances:
-                    self._note(instance, self.env.now)
+                    if not instance.driver.is_frozen:
+                        self._note(instance, self.env.now)
         while self._open or self.passed_on:
             first = self.passed_on[0][0] if self.passed_on else inf
             self._serve((max(self.env.now, min(self.env.peek(), first)),), (NOBODY,), (0,))

@@ -10,13 +10,14 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from sim.names import with_names
 from sim.problems import ScenarioError
 from sim.scenario import Scenario
 from sim.traces.scenario import with_traces
 from sim.workloads import REGISTRY
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """Refuses a key that is given twice: one of the two would be ignored."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -53,13 +54,15 @@ def parse_scenario(text: str, name: str) -> Scenario:
 def parse_tree(text: str, name: str) -> dict[str, Any]:
     """The keys and values of ``text``, unchecked; raises ScenarioError where it is no mapping."""
     try:
-        tree = yaml.load(text, _Loader)
+        tree = yaml.load(text, Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         raise ScenarioError([f"{where}: {error.problem or error.context}"]) from None
-    except yaml.YAMLError as error:
-        raise ScenarioError([f"{name}: {error}"]) from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that there is not, or a number as long as a page
+        raise ScenarioError([f"{name}: {' '.join(str(error).split())}"]) from None
+    except RecursionError:
+        raise ScenarioError([f"{name}: has brackets in brackets deeper than can be read"]) from None
     if not isinstance(tree, dict):
         raise ScenarioError([f"{name}: must be a mapping with the keys {_listed(Scenario)}"])
     return tree
@@ -68,7 +71,7 @@ def parse_tree(text: str, name: str) -> dict[str, Any]:
 def scenario_of(tree: dict[str, Any], name: str, folder: Path) -> Scenario:
     """The scenario of these keys and values, with the traces that they name in ``folder``; raises ScenarioError."""
     try:
-        return Scenario.model_validate(with_traces(tree, folder))
+        return Scenario.model_validate(with_names(with_traces(tree, folder)))
     except ScenarioError as error:
         raise ScenarioError([f"{name}: {problem}" for problem in error.problems]) from None
     except ValidationError as error:

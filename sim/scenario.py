@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import AwareDatetime, Field, create_model, model_validator
 
 from meshcore.constraints import Constraints, TypeConstraint
-from meshcore.settings import Settings
+from meshcore.settings import LEAST, Settings
 from sim.amounts import STRICT, Name
 from sim.catalogue import Models
 from sim.faults import Fates
@@ -23,7 +23,11 @@ from sim.workloads.trace import Trace
 from sim.workloads.zipf import Peak, Zipf
 
 _Knobs: Any = create_model(
-    "_Knobs", __config__=STRICT, **{knob.name: (int, Field(default=knob.default)) for knob in fields(Settings)}
+    "_Knobs",
+    __config__=STRICT,
+    **{
+        knob.name: (int, Field(default=knob.default, ge=LEAST.get(knob.name, 0), le=2**53)) for knob in fields(Settings)
+    },
 )  # type: ignore[call-overload]
 
 

@@ -24,7 +24,7 @@ def summary(scenario: Scenario, mesh: Mesh, measure: Measure, watch: Watch) -> d
     answered, hits = (sum(column) for column in zip(*came.values(), strict=True))
     failed = sum(measure.failed.values())
     commits, publishes, conflicts = watch.stored()
-    copies = watch.counted(watch.copies)
+    copies, most_copies = watch.counted(watch.copies), max(measure.most_copies, watch.copies_at_first)
     instances = []
     for instance, requests in zip(mesh.instances, served, strict=True):
         tally, cache = measure.tallies[instance.name], instance.node.cache
@@ -61,8 +61,8 @@ def summary(scenario: Scenario, mesh: Mesh, measure: Measure, watch: Watch) -> d
         "second_copies": measure.scaling[Rule.SECOND_COPY],
         "scale_ups": measure.scaling[Rule.SCALE_UP],
         "scale_downs": measure.scaling[Rule.SCALE_DOWN],
-        "most_copies": measure.most_copies,
-        "copies": {"mean": round(fmean(copies), 3) if copies else None, "max": measure.most_copies},
+        "most_copies": most_copies,
+        "copies": {"mean": round(fmean(copies), 3) if copies else None, "max": most_copies},
         "memory": _memory(watch.counted(watch.memory)),
         "store": {"commits": commits, "publishes": publishes, "conflicts": conflicts},
         "spread": _spread(mesh, served),

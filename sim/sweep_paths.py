@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from sim.policies import rules_named
 from sim.problems import ScenarioError
-from sim.reading import parse_tree, read_text, scenario_of
+from sim.reading import Loader, parse_tree, read_text, scenario_of
 from sim.scenario import Scenario
 from sim.world import fleet_params
 
@@ -60,10 +60,10 @@ def parse_values(text: str) -> tuple[str, list[Any]]:
     if not separator or not all(path.split(".")):
         raise ValueError(f"{text!r} must be path=value or path=value,value, as instances.count=4,8")
     try:
-        found = yaml.safe_load(f"[{values}]")
-    except yaml.YAMLError:
-        found = []
-    if not found:
+        found = yaml.load(f"[{values}]", Loader)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list) or not found:
         raise ValueError(f"{text!r} must have values after the =, as in YAML, with commas between them")
     return path, found
 

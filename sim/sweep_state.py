@@ -30,7 +30,7 @@ class Kept:
             found = json.loads(self._file(key).read_bytes())
         except (OSError, ValueError):
             return None
-        return found if isinstance(found, dict) else None
+        return found if isinstance(found, dict) and "answered" in found else None
 
     def put(self, key: str, data: dict[str, Any]) -> None:
         """Keep a summary: whole, or not at all; raises OSError."""

@@ -24,6 +24,8 @@ class Watch:
         """Copies of a model that has any, on average; those that are loading count. None: no model has."""
         self._middles_ms = [(number + 0.5) * duration_ms / INTERVALS for number in range(INTERVALS)]
         self._from_ms = from_ms
+        self.copies_at_first = 0
+        """That a model had when the warm-up ended and that answered, of all models the most."""
         self._served_before: dict[str, tuple[Instance, int]] = {}
         self._stored_before = (0, 0, 0)
         mesh.later(int(from_ms), self._begin)
@@ -34,6 +36,9 @@ class Watch:
         for instance in self._mesh.instances:
             self._served_before[instance.name] = instance, instance.node.served
         self._stored_before = self._stored()
+        known = (each for instance in self._mesh.present() for each in instance.plane.known.values())
+        ready = (sum(holder.is_ready for holder in each.route.holders) for each in known)
+        self.copies_at_first = max(ready, default=0)
 
     def _look(self) -> None:
         number = self._count

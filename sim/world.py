@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import cycle
 from random import Random
 from time import process_time
@@ -63,7 +64,7 @@ def run(scenario: Scenario, rules: str = "mesh", told: Told | None = None) -> Re
     watch = Watch(mesh, from_ms, duration_ms, told)
     mesh.play(traffic)
     data = summary(scenario, mesh, measure, watch) | {"at_least": loads_at_least(scenario, mesh, noted, sizes)}
-    return Result(data, Speed(measure.warm / max(mesh.inline_s, 1e-9), bare_timeouts_per_s()))
+    return Result(data, Speed(measure.warm / max(mesh.inline_s, 1e-9), _bare()))
 
 
 def build(scenario: Scenario) -> World:
@@ -143,6 +144,11 @@ def _network(scenario: Scenario, places: Mapping[str, Place]) -> Callable[[str, 
     if far_ms is None:
         return lambda _from, _to: near_ms
     return lambda one, other: near_ms if places[one].zone == places[other].zone else far_ms
+
+
+@cache
+def _bare() -> float:
+    return bare_timeouts_per_s()
 
 
 def bare_timeouts_per_s() -> float:

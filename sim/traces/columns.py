@@ -69,9 +69,9 @@ def _places(path: Path, line: int, head: list[str], given: Mapping[str, str], ne
     places = {}
     for name in COLUMNS:
         place = given.get(name, "")
-        if place in names:
+        if place and place in names:
             places[name] = names.index(place)
-        elif place.isdigit() and int(place) > 0:
+        elif place.isdecimal() and len(place) < 10 and int(place) > 0:
             places[name] = int(place) - 1
         elif name in needed:
             known = f"; the columns are {', '.join(names)[:200]}" if names else ""

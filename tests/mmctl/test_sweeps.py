@@ -64,6 +64,10 @@ def test_values_are_combined_and_shown_beside_each_other(small: str, capsys: pyt
         (["--set", "instances.count=0"], "instances.count: 0 must be greater than or equal to 1"),
         (["--set", "seed"], "--set 'seed' must be path=value or path=value,value"),
         (["--set", "seed=1", "--set", "seed=2"], "--set seed is given twice"),
+        (
+            ["--set", "network.delay_ms=1,2", "--set", "network={delay_ms: 3}"],
+            "--set network and --set network.delay_ms: one is in the other",
+        ),
         (["--report", "nowhere/at/all.html"], "--report nowhere/at/all.html: there is no directory nowhere/at"),
     ],
 )
@@ -171,7 +175,10 @@ def test_tune_says_why_no_size_is_enough(small: str, capsys: pytest.CaptureFixtu
         (["--slo", "hit_rate>1%", "--most", "0"], "--most 0: must be at least 1"),
         (["--slo", "hit_rate>1%", "--step", "x"], "--step x: must be a number of bytes"),
         (["--slo", "hit_rate>1%", "--most", "1001"], "instances.count: 1001 must be less than or equal to 1000"),
-        (["--slo", "hit_rate>1%", "--rules", "mash"], "--rules mash is none of mesh, random, modelmesh"),
+        (
+            ["--slo", "hit_rate>1%", "--rules", "mash"],
+            "--rules: 'mash' has no rules that there are",
+        ),
     ],
 )
 def test_tune_refuses_what_makes_no_sense(

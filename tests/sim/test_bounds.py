@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim import run
+from sim import parse_scenario, run
+from sim.atleast import longest_way_ms
 from sim.bounds import Requests, least_loads
 from sim.policies import EVICTIONS, POLICIES
 from sim.scenario import Scenario
@@ -126,3 +127,19 @@ def test_no_rules_beat_it(scenario: dict[str, Any], policy: str, eviction: str) 
     assert data["loads"] >= data["at_least"]["loads"]
     if not scenario["warmup_s"] and not data["failed"]:
         assert data["at_least"]["loads"] >= len(set(scenario["traffic"]["models"]))
+
+
+@pytest.mark.parametrize(
+    ("count", "network", "way_ms"),
+    [(1, "{delay_ms: 3}", 0), (2, "{delay_ms: 3}", 3), (2, "{between_zones_ms: 40}", 40)],
+)
+def test_a_copy_takes_a_request_up_one_way_later_in_another_zone_too(count: int, network: str, way_ms: float) -> None:
+    text = f"""
+duration_s: 1
+instances: {{count: {count}, capacity: 64 MiB, zones: [a, b]}}
+models: {{count: 2, size: 1 MiB}}
+runtime: {{load: {{base_ms: 1}}, service: {{mean_ms: 1}}}}
+network: {network}
+traffic: {{requests_per_s: 1}}
+"""
+    assert longest_way_ms(parse_scenario(text, "a.yaml")) == way_ms

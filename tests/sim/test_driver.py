@@ -32,7 +32,7 @@ class Ways:
     """Loads take 100 ms, all else 1 ms, a model 10 MiB."""
 
     def load(self, instance: str, model: str, gen: int, at_ms: int) -> tuple[int, int, str]:
-        return 100, ""
+        return 100, 0, ""
 
     def unload_ms(self, instance: str, model: str, gen: int) -> int:
         return 1
@@ -41,6 +41,9 @@ class Ways:
         return 1
 
     def size_bytes(self, model: str) -> int:
+        return 10 * MB
+
+    def predicted_bytes(self, model: str) -> int:
         return 10 * MB
 
     def max_concurrency(self, model: str) -> int:

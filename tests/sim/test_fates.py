@@ -7,6 +7,11 @@ from typing import Any
 import pytest
 
 from sim import ScenarioError, parse_scenario, run
+from sim.arrivals import arrivals
+from sim.lines import Answers, Line
+from sim.measure import Measure
+from sim.mesh import Mesh
+from sim.world import build
 
 SCENARIO = """
 duration_s: 60
@@ -99,6 +104,71 @@ def test_an_upgrade_puts_a_new_instance_in_the_place_of_each_and_nobody_waits_fo
     assert told["cold_starts"] <= calm["cold_starts"] * 1.1
 
 
+def test_an_answer_that_comes_to_a_frozen_instance_is_taken_in_when_it_goes_on() -> None:
+    done = Answers()
+    line = Line("here", "there", done)
+    for end in (5.0, 15.0, 30.0):
+        line.out += 1
+        line.arrivals.append(1.0)
+        line.ends.append(end)
+    line.hold(10, 20)
+    assert line.under_way(40) == 0
+    assert done.ends == [5, 20, 30]
+
+
+def test_an_instance_that_is_killed_soon_after_it_was_frozen_loses_what_is_under_way_for_it() -> None:
+    calmer = SCENARIO.replace("requests_per_s: 150", "requests_per_s: 20")
+    told = played(
+        "freezes: [{instance: instance-1, from_s: 10, until_s: 30}]\nkills: [{instance: instance-1, at_s: 30.2}]\n",
+        calmer,
+    )
+    assert sent(told) == played(scenario=calmer)["answered"]
+    assert told["failed"]["UNAVAILABLE"] > 0
+
+
+def test_what_happens_to_an_instance_waits_until_what_happened_to_it_before_is_over() -> None:
+    slow = SCENARIO.replace("mean_ms: 200", "mean_ms: 9000").replace("requests_per_s: 150", "requests_per_s: 5")
+    told = played(
+        "restarts: [{instance: instance-1, from_s: 10, until_s: 14}]\n"
+        "kills: [{instance: instance-1, at_s: 15, back_s: 40}]\n"
+        "freezes: [{instance: instance-1, from_s: 40, until_s: 45}]\n",
+        slow,
+    )
+    assert sent(told) == played(scenario=slow)["answered"]
+    assert told["instances"][1]["models"] > 0
+
+
+def after(more: str, until_ms: int) -> Mesh:
+    scenario = parse_scenario(SCENARIO.replace("requests_per_s: 150", "requests_per_s: 20") + more, "a.yaml")
+    world = build(scenario)
+    mesh = Mesh(world, Measure(world.instances, 0, 60_000, lambda: 0))
+    mesh.play(arrivals(scenario))
+    mesh.env.run(until=until_ms)
+    return mesh
+
+
+def test_an_instance_that_died_cut_off_has_no_lease_and_does_not_lead() -> None:
+    more = (
+        "partitions: [{instances: [instance-0], from_s: 10, until_s: 30}]\nkills: [{instance: instance-0, at_s: 12}]\n"
+    )
+    assert after(more, 61_000).records.lease("instance-0") == 0
+
+
+def test_an_instance_that_was_gone_while_others_were_cut_off_hears_of_what_happens_when_it_is_back() -> None:
+    more = (
+        "partitions: [{instances: [instance-0], from_s: 12, until_s: 30}]\n"
+        "kills: [{instance: instance-0, at_s: 10, back_s: 40}, {instance: instance-1, at_s: 45}]\n"
+    )
+    mesh = after(more, 100_000)
+    seen = [{model: known.route.holders for model, known in each.plane.known.items()} for each in mesh.instances]
+    assert seen[0] == seen[2]
+
+
+def test_an_upgrade_takes_instances_that_joined_late_in_their_turn() -> None:
+    instances = after("joins: [{instance: instance-1, at_s: 5}]\nupgrade: {from_s: 10, each_s: 5}\n", 61_000).present()
+    assert [instance.name for instance in instances] == [f"instance-{number}-new" for number in range(3)]
+
+
 def test_clocks_that_differ_cost_nobody_an_answer(calm: dict[str, Any]) -> None:
     clocks = SCENARIO.replace("capacity: 1 GiB", "capacity: 1 GiB, clock_offsets_ms: [0, 60000, -60000]")
     told = played(scenario=clocks)
@@ -131,11 +201,20 @@ def test_the_same_fates_give_the_same_numbers() -> None:
         ),
         (
             "kills: [{instance: instance-1, at_s: 5}]\nleaves: [{instance: instance-1, at_s: 9}]",
-            "leaves.0: 9 s must be inf or later, as kills.0 lasts so long",
+            "leaves.0: instance-1 is not there at 9 s, as it does not come back from kills.0",
         ),
         (
             "store_outages: [{from_s: 1, until_s: 9}]\npartitions: [{instances: [instance-1], from_s: 8, until_s: 12}]",
             "partitions.0: must not be while the store is away",
+        ),
+        (
+            "upgrade: {from_s: 1, each_s: 5}\nkills: [{instance: instance-1, at_s: 9}]",
+            "kills.0: instance-1 is not there at 9 s, as it does not come back from upgrade",
+        ),
+        (
+            "partitions: [{instances: [instance-1], from_s: 5, until_s: 20}]\n"
+            "kills: [{instance: instance-1, at_s: 9, back_s: 12}]",
+            "partitions.0: instance-1 may not come by kills.0 while it is cut off",
         ),
         ("upgrade: {from_s: 1, each_s: 1}", "upgrade.each_s: 1 must be greater than or equal to 5"),
         ("retries: {times: 1000}", "retries.times: 1000 must be less than or equal to 100"),

@@ -164,3 +164,27 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ScenarioError, match=r"a\.yaml: cannot be read"):
         read_scenario(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("start: 2026-13-45", "a.yaml: month must be in 1..12"),
+        ("seed: !!int many", "a.yaml: invalid literal for int()"),
+        ("duration_s: " + "[" * 1500, "a.yaml: has brackets in brackets deeper than can be read"),
+        ("seed: " + "9" * 5000, "a.yaml: Exceeds the limit (4300 digits)"),
+    ],
+    ids=["no such day", "no such number", "too deep", "too long"],
+)
+def test_yaml_that_has_no_value_is_refused_in_a_line(text: str, said: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        parse_scenario(text, "a.yaml")
+    (problem,) = caught.value.problems
+    assert problem.startswith(said)
+    assert "\n" not in problem
+
+
+@pytest.mark.parametrize("name", ["publish_period_ms", "janitor_period_ms", "rate_period_ms", "predict_deadline_ms"])
+def test_a_setting_with_which_nothing_would_go_on_is_refused(name: str) -> None:
+    with pytest.raises(ScenarioError, match=f"settings.{name}: -1 must be greater than or equal to"):
+        parse_scenario(f"settings: {{{name}: -1}}", "a.yaml")

@@ -33,7 +33,9 @@ def test_values_are_written_as_in_yaml(text: str, path: str, values: list[Any]) 
     assert parse_values(text) == (path, values)
 
 
-@pytest.mark.parametrize("text", ["seed", "seed=", "=4", "a..b=4", "seed=[", "seed={a"])
+@pytest.mark.parametrize(
+    "text", ["seed", "seed=", "=4", "a..b=4", "seed=[", "seed={a", "start=2026-13-45", "seed={a: 1, a: 2}"]
+)
 def test_what_is_no_path_with_values_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"must (be path=value|have values)"):
         parse_values(text)

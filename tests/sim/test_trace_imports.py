@@ -182,3 +182,16 @@ def test_columns_of_no_such_name_are_refused(tmp_path: Path) -> None:
     for kind, said in (("csv", "time, model, size, service"), ("lcs-csv", "time-col, obj-id-col, obj-size-col")):
         with pytest.raises(TraceError, match=f"--columns tim: must be one of {said}"):
             imported(given(tmp_path, "1,2\n"), kind, columns={"tim": "1"})
+
+
+def test_a_column_without_a_name_is_none_that_was_asked_for(tmp_path: Path) -> None:
+    columns = {"time-col": "2", "obj-id-col": "3"}
+    path = given(tmp_path, ",when,what\n0,1,a\n1,2,b\n")
+    rows = list(REGISTRY["lcs-csv"].read(path, Options(columns, has_header=True)))
+    assert [(row.at_ms, row.model, row.service_ms) for row in rows] == [(1000, "a", None), (2000, "b", None)]
+
+
+@pytest.mark.parametrize("place", ["\u00b2", "9" * 5000])
+def test_a_column_of_no_number_is_refused(tmp_path: Path, place: str) -> None:
+    with pytest.raises(TraceError, match="must be a column's number from 1, or its name"):
+        imported(given(tmp_path, "1,2\n"), "lcs-csv", columns={"time-col": place, "obj-id-col": "2"})

@@ -75,3 +75,8 @@ def test_how_far_a_run_is_is_told_in_equal_steps() -> None:
     told: list[float] = []
     run(parse_scenario(BURST.format(count=1, warmup_s=0), "a"), told=told.append)
     assert told == [number / INTERVALS for number in range(1, 43)]
+
+
+def test_copies_that_were_there_when_the_warm_up_ended_count() -> None:
+    steady = BURST.format(count=1, warmup_s=30).replace("workload: burst, at_ms: 20000", "requests_per_s: 5")
+    assert run(parse_scenario(steady, "a")).data["copies"] == {"mean": 1.0, "max": 1}
