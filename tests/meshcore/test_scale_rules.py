@@ -207,3 +207,11 @@ def test_windows_that_are_none_are_refused() -> None:
     """The least age is below the greatest."""
     with pytest.raises(ValueError, match="second_copy_min_ms is 5; it has to be below second_copy_max_ms, 5"):
         Settings(second_copy_min_ms=5, second_copy_max_ms=5)
+
+
+def test_numbers_with_which_nothing_would_go_on_are_refused() -> None:
+    with pytest.raises(ValueError, match="janitor_period_ms is 0; it has to be 1 or more"):
+        Settings(janitor_period_ms=0)
+    with pytest.raises(ValueError, match="commit_deadline_ms is -1; it has to be 0 or more"):
+        Settings(commit_deadline_ms=-1)
+    assert Settings(min_churn_age_ms=-1).min_churn_age_ms == -1
