@@ -53,9 +53,9 @@ def test_what_was_played_in_a_sweep_is_not_played_again_in_it(small: Path) -> No
 def test_a_run_that_was_not_kept_whole_is_played_again(small: Path, tmp_path: Path) -> None:
     (plan,) = planned(small, {})
     kept = Kept(tmp_path / "runs")
-    kept.put(key_of(plan), {"a": 1})
+    kept.put(key_of(plan), {"answered": 1})
     (file,) = (tmp_path / "runs").iterdir()
-    assert kept.get(key_of(plan)) == {"a": 1}
+    assert kept.get(key_of(plan)) == {"answered": 1}
     for text in ('{"a": ', "[]", ""):
         file.write_text(text)
         assert kept.get(key_of(plan)) is None

@@ -146,7 +146,7 @@ def test_sizes_that_a_scenario_gives_count(tmp_path: Path) -> None:
         ({"name": "empty"}, "models: {0}/empty has no models"),
         ({"models": {"count": 2}}, "models.count: must not be given, the models are those of the trace"),
         ({"models": {"trace": "u"}}, "models.trace: 'u' must be that of traffic.path, 't.jsonl'"),
-        ({"models": {"sise": 7}}, "models.sise: unknown key, did you mean size; allowed: size, "),
+        ({"models": {"sise": 7}}, "models.sise: unknown key, did you mean size; allowed: count, "),
         ({"models": {"size": 0}}, "models.size: 0 must be greater than or equal to 1"),
         ({"traffic": {"path": 7}}, "traffic.path: 7 must be a string"),
         ({"traffic": {"pth": "x"}}, "traffic.pth: unknown key, did you mean path; allowed: workload, path, from_s"),
