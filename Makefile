@@ -37,6 +37,8 @@ test-all: test test-pythons check demo
 
 bench: setup
 	@$(BIN)/python -m bench.plane
+	@$(BIN)/python -m bench.simulator --long
+	@$(BIN)/python -m bench.queues
 
 check: setup
 	$(BIN)/ruff check .

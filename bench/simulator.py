@@ -22,8 +22,8 @@ from sim.mesh import Mesh
 from sim.world import bare_timeouts_per_s, build
 
 WARM_S = 40
-RATE_OF_EACH = 100
-"""Requests a second that come to each instance."""
+RATE = 2000
+"""Requests a second, however many instances there are."""
 MOST_TIMEOUTS, MOST_BYTES, MOST_BY_INSTANCES, MOST_BY_MODELS = 4.0, 10**9, 1.5, 2.0
 
 SCENARIO = """
@@ -55,10 +55,9 @@ class Cost:
 
 def cost(instances: int, models: int, requests: int) -> Cost:
     """Of warm requests: all models fit, and are loaded before it begins."""
-    rate = RATE_OF_EACH * instances
     warm_s = WARM_S + models * 10 // (instances * 4 * 1000)
     text = SCENARIO.format(
-        duration_s=warm_s + requests / rate, instances=instances, models=models, rate=rate,
+        duration_s=warm_s + requests / RATE, instances=instances, models=models, rate=RATE,
         capacity=max(512, 4 * 32 * models // instances),
     )  # fmt: skip
     scenario = parse_scenario(text, "bench")
