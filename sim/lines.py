@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
+from sys import intern
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -94,7 +95,7 @@ class Hop:
     __slots__ = ("copy", "holder", "instance")
 
     def __init__(self, holder: Holder, copy: Copy) -> None:
-        self.holder, self.instance = holder, holder.instance
+        self.holder, self.instance = holder, intern(holder.instance)
         self.copy = copy
         """As it was seen there last."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import UTC, datetime
+from sys import intern
 from typing import Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, create_model, model_validator
@@ -125,14 +126,14 @@ class Scenario(Fates):
     def model_ids(self) -> list[str]:
         """The models' names, in the order of their numbers."""
         if self.models.names is not None:
-            return list(self.models.names)
+            return [intern(name) for name in self.models.names]
         digits = len(str(self.models.count - 1))
-        return [f"model-{number:0{digits}}" for number in range(self.models.count)]
+        return [intern(f"model-{number:0{digits}}") for number in range(self.models.count)]
 
     def instance_ids(self) -> list[str]:
         """The instances' names, in the order of their numbers."""
         digits = len(str(self.instances.count - 1))
-        return [f"instance-{number:0{digits}}" for number in range(self.instances.count)]
+        return [intern(f"instance-{number:0{digits}}") for number in range(self.instances.count)]
 
     def all_instance_ids(self) -> list[str]:
         """The names of the instances that are ever there, in the order of their numbers: new ones are last."""

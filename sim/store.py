@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
+from sys import intern
 from typing import Any, Protocol
 
 import simpy
@@ -114,7 +115,8 @@ class Records:
 
     def _all(self, prefix: str) -> tuple[Seen, ...]:
         pairs = self._kv.snapshot(prefix).pairs
-        return tuple(Seen(pair.key.removeprefix(prefix), pair.value, pair.mod) for pair in pairs)
+        names = (intern(pair.key.removeprefix(prefix)) for pair in pairs)  # what all look up by is one and the same
+        return tuple(Seen(name, pair.value, pair.mod) for name, pair in zip(names, pairs, strict=True))
 
     def write(self, model: str, expect: int, value: bytes | None, gone: tuple[str, ...] = ()) -> Wrote | Clashed:
         """Write, or delete, a model's record if it stands at ``expect`` and no instance of ``gone`` has one."""
