@@ -21,14 +21,14 @@ def kill(mesh: Mesh, instance: Instance) -> None:
     running = instance.plane.unfinished(now)
     for other in mesh.present():
         line = other.plane.line(name)
-        for arrival, end in line.lose(now):
+        for arrival, end in other.plane.returns.lose(line, now):
             model = _taken(running, end - line.back_ms)
             trip = Trip(network, other)
             mesh.ask(now, other, arrival, model, trip, _broken(other, name, model, trip))
     for line in instance.plane.lines.values():
         there = network.instances.get(line.instance)
         behind = running if line.instance == name else there.plane.unfinished(now) if there is not None else {}
-        for arrival, end in line.lose(now):
+        for arrival, end in instance.plane.returns.lose(line, now):
             _lose(mesh, instance, arrival, _taken(behind, end - line.back_ms))
     on_their_way = list(mesh.passed_on)
     mesh.passed_on[:] = [each for each in on_their_way if each[3].entry != name]
@@ -55,9 +55,7 @@ def thaw(mesh: Mesh, number: int, from_ms: int) -> None:
     """An instance that was frozen at ``from_ms`` goes on, and finds the answers that have come meanwhile."""
     mesh.let_pass(number)
     instance = mesh.instances[number]
-    for line in instance.plane.lines.values():
-        if line.instance != instance.name:
-            line.hold(from_ms, int(mesh.env.now))
+    instance.plane.returns.hold(from_ms, int(mesh.env.now))
     instance.driver.thaw()
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from heapq import heapify, heappop, heappush
 from itertools import count
+from math import inf
 from sys import intern
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -12,60 +14,6 @@ from meshcore.commands import Holder, Route
 
 if TYPE_CHECKING:
     from sim.plane import Copy
-
-
-class Line:
-    """The way from one instance to another, or to itself; milliseconds count from the start."""
-
-    __slots__ = ("arrivals", "back_ms", "done", "ends", "entry", "instance", "is_cut", "is_on_trial", "out", "out_ms")
-
-    def __init__(self, entry: str, instance: str, done: Answers) -> None:
-        self.entry, self.instance, self.done = entry, instance, done
-        self.out_ms = self.back_ms = 0.0
-        """How long a request, and an answer, is on its way."""
-        self.out = 0
-        """Requests sent and not known to be back."""
-        self.arrivals: list[float] = []
-        self.ends: list[float] = []
-        """When requests came to the mesh, and when their answers will be back, or were and nobody has looked since."""
-        self.is_on_trial = self.is_cut = False
-        """Whether the core wants to hear of the next one that arrives, and whether none does."""
-
-    def delay(self, now: float, for_ms: float) -> None:
-        """What is not back yet comes so much later."""
-        self.ends = [end + for_ms if end > now else end for end in self.ends]
-
-    def hold(self, from_ms: float, until_ms: float) -> None:
-        """What came back in between is taken in at its end."""
-        self.ends = [until_ms if from_ms < end < until_ms else end for end in self.ends]
-
-    def lose(self, now: float) -> list[tuple[float, float]]:
-        """What is not done yet does not come back: arrivals and ends of that; answers on their way arrive."""
-        self.under_way(now + self.back_ms)
-        lost = list(zip(self.arrivals, self.ends, strict=True))
-        self.out -= len(lost)
-        self.arrivals, self.ends = [], []
-        return lost
-
-    def under_way(self, now: float) -> int:
-        """How many are out at ``now``; those that are back are handed on."""
-        ends, arrivals = self.ends, self.arrivals
-        if not ends:
-            return self.out
-        if max(ends) <= now:
-            self.done.add(arrivals, ends)
-            self.out -= len(ends)
-            ends.clear()
-            arrivals.clear()
-            return self.out
-        both = list(zip(arrivals, ends, strict=True))
-        back = [each for each in both if each[1] <= now]
-        if back:
-            self.done.add([arrival for arrival, _ in back], [end for _, end in back])
-            self.out -= len(back)
-            left = [each for each in both if each[1] > now]
-            self.arrivals, self.ends = [arrival for arrival, _ in left], [end for _, end in left]
-        return self.out
 
 
 class Answers:
@@ -77,16 +25,89 @@ class Answers:
         self.arrivals: list[float] = []
         self.ends: list[float] = []
 
-    def add(self, arrivals: list[float], ends: list[float]) -> None:
-        """Some more."""
-        self.arrivals += arrivals
-        self.ends += ends
-
     def take(self) -> tuple[list[float], list[float]]:
         """All of them, once."""
         taken = self.arrivals, self.ends
         self.arrivals, self.ends = [], []
         return taken
+
+
+class Line:
+    """The way from one instance to another, or to itself; milliseconds count from the start."""
+
+    __slots__ = ("back_ms", "done", "entry", "fresh", "instance", "is_cut", "is_on_trial", "out", "out_ms", "returns")
+
+    def __init__(self, entry: str, instance: str, done: Answers, returns: Returns) -> None:
+        self.entry, self.instance, self.done = entry, instance, done
+        self.returns, self.fresh = returns, returns.fresh
+        self.out_ms = self.back_ms = 0.0
+        """How long a request, and an answer, is on its way."""
+        self.out = 0
+        """Requests sent and not known to be back."""
+        self.is_on_trial = self.is_cut = False
+        """Whether the core wants to hear of the next one that arrives, and whether none does."""
+
+    def delay(self, now: float, for_ms: float) -> None:
+        """What is not back at ``now`` comes so much later."""
+        self.returns.shift(lambda end, line: end + for_ms if line is self and end > now else end)
+
+    def under_way(self, now: float) -> int:
+        """How many are out at ``now``."""
+        self.returns.settle(now)
+        return self.out
+
+
+class Returns:
+    """When answers to the requests that came to one instance will be there, or were and nobody has looked since."""
+
+    __slots__ = ("_numbers", "_waiting", "fresh")
+
+    def __init__(self, numbers: Iterator[int]) -> None:
+        self.fresh: list[tuple[float, float, Line]] = []
+        """When it will be there, when the request came to the mesh, and over which line, since somebody looked."""
+        self._waiting: list[tuple[float, int, float, Line]] = []
+        """Heap of those that were not there then, numbered."""
+        self._numbers = numbers
+
+    def settle(self, now: float) -> None:
+        """Take note of what is there by ``now``."""
+        waiting, fresh = self._waiting, self.fresh
+        while waiting and waiting[0][0] <= now:
+            end, _, arrival, line = heappop(waiting)
+            line.out -= 1
+            line.done.arrivals.append(arrival)
+            line.done.ends.append(end)
+        if not fresh:
+            return
+        for end, arrival, line in fresh:
+            if end <= now:
+                line.out -= 1
+                done = line.done
+                done.arrivals.append(arrival)
+                done.ends.append(end)
+            else:
+                heappush(waiting, (end, next(self._numbers), arrival, line))
+        fresh.clear()
+
+    def shift(self, shifted: Callable[[float, Line], float]) -> None:
+        """Answers come at other times: ``shifted`` says when, of those that nobody has taken note of."""
+        self.settle(-inf)
+        self._waiting = [(shifted(end, line), number, arrival, line) for end, number, arrival, line in self._waiting]
+        heapify(self._waiting)
+
+    def hold(self, from_ms: float, until_ms: float) -> None:
+        """What came from others in between is taken in at its end."""
+        self.shift(lambda end, line: until_ms if line.instance != line.entry and from_ms < end < until_ms else end)
+
+    def lose(self, line: Line, now: float) -> list[tuple[float, float]]:
+        """What is not done yet does not come over ``line``: arrivals and ends of that; answers on their way arrive."""
+        self.settle(-inf)
+        is_lost = [each[3] is line and each[0] - line.back_ms > now for each in self._waiting]
+        lost = sorted(each[:3] for each, gone in zip(self._waiting, is_lost, strict=True) if gone)
+        self._waiting = [each for each, gone in zip(self._waiting, is_lost, strict=True) if not gone]
+        heapify(self._waiting)
+        line.out -= len(lost)
+        return [(arrival, end) for end, _, arrival in lost]
 
 
 class Hop:
@@ -131,7 +152,7 @@ class Shared:
 
 
 class Outstanding(Mapping[str, int]):
-    """Requests under way by instance at the instant of ``at``, counted when somebody asks."""
+    """Requests under way by instance at the instant of ``at``, which lines have been told of."""
 
     def __init__(self, me: str, here: Callable[[float], int], lines: Mapping[str, Line]) -> None:
         self._me, self._here, self._lines = me, here, lines
@@ -142,9 +163,7 @@ class Outstanding(Mapping[str, int]):
         if instance == self._me:
             return self._here(self.at)
         line = self._lines.get(instance)
-        if line is None:
-            return default
-        return line.under_way(self.at) if line.ends else line.out
+        return default if line is None else line.out
 
     def __getitem__(self, instance: str) -> int:
         return self.get(instance)

@@ -152,8 +152,7 @@ class Mesh:
                     end = (there_at if there_at > free_at else free_at) + service_ms
                     heapreplace(server.free_at, end)
                     copy.begun.append((end, copy, there_at, service_ms))
-                    line.arrivals.append(arrival)
-                    line.ends.append(end + line.back_ms)
+                    line.fresh.append((end + line.back_ms, arrival, line))
                     continue
                 if event_at > at:
                     break
@@ -181,8 +180,7 @@ class Mesh:
             end = (at if at > free_at else free_at) + service_ms
             heapreplace(server.free_at, end)
             copy.begun.append((end, copy, at, service_ms))
-            line.arrivals.append(at)
-            line.ends.append(end)
+            line.fresh.append((end, at, line))
 
     def _happen(self, until: float) -> float:
         """Let all simpy events up to ``until`` happen; when the next is due."""
@@ -196,8 +194,7 @@ class Mesh:
     def _note(self, instance: Instance, now: float) -> None:
         """Have the book take in what was answered by ``now``."""
         plane = instance.plane
-        for line in plane.lines.values():
-            line.under_way(now)
+        plane.returns.settle(now)
         for answers, is_forwarded in ((plane.local, False), (plane.forwarded, True)):
             if answers.ends:
                 self._book.answered(instance.name, is_forwarded, *answers.take())
@@ -279,8 +276,7 @@ class Mesh:
         line = entry.plane.lines[hop.instance]
         line.out += 1
         if not line.out_ms:
-            line.arrivals.append(at)
-            line.ends.append(entry.plane.begin(at, hop.copy))
+            line.fresh.append((entry.plane.begin(at, hop.copy), at, line))
         else:
             heappush(self.passed_on, (at + line.out_ms, next(self._shared.numbers), hop, line, at, model))
 
@@ -304,8 +300,7 @@ class Mesh:
         if there is not None and copy is not None:
             hop.copy = copy
             end = there.plane.begin(at, copy) + line.back_ms
-            line.arrivals.append(arrival)
-            line.ends.append(end)
+            line.fresh.append((end, arrival, line))
             if line.is_on_trial:
                 line.is_on_trial = False
                 self._event_at = min(self._event_at, end)

@@ -13,7 +13,7 @@ from meshcore.errors import Code
 from meshcore.events import Usage
 from meshcore.hot import Choice, alone
 from meshcore.rules import Balance
-from sim.lines import Answers, Hop, Known, Line, Outstanding, Shared
+from sim.lines import Answers, Hop, Known, Line, Outstanding, Returns, Shared
 
 OVERLOADED = RuntimeFailed(Code.RESOURCE_EXHAUSTED, "Model queue overload")
 """What a request meets at a copy that is full."""
@@ -102,6 +102,7 @@ class Plane:
         self.begun: list[Begun] = []
         """What began since somebody looked."""
         self.lines: dict[str, Line] = {}
+        self.returns = Returns(shared.numbers)
         self.outstanding = Outstanding(me, self.running_at, self.lines)
         self.local, self.forwarded = Answers(), Answers()
         """To requests that came here, given here and given by others."""
@@ -181,7 +182,8 @@ class Plane:
     def is_idle(self) -> bool:
         """Whether nothing is under way here, nor elsewhere for a client that came here."""
         now = self._clock()
-        return not self.running_at(now) and not any(line.under_way(now) for line in self.lines.values())
+        self.returns.settle(now)
+        return not self.running_at(now) and not any(line.out for line in self.lines.values())
 
     # -- requests --------------------------------------------------------------------------------------
 
@@ -196,6 +198,7 @@ class Plane:
             return None
         if len(known.hops) == 1:  # the only copy is here, and full, or not ready
             return known.hops[self.me] if self.taker(model, at) is not None else None
+        self.returns.settle(at)
         self.outstanding.at = at
         chosen = self._balance(known.route, self.me, False, self.outstanding, self._ok.__contains__, self._rng)
         if isinstance(chosen, str):
@@ -236,7 +239,7 @@ class Plane:
         line = self.lines.get(instance)
         if line is None:
             done = self.local if instance == self.me else self.forwarded
-            line = self.lines[instance] = Line(self.me, instance, done)
+            line = self.lines[instance] = Line(self.me, instance, done, self.returns)
         return line
 
     def settle(self, now: float) -> None:

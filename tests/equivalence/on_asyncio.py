@@ -215,8 +215,7 @@ class AsyncMesh:
                 self.loop.at_ms(int(at), ARRIVAL, self._arrive, at, model, self.instances[entry])
         await sleep_ms(until_ms)
         for instance in self.instances:
-            for line in instance.plane.lines.values():
-                line.under_way(inf)
+            instance.plane.returns.settle(inf)
             for answers, is_forwarded in ((instance.plane.local, False), (instance.plane.forwarded, True)):
                 self._book.answered(instance.name, is_forwarded, *answers.take())
         for task in self._tasks:
@@ -242,8 +241,7 @@ class AsyncMesh:
         line = entry.plane.lines[hop.instance]
         line.out += 1
         if hop.instance == entry.name:
-            line.arrivals.append(at)
-            line.ends.append(entry.plane.begin(at, hop.copy))
+            line.fresh.append((entry.plane.begin(at, hop.copy), at, line))
             return
         there = int(at) + self.world.network_ms(entry.name, hop.instance)
         self.loop.at_ms(there, PASSED_ON, self._arrive_elsewhere, entry, hop, line, model, at)
@@ -253,8 +251,7 @@ class AsyncMesh:
         copy = there.plane.taker(model, now)
         if copy is not None:
             end = there.plane.begin(now, copy)
-            line.arrivals.append(arrival)
-            line.ends.append(end + self.world.network_ms(there.name, entry.name))
+            line.fresh.append((end + self.world.network_ms(there.name, entry.name), arrival, line))
         else:
             trip = Trip(self, entry)
             self._ask(entry, arrival, trip, self._not_ready(entry, hop.holder, model, trip))

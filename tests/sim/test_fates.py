@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import pytest
 
 from sim import ScenarioError, parse_scenario, run
 from sim.arrivals import arrivals
-from sim.lines import Answers, Line
+from sim.lines import Answers, Line, Returns
 from sim.measure import Measure
 from sim.mesh import Mesh
 from sim.world import build
@@ -105,13 +106,12 @@ def test_an_upgrade_puts_a_new_instance_in_the_place_of_each_and_nobody_waits_fo
 
 
 def test_an_answer_that_comes_to_a_frozen_instance_is_taken_in_when_it_goes_on() -> None:
-    done = Answers()
-    line = Line("here", "there", done)
+    done, returns = Answers(), Returns(count())
+    line = Line("here", "there", done, returns)
     for end in (5.0, 15.0, 30.0):
         line.out += 1
-        line.arrivals.append(1.0)
-        line.ends.append(end)
-    line.hold(10, 20)
+        line.fresh.append((end, 1.0, line))
+    returns.hold(10, 20)
     assert line.under_way(40) == 0
     assert done.ends == [5, 20, 30]
 

@@ -92,8 +92,8 @@ def test_of_two_copies_the_one_with_fewer_requests_under_way_is_named() -> None:
     assert {bench.where("m", 1.0) for _ in range(20)} == {"b"}
     bench.plane.line("b").out += 2
     assert {bench.where("m", 1.0) for _ in range(20)} == {"a"}
-    bench.plane.line("b").arrivals += [0.0, 0.0]
-    bench.plane.line("b").ends += [2.0, 3.0]
+    line = bench.plane.line("b")
+    line.fresh += [(2.0, 0.0, line), (3.0, 0.0, line)]
     assert {bench.where("m", 3.0) for _ in range(20)} == {"b"}
     assert bench.plane.forwarded.take() == ([0.0, 0.0], [2.0, 3.0])
 
@@ -153,19 +153,19 @@ def test_an_instance_is_idle_when_nothing_runs_here_and_nothing_is_out() -> None
     assert bench.plane.is_idle()
     bench.plane.line("b").out += 1
     assert not bench.plane.is_idle()
-    bench.plane.line("b").arrivals.append(0.0)
-    bench.plane.line("b").ends.append(10.0)
+    line = bench.plane.line("b")
+    line.fresh.append((10.0, 0.0, line))
     assert bench.plane.is_idle()
 
 
 def test_a_line_hands_on_those_that_are_back_and_keeps_the_others() -> None:
     line = Bench().plane.line("b")
     line.out = 3
-    line.arrivals += [0.0, 1.0]
-    line.ends += [9.0, 5.0]
+    line.fresh += [(9.0, 0.0, line), (5.0, 1.0, line)]
     assert line.under_way(4.0) == 3
     assert line.under_way(5.0) == 2
-    assert (line.arrivals, line.ends, line.done.take()) == ([0.0], [9.0], ([1.0], [5.0]))
+    assert line.done.take() == ([1.0], [5.0])
+    assert (line.returns.lose(line, 5.0), line.out) == ([(0.0, 9.0)], 1)
 
 
 def test_a_peer_that_is_gone_or_not_ok_is_not_tried_while_another_is() -> None:
