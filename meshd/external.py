@@ -61,6 +61,7 @@ class InferencePort(grpc.GenericRpcHandler):  # type: ignore[misc]
             await context.abort(TO_GRPC[error.code], error.text)
         copied = plane.shadows.begin(shadow, body) if shadow else None
         call = _call(plane, path, metadata, context, body, plane.buffer, tell=copied.take if copied else None)
+        call.vmodel = request.vmodel
         arrival = self._tracer.arrived(request.model) if self._tracer is not None else None
         end: Done | Failed = _LEFT
         try:
@@ -124,6 +125,7 @@ class MeshPort(grpc.GenericRpcHandler):  # type: ignore[misc]
             return await answer(Failed(VerdictError(refused)), context, _ANSWER)
         buffer = self._plane.shadows.buffer if request.is_shadow else self._plane.buffer
         call = _call(self._plane, path, metadata, context, body, buffer, _WHOLE)
+        call.vmodel = request.vmodel
         try:
             end = await self._plane.serve(request, call)
         finally:

@@ -209,7 +209,6 @@ class PythonPlane:
             return Failed(MeshError("as many shadow calls as there may be are under way", Code.RESOURCE_EXHAUSTED))
         calls.open += 1
         calls.begun += 1
-        call.vmodel = request.vmodel
         try:
             route = self._routes.get(request.model)
             met = await self._straight(route, request, call) if route is not None else None
