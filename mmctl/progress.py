@@ -12,10 +12,13 @@ from mmctl.output import words
 
 
 class Progress:
-    """Lines on stderr; ``waiting`` replaces the last line on a terminal and is silent elsewhere."""
+    """Lines on stderr; ``waiting`` replaces the last line on a terminal and is silent elsewhere.
 
-    def __init__(self) -> None:
-        self._console: Console = words()
+    ``is_silent``: nobody is told anything.
+    """
+
+    def __init__(self, is_silent: bool = False) -> None:
+        self._console: Console = Console(quiet=True) if is_silent else words()
         self._status: Status | None = None
 
     def __enter__(self) -> Progress:

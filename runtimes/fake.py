@@ -248,6 +248,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     models.add_argument("--load-ms", type=float, default=0.0, metavar="MS", help="time a load takes (0)")
     models.add_argument("--unload-ms", type=float, default=0.0, metavar="MS", help="time an unload takes (0)")
     models.add_argument("--infer-ms", type=float, default=0.0, metavar="MS", help="time a request takes (0)")
+    codes = list(grpc.StatusCode.__members__)
+    models.add_argument("--fail", default="", choices=codes, metavar="CODE", help="gRPC status that loads fail with")
     models.add_argument("--concurrency", type=int, default=0, metavar="N", help="requests at once, as told to the mesh")
     options = parser.parse_args(arguments)
     return sdk.run(_fake(options), options)
@@ -255,8 +257,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _fake(options: argparse.Namespace) -> Fake:
     default = Behaviour(
-        options.size, options.load_ms, options.unload_ms, options.infer_ms, concurrency=options.concurrency
-    )
+        options.size, options.load_ms, options.unload_ms, options.infer_ms, concurrency=options.concurrency,
+        fail=options.fail,
+    )  # fmt: skip
     fake = Fake(options.capacity, default, options.instance)
     fake.default_model_size_bytes = options.default_size or options.size
     fake.max_loading_concurrency = options.loading_concurrency

@@ -37,6 +37,16 @@ class Wish:
     base_port: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RuntimeCommand:
+    """What the command of a model server says, the same for all instances."""
+
+    runtime: str
+    capacity: str
+    model_root: str
+    args: tuple[str, ...] = ()
+
+
 def parse_settings(pairs: Sequence[str]) -> dict[str, str]:
     """``NAME=VALUE`` as given with --set; Usage for anything else, and for what the plan itself sets."""
     settings = {}
@@ -44,7 +54,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, str]:
         name, equals, value = pair.partition("=")
         if not equals or not _NAME.fullmatch(name):
             raise Usage(f"--set {pair!r}: write NAME=VALUE, as MM_MIN_CHURN_AGE_MS=0")
-        if name in _wiring("", {}, "", 0):
+        if name in wiring("", {}, "", 0):
             raise Usage(f"--set {name}: `up` chooses this itself, the processes find each other by it")
         settings[name] = value
     return settings
@@ -88,18 +98,20 @@ def make(wish: Wish, home: Home, binary: etcd.Binary, before: State | None, vers
     ]
     for instance in instances:
         spi = port[f"{instance} runtime"]
-        command = _runtime_command(wish, home, instance, spi, port[f"{instance} prestop"])
+        wanted = RuntimeCommand(wish.runtime, wish.capacity, _model_root(wish, home), wish.runtime_args)
+        command = runtime_command(wanted, instance, spi, port[f"{instance} prestop"])
         services.append(Service(f"{instance}-runtime", RUNTIME, instance, command, {}, {"spi": spi}))
     for instance in instances:
         own = {kind: port[f"{instance} {kind}"] for kind in ("grpc", "mesh", "probe", "metrics", "prestop")}
         settings = {"SHUTDOWN_TIMEOUT_MS": str(SHUTDOWN_MS), **wish.settings}
-        env = settings | _wiring(instance, own, kv_store, port[f"{instance} runtime"])
+        env = settings | wiring(instance, own, kv_store, port[f"{instance} runtime"])
         services.append(Service(instance, MESHD, instance, (sys.executable, "-m", "meshd"), env, own))
     drain_s = int(wish.settings.get("SHUTDOWN_TIMEOUT_MS", SHUTDOWN_MS)) / 1000
     return State(version, SERVICE, kv_store, drain_s, tuple(services), etcd=binary.version)
 
 
-def _wiring(instance: str, own: Mapping[str, int], kv_store: str, spi: int) -> dict[str, str]:
+def wiring(instance: str, own: Mapping[str, int], kv_store: str, spi: int) -> dict[str, str]:
+    """What a meshd is told of where everybody is: ``own`` are its ports by kind, ``spi`` is that of its model server."""
     return {
         "MM_SERVICE_NAME": SERVICE,
         "KV_STORE": kv_store,
@@ -115,14 +127,30 @@ def _wiring(instance: str, own: Mapping[str, int], kv_store: str, spi: int) -> d
     }
 
 
-def _runtime_command(wish: Wish, home: Home, instance: str, port: int, prestop: int) -> tuple[str, ...]:
-    command = [sys.executable, "-m", f"runtimes.{wish.runtime}", "--port", str(port), "--capacity", wish.capacity]
+def runtime_command(wanted: RuntimeCommand, instance: str, port: int, prestop: int) -> tuple[str, ...]:
+    """How the model server of ``instance`` is started on ``port``; ``prestop`` is a port of its meshd."""
+    command = [sys.executable, "-m", f"runtimes.{wanted.runtime}", "--port", str(port), "--capacity", wanted.capacity]
     command += ["--prestop", f"http://{ports.HOST}:{prestop}/prestop"]
-    if wish.runtime == "fake":
+    if wanted.runtime == "fake":
         command += ["--instance", instance]
-    if wish.runtime == "onnx":
-        command += ["--model-root", str((wish.model_dir or home.models).expanduser().absolute())]
-    return (*command, *wish.runtime_args)
+    if wanted.runtime == "onnx":
+        command += ["--model-root", wanted.model_root]
+    return (*command, *wanted.args)
+
+
+def parse_runtime_command(command: Sequence[str]) -> RuntimeCommand:
+    """What ``runtime_command`` was given; ValueError for a command that is not of it."""
+    match command:
+        case [_, "-m", module, "--port", _, "--capacity", capacity, "--prestop", _, flag, value, *args] if (
+            module in {f"runtimes.{name}" for name in RUNTIMES} and flag in ("--instance", "--model-root")
+        ):
+            root = value if flag == "--model-root" else ""
+            return RuntimeCommand(module.removeprefix("runtimes."), capacity, root, tuple(args))
+    raise ValueError(f"not a model server as `up` starts it: {' '.join(command)}")
+
+
+def _model_root(wish: Wish, home: Home) -> str:
+    return str((wish.model_dir or home.models).expanduser().absolute())
 
 
 def _ports_of(before: State | None) -> dict[str, int]:

@@ -48,7 +48,8 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The whole of state.json. ``phase``: starting, up, down; ``etcd``: the version of the one that it runs with."""
+    """The whole of state.json. ``phase``: starting, up, down; ``etcd``: the version of the one that it runs with;
+    ``former``: what an upgrade replaces or replaced last, so that it can be brought back."""
 
     version: str
     service: str
@@ -57,6 +58,7 @@ class State:
     services: tuple[Service, ...] = ()
     phase: str = "starting"
     etcd: tuple[int, int, int] = (0, 0, 0)
+    former: tuple[Service, ...] = ()
 
     @property
     def instances(self) -> tuple[str, ...]:
@@ -81,6 +83,10 @@ class State:
             if service.name == name:
                 return service
         raise KeyError(name)
+
+    def of_instance(self, instance: str) -> tuple[Service, ...]:
+        """The services of one instance, in order."""
+        return tuple(service for service in self.services if service.instance == instance)
 
     def of_role(self, role: str) -> Iterator[Service]:
         """Services of one role, in order."""
@@ -116,6 +122,7 @@ def load(path: Path) -> State | None:
             services=tuple(_service(service) for service in values["services"]),
             phase=values["phase"],
             etcd=tuple(values.get("etcd", (0, 0, 0))),
+            former=tuple(_service(service) for service in values.get("former", ())),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged: {error!r}") from None

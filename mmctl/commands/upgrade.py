@@ -1,0 +1,261 @@
+"""The commands that roll a new version through a mesh: upgrade plan, start, status, abort."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from mmctl.connect import Target
+from mmctl.errors import Failed, NotFound, Usage
+from mmctl.local.plan import parse_settings
+from mmctl.options import Debug, DryRun, Output, connected
+from mmctl.output import Form, say
+from mmctl.progress import Progress
+from mmctl.sizes import parse_ms
+from mmctl.upgrade import local
+from mmctl.upgrade.carrying import carry_out, follow, see_through
+from mmctl.upgrade.change import Change
+from mmctl.upgrade.driver import Driver
+from mmctl.upgrade.ledger import myself
+from mmctl.upgrade.reach import Reach, run
+from mmctl.upgrade.record import Ask, Limits, Phase, Upgrade
+from mmctl.upgrade.runner import Told
+from mmctl.upgrade.views import Plan, show_plan, show_upgrade, sided
+
+app = typer.Typer(
+    name="upgrade",
+    no_args_is_help=True,
+    help="Roll a new version through a mesh, one instance at a time; hold or go back when it goes wrong.",
+)
+
+_HERE = "A mesh on this machine"
+_LIMITS = "Limits"
+
+Set = Annotated[
+    list[str], typer.Option("--set", metavar="NAME=VALUE", rich_help_panel=_HERE, help="A setting of meshd; repeat it.")
+]
+Version = Annotated[
+    str, typer.Option("--version", metavar="LABEL", rich_help_panel=_HERE, help="What it is called: SERVICE_VERSION.")
+]
+Runtime = Annotated[str, typer.Option("--runtime", rich_help_panel=_HERE, help="The model server: onnx or fake.")]
+RuntimeArg = Annotated[
+    list[str],
+    typer.Option("--runtime-arg", metavar="ARG", rich_help_panel=_HERE, help="In place of those before; repeat it."),
+]
+Capacity = Annotated[str, typer.Option("--capacity", rich_help_panel=_HERE, help="Memory for models in each runtime.")]
+Python = Annotated[
+    str, typer.Option("--python", metavar="PATH", rich_help_panel=_HERE, help="The Python that has the new meshd.")
+]
+
+
+@app.command("plan", epilog="Example: mmctl upgrade plan --version 2 --set MM_SCALEUP_RPM_THRESHOLD=3000")
+@connected
+def plan(
+    target: Target,
+    set_: Set = [],  # noqa: B006  (typer copies it)
+    version: Version = "",
+    runtime: Runtime = "",
+    runtime_arg: RuntimeArg = [],  # noqa: B006
+    capacity: Capacity = "",
+    python: Python = "",
+    output: Output = Form.TABLE,
+    debug: Debug = False,
+) -> None:
+    """Show what an upgrade would do, and do nothing."""
+    change = _change(set_, version, runtime, runtime_arg, capacity, python)
+
+    async def planned(reach: Reach) -> Plan:
+        return (await _prepared(reach, change, Limits()))[0]
+
+    show_plan(run(target, planned), output)
+
+
+@app.command("start", epilog="Example: mmctl upgrade start --runtime-arg=--load-ms --runtime-arg=20 --auto-rollback")
+@connected
+def start(
+    target: Target,
+    set_: Set = [],  # noqa: B006
+    version: Version = "",
+    runtime: Runtime = "",
+    runtime_arg: RuntimeArg = [],  # noqa: B006
+    capacity: Capacity = "",
+    python: Python = "",
+    max_failed: Annotated[
+        int,
+        typer.Option("--max-failed", min=0, rich_help_panel=_LIMITS, help="Models that may fail on new instances only."),
+    ] = 2,
+    max_wait: Annotated[
+        str, typer.Option("--max-wait", metavar="TIME", rich_help_panel=_LIMITS, help="How long a step or load may take.")
+    ] = "5m",
+    settle: Annotated[
+        str, typer.Option("--settle", metavar="TIME", rich_help_panel=_HERE, help="Pause after each step.")
+    ] = "2s",
+    auto_rollback: Annotated[
+        bool, typer.Option("--auto-rollback", rich_help_panel=_LIMITS, help="Go back where it would be held.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the one that is held, or whose mmctl is gone.")
+    ] = False,
+    output: Output = Form.TABLE,
+    dry_run: DryRun = False,
+    debug: Debug = False,
+) -> None:
+    """Begin an upgrade and see it to its end: 0 when all is new, 1 when it was rolled back."""
+    change = _change(set_, version, runtime, runtime_arg, capacity, python)
+    limits = Limits(max_failed, parse_ms("--max-wait", max_wait), parse_ms("--settle", settle), auto_rollback)
+    if resume and change != Change():
+        raise Usage("--resume goes on with what was begun: say nothing about what is new")
+
+    async def begun(reach: Reach) -> Upgrade | Plan:
+        if resume:
+            if dry_run:
+                return await _under_way(reach)
+            with Progress() as progress:
+                return await see_through(reach, _asking(Ask.RESUME), _driver, progress, is_awaited=True)
+        await _refuse_second(reach)
+        told, upgrade = await _prepared(reach, change, limits)
+        if dry_run:
+            return told
+        return await _started(reach, upgrade)
+
+    ended = run(target, begun)
+    if isinstance(ended, Plan):
+        show_plan(ended, output)
+        say("nothing was begun (--dry-run)")
+        return
+    if dry_run:
+        say(f"would go on with the upgrade to {ended.wanted} (--dry-run)")
+        return
+    _show_end(target, ended, output)
+    if ended.phase is Phase.ROLLED_BACK:
+        raise Failed(f"the upgrade to {ended.wanted} was rolled back: {_cause(ended)}")
+
+
+@app.command("status", epilog="Example: mmctl upgrade status --watch")
+@connected
+def status(
+    target: Target,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Tell what happens until it is over.")] = False,
+    output: Output = Form.TABLE,
+    debug: Debug = False,
+) -> None:
+    """Show the upgrade that is under way, or the last one."""
+    if watch:
+
+        async def watched(reach: Reach) -> None:
+            await _known(reach)
+            with Progress() as progress:
+                await follow(reach, Told(progress))
+
+        run(target, watched)
+    _show(target, output)
+
+
+@app.command("abort", epilog="Example: mmctl upgrade abort --no-wait")
+@connected
+def abort(
+    target: Target,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Ask for it, and do not wait for its end.")] = False,
+    output: Output = Form.TABLE,
+    dry_run: DryRun = False,
+    debug: Debug = False,
+) -> None:
+    """Bring the former version back, one instance at a time; another mmctl that carries the upgrade out obeys."""
+
+    async def aborted(reach: Reach) -> Upgrade:
+        if dry_run:
+            return await _under_way(reach)
+        with Progress() as progress:
+            return await see_through(reach, _asking(Ask.ABORT), _driver, progress, is_awaited=not no_wait)
+
+    ended = run(target, aborted)
+    if dry_run:
+        say(f"{ended.former} would be brought back in place of {ended.wanted} (--dry-run)")
+        return
+    _show_end(target, ended, output)
+    if ended.phase is Phase.DONE:
+        raise Failed(f"the upgrade was done already: all of it is {ended.wanted}")
+
+
+def _change(
+    set_: list[str], version: str, runtime: str, runtime_arg: list[str], capacity: str, python: str
+) -> Change:
+    args = tuple(runtime_arg) if runtime_arg else None
+    return Change(version, parse_settings(set_), runtime, args, capacity, python)
+
+
+async def _prepared(reach: Reach, change: Change, limits: Limits) -> tuple[Plan, Upgrade]:
+    if reach.home is None:
+        raise Usage("no mesh on this machine is meant: say what is to be upgraded")
+    return await local.prepare(reach, change, limits)
+
+
+def _driver(upgrade: Upgrade) -> Driver:
+    return local.driver(upgrade)
+
+
+async def _started(reach: Reach, upgrade: Upgrade) -> Upgrade:
+    now = int(time.time() * 1000)
+    upgrade = replace(
+        upgrade, id=secrets.token_hex(4), started_ms=now, phase_ms=now, moved_ms=now, counted_ms=now
+    ).with_event(now, f"begins: {upgrade.former} -> {upgrade.wanted}")  # fmt: skip
+    async with reach.ledger.claimed():
+        await _refuse_second(reach)
+        if await reach.ledger.put(upgrade) is None:
+            raise Failed("another upgrade has just begun")
+        with Progress() as progress:
+            return await carry_out(reach, upgrade, _driver(upgrade), progress)
+
+
+async def _refuse_second(reach: Reach) -> None:
+    under_way = await reach.ledger.read()
+    if under_way is not None and not under_way.phase.is_over:
+        raise Failed(
+            f"an upgrade to {under_way.wanted} is under way ({under_way.phase.value.replace('_', ' ')}):"
+            " `mmctl upgrade status` shows it, `start --resume` goes on with it, `abort` goes back"
+        )
+
+
+async def _known(reach: Reach) -> Upgrade:
+    upgrade = await reach.ledger.read()
+    if upgrade is None:
+        raise NotFound("there never was an upgrade of this mesh")
+    return upgrade
+
+
+async def _under_way(reach: Reach) -> Upgrade:
+    upgrade = await _known(reach)
+    if upgrade.phase.is_over:
+        raise NotFound("no upgrade of this mesh is under way")
+    return upgrade
+
+
+def _asking(ask: Ask):  # type: ignore[no-untyped-def]
+    return lambda upgrade: replace(upgrade, asked=ask, asked_by=myself())
+
+
+def _cause(ended: Upgrade) -> str:
+    """Why it was turned back."""
+    told = "rolling back: "
+    texts = [event.text.removeprefix(told) for event in ended.events if event.text.startswith(told)]
+    return texts[-1] if texts else ended.reason
+
+
+def _show_end(target: Target, ended: Upgrade, form: Form) -> None:
+    if form in (Form.JSON, Form.YAML, Form.NAME):
+        _show(target, form)
+    else:
+        say(f"{ended.phase.value.replace('_', ' ')}: {ended.reason}")
+
+
+def _show(target: Target, form: Form) -> None:
+    async def shown(reach: Reach) -> None:
+        upgrade = await _known(reach)
+        instances = sided(upgrade, await reach.cluster.instances())
+        show_upgrade(upgrade, await reach.ledger.runner(), instances, form)
+
+    run(target, shown)

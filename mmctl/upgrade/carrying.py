@@ -1,0 +1,82 @@
+"""Seeing an upgrade to its end: carried out by this mmctl where no other does, else asked of that and followed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from mmctl.errors import NotFound
+from mmctl.progress import Progress
+from mmctl.upgrade.driver import Driver
+from mmctl.upgrade.ledger import Busy
+from mmctl.upgrade.loads import Loads
+from mmctl.upgrade.reach import Reach
+from mmctl.upgrade.record import Upgrade
+from mmctl.upgrade.runner import Runner, Told
+
+_LOOK_S = {"local": 0.3, "kubernetes": 2.0}
+_FOLLOW_S = 0.5
+
+
+async def carry_out(reach: Reach, upgrade: Upgrade, driver: Driver, progress: Progress) -> Upgrade:
+    """Run it to its end; the claim on the ledger has to be held."""
+    loads = Loads(f"{reach.root}/registry/")
+    async with loads.followed(reach.store):
+        runner = Runner(
+            reach.ledger, driver, reach.cluster, loads, Told(progress),
+            lambda: asyncio.sleep(_LOOK_S[upgrade.kind]),
+        )  # fmt: skip
+        return await runner.run()
+
+
+async def see_through(
+    reach: Reach,
+    ask: Callable[[Upgrade], Upgrade],
+    driver_for: Callable[[Upgrade], Driver],
+    progress: Progress,
+    is_awaited: bool,
+) -> Upgrade:
+    """Ask something of the upgrade that is under way, and be there until its end, as its runner if there is none.
+
+    Raises NotFound where none is under way. Not ``is_awaited``: return once a runner that is there has been asked.
+    """
+    has_asked, told = False, Told(progress)
+    while True:
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(reach.ledger.claimed())
+            except Busy as busy:
+                runner = busy.runner
+            else:
+                upgrade = _under_way(await reach.ledger.read(), has_asked)
+                if upgrade.phase.is_over:
+                    return upgrade
+                driver = driver_for(upgrade)
+                if not has_asked:
+                    await reach.ledger.ask(ask)
+                return await carry_out(reach, upgrade, driver, progress)
+        if not has_asked:
+            _under_way(await reach.ledger.ask(ask), has_asked)
+            has_asked = True
+            progress.line(f"asked {runner}")
+        upgrade = await follow(reach, told, is_awaited)
+        if upgrade.phase.is_over or not is_awaited:
+            return upgrade
+        progress.line(f"{runner} is gone; this mmctl goes on in its place", style="yellow")
+
+
+async def follow(reach: Reach, told: Told, is_awaited: bool = True) -> Upgrade:
+    """The upgrade at its end, or as it is once nobody carries it out; not ``is_awaited``: as it is now."""
+    while True:
+        upgrade = _under_way(await reach.ledger.read(), is_over_too=True)
+        told.tell(upgrade)
+        if upgrade.phase.is_over or not is_awaited or not await reach.ledger.runner():
+            return upgrade
+        await asyncio.sleep(_FOLLOW_S)
+
+
+def _under_way(upgrade: Upgrade | None, is_over_too: bool) -> Upgrade:
+    if upgrade is None or (upgrade.phase.is_over and not is_over_too):
+        raise NotFound("no upgrade of this mesh is under way")
+    return upgrade

@@ -1,0 +1,168 @@
+"""Carries an upgrade out on this machine: starts instances of the new version, and lets those of the former one go."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+from mmctl.errors import Failed
+from mmctl.local import ports
+from mmctl.local.home import Home
+from mmctl.local.process import is_running, stop
+from mmctl.local.start import is_ready, launch
+from mmctl.local.state import MESHD, RUNTIME, Service, State
+from mmctl.local.stop import stop_services
+from mmctl.progress import Progress
+from mmctl.upgrade.change import PORTS, Change, new_services
+from mmctl.upgrade.driver import Done
+from mmctl.upgrade.record import Phase, Upgrade
+from mmctl.upgrade.rules import Do, Member, Seen, next_move
+from mmctl.values import Instance
+
+_MARGIN_S = 10.0
+"""What an instance that drains may take beyond its own budget before it is killed."""
+
+
+class Processes:
+    """The instances of the mesh in ``home``. What is going on is in its state file, so that any mmctl can go on."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._going_since_s: dict[str, float] = {}
+
+    async def look(self, upgrade: Upgrade, known: Mapping[str, Instance]) -> Seen:
+        """See Driver."""
+        return await asyncio.to_thread(self._look, upgrade, known)
+
+    async def act(self, upgrade: Upgrade, seen: Seen, now: int) -> Done:
+        """See Driver."""
+        return await asyncio.to_thread(self._act, upgrade, seen, now)
+
+    async def finish(self, upgrade: Upgrade) -> None:
+        """See Driver: what has left is not part of the mesh any more."""
+        gone = upgrade.old if upgrade.phase is Phase.DONE else upgrade.new
+        await asyncio.to_thread(self._forget, gone)
+
+    def _look(self, upgrade: Upgrade, known: Mapping[str, Instance]) -> Seen:
+        state = self._state()
+        new, old = (tuple(_member(state, name, known) for name in names) for names in (upgrade.new, upgrade.old))
+        return Seen(new=new, old=old, size=upgrade.size, stuck=self._dead(state, upgrade.new))
+
+    def _dead(self, state: State, names: tuple[str, ...]) -> str:
+        for service in state.services:
+            if service.instance in names and service.is_wanted and service.process is not None and not service.is_up:
+                return f"{service.name} has ended by itself; its log is {self._home.log(service.name)}"
+        return ""
+
+    def _act(self, upgrade: Upgrade, seen: Seen, now: int) -> Done:
+        with self._home.locked():
+            self._keep_former(upgrade)
+            self._end_drained(upgrade)
+            move = next_move(upgrade, seen, now)
+            match move.do:
+                case Do.START:
+                    self._start(upgrade, move.instance)
+                    return Done(f"starts {move.instance}: {move.reason}", is_event=True)
+                case Do.DRAIN:
+                    self._drain(move.instance)
+                    return Done(f"drains {move.instance}: {move.reason}", is_event=True)
+        return Done(move.reason)
+
+    def _state(self) -> State:
+        state = self._home.read()
+        if state is None or state.phase != "up":
+            raise Failed(f"the mesh in {self._home.path} is not up any more; the upgrade stays as it is")
+        return state
+
+    def _keep_former(self, upgrade: Upgrade) -> None:
+        """Before anything goes, remember what is to be brought back if need be."""
+        state = self._state()
+        if {service.instance for service in state.former} != set(upgrade.old):
+            former = tuple(
+                replace(service, process=None) for service in state.services if service.instance in upgrade.old
+            )
+            self._home.change(lambda state: replace(state, former=former))
+
+    def _start(self, upgrade: Upgrade, instance: str) -> None:
+        state = self._state()
+        self._forget((instance,))
+        services = tuple(service for service in state.former if service.instance == instance)
+        if instance in upgrade.new:
+            assigned = ports.assign([f"{instance} {kind}" for kind in PORTS], {}, None)
+            port = {kind: assigned[f"{instance} {kind}"] for kind in PORTS}
+            model = tuple(service for service in state.former if service.instance == upgrade.old[0])
+            change = Change.of(upgrade.plan["change"])
+            services = new_services(change, model, instance, port, str(self._home.models))
+        self._home.change(lambda state: replace(state, services=(*state.services, *services)))
+        launch(self._home, [service.name for service in services])
+
+    def _drain(self, instance: str) -> None:
+        """Tell its meshd to go, and return; nobody starts it again."""
+        services = self._state().of_instance(instance)
+        names = [service.name for service in services]
+        self._home.change(partial(_unwanted, names))
+        meshd = next(service for service in services if service.role == MESHD)
+        if meshd.process is not None and is_running(meshd.process):
+            with suppress(ProcessLookupError):
+                os.kill(meshd.process.pid, signal.SIGTERM)
+
+    def _end_drained(self, upgrade: Upgrade) -> None:
+        """Of those that were told to go: kill what outlasts its time, end the model servers of what is gone."""
+        state = self._state()
+        for instance in (*upgrade.old, *upgrade.new):
+            services = {service.role: service for service in state.of_instance(instance)}
+            meshd = services.get(MESHD)
+            if meshd is None or meshd.is_wanted:
+                continue
+            bound_s = int(meshd.env.get("SHUTDOWN_TIMEOUT_MS", state.drain_s * 1000)) / 1000 + _MARGIN_S
+            since_s = self._going_since_s.setdefault(instance, time.monotonic())
+            if meshd.is_up and meshd.process is not None:
+                if time.monotonic() - since_s < bound_s:
+                    continue
+                stop([meshd.process], 0.0, lambda process: None)
+            stop_services(self._home, [services[RUNTIME].name], Progress(is_silent=True))
+            self._forget((instance,))
+            self._going_since_s.pop(instance, None)
+
+    def _forget(self, instances: tuple[str, ...]) -> None:
+        self._home.change(
+            lambda state: replace(
+                state, services=tuple(service for service in state.services if service.instance not in instances)
+            )
+        )
+
+
+def _member(state: State, name: str, known: Mapping[str, Instance]) -> Member:
+    services = {service.role: service for service in state.of_instance(name)}
+    if not services:
+        return Member(name, is_up=False)
+    meshd = services[MESHD]
+    told = known.get(name, Instance(name))
+    is_up = any(service.is_up for service in services.values())
+    if not meshd.is_wanted:
+        return Member(name, is_up=is_up, is_going=True, models=told.models, loads=told.loads_in_progress)
+    is_in_use = all(service.is_up for service in services.values()) and is_ready(meshd)
+    return Member(
+        name, is_up=is_up, is_ready=is_in_use, models=told.models, loads=told.loads_in_progress,
+        text="" if is_in_use else _said(meshd),
+    )  # fmt: skip
+
+
+def _said(meshd: Service) -> str:
+    """What a meshd says it is waiting for."""
+    return ports.probe(meshd.ports["probe"], "/ready")[1].decode("utf-8", "replace").strip()
+
+
+def _unwanted(names: list[str], state: State) -> State:
+    return replace(
+        state,
+        services=tuple(
+            replace(service, is_wanted=False) if service.name in names else service for service in state.services
+        ),
+    )
