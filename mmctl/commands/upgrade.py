@@ -130,7 +130,7 @@ def start(
     if dry_run:
         say(f"would go on with the upgrade to {ended.wanted} (--dry-run)")
         return
-    _show_end(target, ended, output)
+    _show_end(target, output)
     if ended.phase is Phase.ROLLED_BACK:
         raise Failed(f"the upgrade to {ended.wanted} was rolled back: {_cause(ended)}")
 
@@ -176,7 +176,7 @@ def abort(
     if dry_run:
         say(f"{ended.former} would be brought back in place of {ended.wanted} (--dry-run)")
         return
-    _show_end(target, ended, output)
+    _show_end(target, output)
     if ended.phase is Phase.DONE:
         raise Failed(f"the upgrade was done already: all of it is {ended.wanted}")
 
@@ -208,7 +208,7 @@ async def _started(reach: Reach, upgrade: Upgrade) -> Upgrade:
         if await reach.ledger.put(upgrade) is None:
             raise Failed("another upgrade has just begun")
         with Progress() as progress:
-            return await carry_out(reach, upgrade, _driver(upgrade), progress)
+            return await carry_out(reach, upgrade, _driver(upgrade), Told(progress))
 
 
 async def _refuse_second(reach: Reach) -> None:
@@ -245,11 +245,10 @@ def _cause(ended: Upgrade) -> str:
     return texts[-1] if texts else ended.reason
 
 
-def _show_end(target: Target, ended: Upgrade, form: Form) -> None:
+def _show_end(target: Target, form: Form) -> None:
+    """Where people read, all of it has been told; a program reads how it ended."""
     if form in (Form.JSON, Form.YAML, Form.NAME):
         _show(target, form)
-    else:
-        say(f"{ended.phase.value.replace('_', ' ')}: {ended.reason}")
 
 
 def _show(target: Target, form: Form) -> None:

@@ -19,12 +19,12 @@ _LOOK_S = {"local": 0.3, "kubernetes": 2.0}
 _FOLLOW_S = 0.5
 
 
-async def carry_out(reach: Reach, upgrade: Upgrade, driver: Driver, progress: Progress) -> Upgrade:
+async def carry_out(reach: Reach, upgrade: Upgrade, driver: Driver, told: Told) -> Upgrade:
     """Run it to its end; the claim on the ledger has to be held."""
     loads = Loads(f"{reach.root}/registry/")
     async with loads.followed(reach.store):
         runner = Runner(
-            reach.ledger, driver, reach.cluster, loads, Told(progress),
+            reach.ledger, driver, reach.cluster, loads, told,
             lambda: asyncio.sleep(_LOOK_S[upgrade.kind]),
         )  # fmt: skip
         return await runner.run()
@@ -51,11 +51,12 @@ async def see_through(
             else:
                 upgrade = _under_way(await reach.ledger.read(), has_asked)
                 if upgrade.phase.is_over:
+                    told.tell(upgrade)
                     return upgrade
                 driver = driver_for(upgrade)
                 if not has_asked:
                     await reach.ledger.ask(ask)
-                return await carry_out(reach, upgrade, driver, progress)
+                return await carry_out(reach, upgrade, driver, told)
         if not has_asked:
             _under_way(await reach.ledger.ask(ask), has_asked)
             has_asked = True

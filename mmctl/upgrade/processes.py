@@ -46,8 +46,13 @@ class Processes:
 
     async def finish(self, upgrade: Upgrade) -> None:
         """See Driver: what has left is not part of the mesh any more."""
-        gone = upgrade.old if upgrade.phase is Phase.DONE else upgrade.new
-        await asyncio.to_thread(self._forget, gone)
+        await asyncio.to_thread(self._finish, upgrade)
+
+    def _finish(self, upgrade: Upgrade) -> None:
+        with self._home.locked():
+            self._forget(upgrade.old if upgrade.phase is Phase.DONE else upgrade.new)
+            drains = [_drain_s(service) for service in self._state().of_role(MESHD)]
+            self._home.change(lambda state: replace(state, drain_s=max(drains)))
 
     def _look(self, upgrade: Upgrade, known: Mapping[str, Instance]) -> Seen:
         state = self._state()
@@ -120,10 +125,9 @@ class Processes:
             meshd = services.get(MESHD)
             if meshd is None or meshd.is_wanted:
                 continue
-            bound_s = int(meshd.env.get("SHUTDOWN_TIMEOUT_MS", state.drain_s * 1000)) / 1000 + _MARGIN_S
             since_s = self._going_since_s.setdefault(instance, time.monotonic())
             if meshd.is_up and meshd.process is not None:
-                if time.monotonic() - since_s < bound_s:
+                if time.monotonic() - since_s < _drain_s(meshd) + _MARGIN_S:
                     continue
                 stop([meshd.process], 0.0, lambda process: None)
             stop_services(self._home, [services[RUNTIME].name], Progress(is_silent=True))
@@ -136,6 +140,11 @@ class Processes:
                 state, services=tuple(service for service in state.services if service.instance not in instances)
             )
         )
+
+
+def _drain_s(meshd: Service) -> float:
+    """How long it may take to go, as `up` or the upgrade to it had it told."""
+    return int(meshd.env["SHUTDOWN_TIMEOUT_MS"]) / 1000
 
 
 def _member(state: State, name: str, known: Mapping[str, Instance]) -> Member:
