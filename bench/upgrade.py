@@ -1,8 +1,8 @@
 """Rolls new versions through a mesh on this machine under load: `python -m bench.upgrade` says what is met.
 
-Three instances on the fake model server, each model's load takes 100 ms, 200 requests a second to the instances that say
-they are ready, as the endpoints of a Service are chosen. First to a version that works, then to one whose loads all fail,
-with --auto-rollback, then mmctl is killed in the middle and another one goes back.
+Three instances on the fake model server, whose loads take 100 ms; 200 requests a second to the instances that say they are
+ready, as the endpoints of a Service are chosen. First to a version that works, then to one whose loads all fail, with
+--auto-rollback, then mmctl is killed in the middle and another one goes back.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ class Load:
         self._home, self._rate, self._models = home, rate, models
         self._is_over = threading.Event()
         self._ready: list[str] = []
-        self._threads = [threading.Thread(target=self._follow), threading.Thread(target=lambda: asyncio.run(self._send()))]
+        self._threads = [
+            threading.Thread(target=self._follow),
+            threading.Thread(target=lambda: asyncio.run(self._send())),
+        ]
         self.took_ms: list[float] = []
         self.failures: list[str] = []
 
@@ -123,7 +126,7 @@ def status(data_dir: Path) -> dict[str, Any]:
 
 
 def killed(data_dir: Path) -> int:
-    """Kill the mmctl that carries an upgrade out while its first old instance goes, and abort; the abort's exit code."""
+    """Kill the mmctl that carries an upgrade out while an old instance goes, and abort; the exit code of that."""
     command = [sys.executable, "-m", "mmctl", "upgrade", "start", "--data-dir", str(data_dir), "--version=4"]
     runner = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert runner.stderr is not None
@@ -163,12 +166,18 @@ def main() -> int:
                 ended = play()
             took_s = time.monotonic() - begun_s
             found = status(home.path)
-            says(f"{name}: ended {found['phase']} with {ended} after {took_s:.0f} s", (ended, found["phase"]) == (code, phase))
+            says(
+                f"{name}: ended {found['phase']} with {ended} after {took_s:.0f} s",
+                (ended, found["phase"]) == (code, phase),
+            )
             for event in found["events"]:
                 print(f"    {event['text']}")
             sent = len(load.took_ms) + len(load.failures)
             slowest = max(load.took_ms)
-            says(f"{name}: {len(load.failures)} of {sent:,} requests failed, the slowest took {slowest:.0f} ms", not load.failures)
+            says(
+                f"{name}: {len(load.failures)} of {sent:,} requests failed, the slowest took {slowest:.0f} ms",
+                not load.failures,
+            )
             for failure in load.failures[:3]:
                 print(f"    {failure}")
     return 0 if is_met else 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated
 
@@ -16,10 +17,11 @@ from mmctl.options import Debug, DryRun, Output, connected
 from mmctl.output import Form, say
 from mmctl.progress import Progress
 from mmctl.sizes import parse_ms
-from mmctl.upgrade import local
+from mmctl.upgrade import kubernetes, local
 from mmctl.upgrade.carrying import carry_out, follow, see_through
 from mmctl.upgrade.change import Change
 from mmctl.upgrade.driver import Driver
+from mmctl.upgrade.kubernetes import Wish
 from mmctl.upgrade.ledger import myself
 from mmctl.upgrade.reach import Reach, run
 from mmctl.upgrade.record import Ask, Limits, Phase, Upgrade
@@ -33,6 +35,7 @@ app = typer.Typer(
 )
 
 _HERE = "A mesh on this machine"
+_KUBERNETES = "Kubernetes"
 _LIMITS = "Limits"
 
 Set = Annotated[
@@ -50,6 +53,27 @@ Capacity = Annotated[str, typer.Option("--capacity", rich_help_panel=_HERE, help
 Python = Annotated[
     str, typer.Option("--python", metavar="PATH", rich_help_panel=_HERE, help="The Python that has the new meshd.")
 ]
+Name = Annotated[
+    str, typer.Option("--deployment", metavar="NAME", rich_help_panel=_KUBERNETES, help="The Deployment to upgrade.")
+]
+Namespace = Annotated[
+    str, typer.Option("--namespace", "-n", rich_help_panel=_KUBERNETES, help="Its namespace.", show_default="kubectl's")
+]
+Image = Annotated[str, typer.Option("--image", rich_help_panel=_KUBERNETES, help="The new image of its container.")]
+Container = Annotated[str, typer.Option("--container", rich_help_panel=_KUBERNETES, help="The container with meshd.")]
+Kustomize = Annotated[
+    str, typer.Option("--kustomize", "-k", metavar="DIR", rich_help_panel=_KUBERNETES, help="To apply in its place.")
+]
+File = Annotated[
+    str, typer.Option("--file", "-f", metavar="FILE", rich_help_panel=_KUBERNETES, help="To apply in its place.")
+]
+Binary = Annotated[
+    str, typer.Option("--kubectl", metavar="PATH", rich_help_panel=_KUBERNETES, help="The kubectl to use.")
+]
+KubeContext = Annotated[
+    str,
+    typer.Option("--kube-context", rich_help_panel=_KUBERNETES, help="A context of kubectl.", show_default="current"),
+]
 
 
 @app.command("plan", epilog="Example: mmctl upgrade plan --version 2 --set MM_SCALEUP_RPM_THRESHOLD=3000")
@@ -62,14 +86,23 @@ def plan(
     runtime_arg: RuntimeArg = [],  # noqa: B006
     capacity: Capacity = "",
     python: Python = "",
+    deployment: Name = "",
+    namespace: Namespace = "",
+    image: Image = "",
+    container: Container = "mm",
+    kustomize: Kustomize = "",
+    file: File = "",
+    kubectl: Binary = "kubectl",
+    kube_context: KubeContext = "",
     output: Output = Form.TABLE,
     debug: Debug = False,
 ) -> None:
     """Show what an upgrade would do, and do nothing."""
     change = _change(set_, version, runtime, runtime_arg, capacity, python)
+    wish = Wish(deployment, namespace, image, container, kustomize, file, kubectl, kube_context)
 
     async def planned(reach: Reach) -> Plan:
-        return (await _prepared(reach, change, Limits()))[0]
+        return (await _prepared(reach, change, wish, Limits()))[0]
 
     show_plan(run(target, planned), output)
 
@@ -84,12 +117,23 @@ def start(
     runtime_arg: RuntimeArg = [],  # noqa: B006
     capacity: Capacity = "",
     python: Python = "",
+    deployment: Name = "",
+    namespace: Namespace = "",
+    image: Image = "",
+    container: Container = "mm",
+    kustomize: Kustomize = "",
+    file: File = "",
+    kubectl: Binary = "kubectl",
+    kube_context: KubeContext = "",
     max_failed: Annotated[
         int,
-        typer.Option("--max-failed", min=0, rich_help_panel=_LIMITS, help="Models that may fail on new instances only."),
+        typer.Option(
+            "--max-failed", min=0, rich_help_panel=_LIMITS, help="Models that may fail on new instances only."
+        ),
     ] = 2,
     max_wait: Annotated[
-        str, typer.Option("--max-wait", metavar="TIME", rich_help_panel=_LIMITS, help="How long a step or load may take.")
+        str,
+        typer.Option("--max-wait", metavar="TIME", rich_help_panel=_LIMITS, help="How long a step or load may take."),
     ] = "5m",
     settle: Annotated[
         str, typer.Option("--settle", metavar="TIME", rich_help_panel=_HERE, help="Pause after each step.")
@@ -106,8 +150,9 @@ def start(
 ) -> None:
     """Begin an upgrade and see it to its end: 0 when all is new, 1 when it was rolled back."""
     change = _change(set_, version, runtime, runtime_arg, capacity, python)
+    wish = Wish(deployment, namespace, image, container, kustomize, file, kubectl, kube_context)
     limits = Limits(max_failed, parse_ms("--max-wait", max_wait), parse_ms("--settle", settle), auto_rollback)
-    if resume and change != Change():
+    if resume and (change != Change() or wish != Wish(kubectl=kubectl)):
         raise Usage("--resume goes on with what was begun: say nothing about what is new")
 
     async def begun(reach: Reach) -> Upgrade | Plan:
@@ -115,9 +160,9 @@ def start(
             if dry_run:
                 return await _under_way(reach)
             with Progress() as progress:
-                return await see_through(reach, _asking(Ask.RESUME), _driver, progress, is_awaited=True)
+                return await see_through(reach, _asking(Ask.RESUME), by(kubectl), progress, is_awaited=True)
         await _refuse_second(reach)
-        told, upgrade = await _prepared(reach, change, limits)
+        told, upgrade = await _prepared(reach, change, wish, limits)
         if dry_run:
             return told
         return await _started(reach, upgrade)
@@ -159,6 +204,7 @@ def status(
 @connected
 def abort(
     target: Target,
+    kubectl: Binary = "",
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Ask for it, and do not wait for its end.")] = False,
     output: Output = Form.TABLE,
     dry_run: DryRun = False,
@@ -170,7 +216,7 @@ def abort(
         if dry_run:
             return await _under_way(reach)
         with Progress() as progress:
-            return await see_through(reach, _asking(Ask.ABORT), _driver, progress, is_awaited=not no_wait)
+            return await see_through(reach, _asking(Ask.ABORT), by(kubectl), progress, is_awaited=not no_wait)
 
     ended = run(target, aborted)
     if dry_run:
@@ -181,21 +227,25 @@ def abort(
         raise Failed(f"the upgrade was done already: all of it is {ended.wanted}")
 
 
-def _change(
-    set_: list[str], version: str, runtime: str, runtime_arg: list[str], capacity: str, python: str
-) -> Change:
+def _change(set_: list[str], version: str, runtime: str, runtime_arg: list[str], capacity: str, python: str) -> Change:
     args = tuple(runtime_arg) if runtime_arg else None
     return Change(version, parse_settings(set_), runtime, args, capacity, python)
 
 
-async def _prepared(reach: Reach, change: Change, limits: Limits) -> tuple[Plan, Upgrade]:
+async def _prepared(reach: Reach, change: Change, wish: Wish, limits: Limits) -> tuple[Plan, Upgrade]:
+    is_kubernetes = wish != Wish(kubectl=wish.kubectl)
+    if is_kubernetes and change != Change():
+        raise Usage("options for a mesh on this machine and for Kubernetes do not go together")
+    if is_kubernetes:
+        return await kubernetes.prepare(reach, wish, limits)
     if reach.home is None:
-        raise Usage("no mesh on this machine is meant: say what is to be upgraded")
+        raise Usage("say what is to be upgraded: --deployment with --image, -k or -f on Kubernetes")
     return await local.prepare(reach, change, limits)
 
 
-def _driver(upgrade: Upgrade) -> Driver:
-    return local.driver(upgrade)
+def by(kubectl: str) -> Callable[[Upgrade], Driver]:
+    """What finds what carries an upgrade out; ``kubectl``: in place of the one that it began with, unless empty."""
+    return lambda upgrade: local.driver(upgrade) if upgrade.kind == local.KIND else kubernetes.driver(upgrade, kubectl)
 
 
 async def _started(reach: Reach, upgrade: Upgrade) -> Upgrade:
@@ -208,7 +258,7 @@ async def _started(reach: Reach, upgrade: Upgrade) -> Upgrade:
         if await reach.ledger.put(upgrade) is None:
             raise Failed("another upgrade has just begun")
         with Progress() as progress:
-            return await carry_out(reach, upgrade, _driver(upgrade), Told(progress))
+            return await carry_out(reach, upgrade, by("")(upgrade), Told(progress))
 
 
 async def _refuse_second(reach: Reach) -> None:
@@ -234,7 +284,7 @@ async def _under_way(reach: Reach) -> Upgrade:
     return upgrade
 
 
-def _asking(ask: Ask):  # type: ignore[no-untyped-def]
+def _asking(ask: Ask) -> Callable[[Upgrade], Upgrade]:
     return lambda upgrade: replace(upgrade, asked=ask, asked_by=myself())
 
 

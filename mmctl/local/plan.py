@@ -111,7 +111,7 @@ def make(wish: Wish, home: Home, binary: etcd.Binary, before: State | None, vers
 
 
 def wiring(instance: str, own: Mapping[str, int], kv_store: str, spi: int) -> dict[str, str]:
-    """What a meshd is told of where everybody is: ``own`` are its ports by kind, ``spi`` is that of its model server."""
+    """What tells a meshd where everybody is: ``own`` are its ports by kind, ``spi`` is that of its model server."""
     return {
         "MM_SERVICE_NAME": SERVICE,
         "KV_STORE": kv_store,
@@ -141,9 +141,9 @@ def runtime_command(wanted: RuntimeCommand, instance: str, port: int, prestop: i
 def parse_runtime_command(command: Sequence[str]) -> RuntimeCommand:
     """What ``runtime_command`` was given; ValueError for a command that is not of it."""
     match command:
-        case [_, "-m", module, "--port", _, "--capacity", capacity, "--prestop", _, flag, value, *args] if (
-            module in {f"runtimes.{name}" for name in RUNTIMES} and flag in ("--instance", "--model-root")
-        ):
+        case [_, "-m", module, "--port", _, "--capacity", capacity, "--prestop", _, flag, value, *args] if module in {
+            f"runtimes.{name}" for name in RUNTIMES
+        } and flag in ("--instance", "--model-root"):
             root = value if flag == "--model-root" else ""
             return RuntimeCommand(module.removeprefix("runtimes."), capacity, root, tuple(args))
     raise ValueError(f"not a model server as `up` starts it: {' '.join(command)}")

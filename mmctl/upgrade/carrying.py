@@ -15,7 +15,8 @@ from mmctl.upgrade.reach import Reach
 from mmctl.upgrade.record import Upgrade
 from mmctl.upgrade.runner import Runner, Told
 
-_LOOK_S = {"local": 0.3, "kubernetes": 2.0}
+LOOK_S = {"local": 0.3, "kubernetes": 2.0}
+"""Between two looks, by the kind of the upgrade."""
 _FOLLOW_S = 0.5
 
 
@@ -25,7 +26,7 @@ async def carry_out(reach: Reach, upgrade: Upgrade, driver: Driver, told: Told) 
     async with loads.followed(reach.store):
         runner = Runner(
             reach.ledger, driver, reach.cluster, loads, told,
-            lambda: asyncio.sleep(_LOOK_S[upgrade.kind]),
+            lambda: asyncio.sleep(LOOK_S[upgrade.kind]),
         )  # fmt: skip
         return await runner.run()
 

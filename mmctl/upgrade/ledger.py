@@ -80,7 +80,7 @@ class Ledger:
             try:
                 done = await self._store.commit(write, Write(self._runner_key, self._runner_mod, KEEP))
                 if isinstance(done, Conflict):
-                    record, runner = done.pairs
+                    _, runner = done.pairs
                     if runner is None or runner.mod != self._runner_mod:
                         await self._claim()
                         continue

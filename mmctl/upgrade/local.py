@@ -21,7 +21,8 @@ KIND = "local"
 
 async def prepare(reach: Reach, change: Change, limits: Limits) -> tuple[Plan, Upgrade]:
     """What ``change`` comes to; Usage, Failed where it cannot be."""
-    assert reach.home is not None and reach.state is not None
+    assert reach.home is not None
+    assert reach.state is not None
     check(change)
     state = reach.state
     rows = differences(change, state)

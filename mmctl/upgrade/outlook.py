@@ -46,7 +46,7 @@ def steps(old: Sequence[Instance], new: Sequence[str], new_capacity_bytes: int) 
 def warnings(told: Sequence[Step]) -> list[str]:
     """What an operator should know of it, a sentence each."""
     return [
-        f"{step.instance} holds {human_size(step.held_bytes)} in {count(step.models, 'model')}, and others have room for"
+        f"{step.instance} holds {human_size(step.held_bytes)} in {count(step.models, 'model')}, others have room for"
         f" {human_size(step.room_bytes)}: models used least recently will be evicted"
         for step in told
         if not step.has_room

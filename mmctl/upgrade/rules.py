@@ -37,6 +37,8 @@ class Seen:
     slow_ms: int = 0
     stuck: str = ""
     """Why a new instance cannot become ready; empty: nothing is known to be in its way."""
+    undone: str = ""
+    """Who or what else has brought the version before back; empty: nobody."""
     is_settled: bool = True
     """Whether nobody else (a Deployment's controller) has still to act on what it was told."""
 
@@ -72,6 +74,8 @@ def course(upgrade: Upgrade, seen: Seen, now: int) -> Upgrade:
     if asked is Ask.ABORT:
         by = f" by {upgrade.asked_by}" if upgrade.asked_by else ""
         return _turned(upgrade, Phase.ROLLING_BACK, f"asked for{by}", now)
+    if seen.undone:
+        return _turned(upgrade, Phase.ROLLING_BACK, seen.undone, now)
     if asked is Ask.RESUME:
         upgrade = replace(upgrade, counted_ms=now, moved_ms=now)
         return _turned(upgrade, Phase.ROLLING, "goes on as asked for: failures until now do not count", now)
@@ -81,7 +85,9 @@ def course(upgrade: Upgrade, seen: Seen, now: int) -> Upgrade:
             return _turned(upgrade, Phase.ROLLING_BACK, text, now)
         return _turned(replace(upgrade, hold=hold), Phase.HELD, text, now)
     if upgrade.phase is Phase.HELD:
-        return _turned(replace(upgrade, moved_ms=now), Phase.ROLLING, f"goes on: no longer so that {upgrade.reason}", now)
+        return _turned(
+            replace(upgrade, moved_ms=now), Phase.ROLLING, f"goes on: no longer so that {upgrade.reason}", now
+        )
     if is_complete(seen.new, seen.old, seen):
         return _turned(upgrade, Phase.DONE, f"all of it is {upgrade.wanted}", now)
     return upgrade
@@ -135,7 +141,9 @@ def next_move(upgrade: Upgrade, seen: Seen, now: int) -> Move:
     come = [member for member in comes if member.is_up]
     for member in come:
         if not member.is_ready:
-            return Move(Do.WAIT, member.id, f"{member.id} is not ready yet" + (f": {member.text}" if member.text else ""))
+            return Move(
+                Do.WAIT, member.id, f"{member.id} is not ready yet" + (f": {member.text}" if member.text else "")
+            )
     # Held or turned back, it has already been seen what is wrong.
     if not is_back and now - upgrade.moved_ms < upgrade.limits.settle_ms and come:
         return Move(Do.WAIT, come[-1].id, f"lets {come[-1].id} settle")

@@ -76,7 +76,7 @@ class Runner:
             raise Failed("the record of the upgrade is gone from etcd")
         self._bound_ms = before.limits.max_wait_ms
         seen = await self._look(before)
-        upgrade = course(before, seen, self._now())
+        upgrade = course(_met(before, seen), seen, self._now())
         if upgrade.phase.is_over and upgrade.phase is not before.phase:
             await self._driver.finish(upgrade)
         if upgrade != before:
@@ -105,9 +105,9 @@ class Runner:
             raise Unavailable("the registry has not been read yet") from None
         known = {instance.id: instance for instance in await self._cluster.instances()}
         seen = await self._driver.look(upgrade, known)
-        new, old = (frozenset(member.id for member in side) for side in (seen.new, seen.old))
-        slow, slow_ms = self._loads.slowest(new, self._now())
-        failing = self._loads.failing(new, old, upgrade.counted_ms)
+        met = _met(upgrade, seen)
+        slow, slow_ms = self._loads.slowest(frozenset(met.new), self._now())
+        failing = self._loads.failing(frozenset(met.new), frozenset(met.old), upgrade.counted_ms)
         return replace(seen, failing=failing, slow=slow, slow_ms=slow_ms)
 
     def _bear(self, error: Unavailable) -> None:
@@ -117,3 +117,12 @@ class Runner:
             self._told.progress.line(f"{error}; waits for it to come back", style="yellow")
         if self._now() - self._away_ms > self._bound_ms:
             raise error
+
+
+def _met(upgrade: Upgrade, seen: Seen) -> Upgrade:
+    """The same with the instances that are seen among those of their side."""
+    new, old = (
+        tuple(dict.fromkeys((*before, *(member.id for member in side))))
+        for before, side in ((upgrade.new, seen.new), (upgrade.old, seen.old))
+    )
+    return replace(upgrade, new=new, old=old)

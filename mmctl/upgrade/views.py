@@ -102,7 +102,9 @@ def show_plan(plan: Plan, form: Form) -> None:
     show_fields([("from", plan.former), ("to", plan.wanted)])
     if plan.differences:
         show_heading("what will be another")
-        show_fields([(name, f"{before or '(none)'} -> {after or '(none)'}") for name, before, after in plan.differences])
+        show_fields(
+            [(name, f"{before or '(none)'} -> {after or '(none)'}") for name, before, after in plan.differences]
+        )
     show_heading(count(len(plan.steps), "step"))
     show_list(STEPS, plan.steps, form)
     if plan.warnings:

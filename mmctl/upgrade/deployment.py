@@ -1,0 +1,81 @@
+"""Carries an upgrade out on Kubernetes: a Deployment's controller replaces the pods, kubectl tells it when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from mmctl.errors import Failed
+from mmctl.upgrade.driver import Done
+from mmctl.upgrade.kubectl import Kubectl
+from mmctl.upgrade.record import Upgrade
+from mmctl.upgrade.rollout import Rollout, Tell, next_words, read_rollout, seen
+from mmctl.upgrade.rules import Seen
+from mmctl.values import Instance
+
+
+class Deployment:
+    """One Deployment. ``words`` are the arguments that have kubectl begin the upgrade."""
+
+    def __init__(self, kubectl: Kubectl, name: str, former: str, words: tuple[str, ...]) -> None:
+        """``former`` is the replica set of the version before."""
+        self._kubectl, self._name, self._former, self._words = kubectl, name, former, words
+        self._found: Rollout | None = None
+
+    async def look(self, upgrade: Upgrade, known: Mapping[str, Instance]) -> Seen:
+        """See Driver."""
+        self._found = await look_at(self._kubectl, self._name)
+        found = seen(self._found, self._former, known)
+        has_been_undone = upgrade.new and self._found.is_observed and self._found.current == self._former
+        return replace(found, undone="somebody else has undone the rollout") if has_been_undone else found
+
+    async def act(self, upgrade: Upgrade, seen: Seen, now: int) -> Done:
+        """See Driver: by what the last look found."""
+        assert self._found is not None
+        tell, reason = next_words(upgrade.phase, self._found, self._former)
+        name = f"deployment/{self._name}"
+        match tell:
+            case Tell.NOTHING:
+                return Done(reason)
+            case Tell.BEGIN:
+                await self._kubectl.run(*self._words)
+            case Tell.PAUSE | Tell.RESUME:
+                await self._kubectl.run("rollout", tell.value, name)
+            case Tell.UNDO:
+                revision = self._found.revisions.get(self._former)
+                if revision is None:
+                    raise Failed(
+                        f"replica set {self._former} is gone: kubectl cannot bring it back, apply what was before"
+                    )
+                if self._found.is_paused:  # kubectl undoes nothing that is paused
+                    await self._kubectl.run("rollout", "resume", name)
+                await self._kubectl.run("rollout", "undo", name, f"--to-revision={revision}")
+        self._found = replace(self._found, is_observed=False)
+        return Done(reason, is_event=True)
+
+    async def finish(self, upgrade: Upgrade) -> None:
+        """See Driver: nothing is left."""
+
+
+async def look_at(kubectl: Kubectl, name: str) -> Rollout:
+    """The Deployment with its replica sets and pods; CommandError."""
+    deployment = await kubectl.read("get", "deployment", name)
+    listed = await kubectl.read("get", "replicasets,pods", "-l", selector(deployment))
+    try:
+        return read_rollout(deployment, listed)
+    except (KeyError, TypeError, ValueError) as error:
+        raise Failed(f"what kubectl says of deployment {name} cannot be understood: {error!r}") from None
+
+
+def selector(deployment: Mapping[str, object]) -> str:
+    """What finds its pods, as kubectl's ``-l`` takes it; Failed for what that cannot say."""
+    spec = deployment.get("spec")
+    wanted = spec.get("selector", {}) if isinstance(spec, dict) else {}
+    parts = [f"{name}={value}" for name, value in wanted.get("matchLabels", {}).items()]
+    for each in wanted.get("matchExpressions", ()):
+        values = ",".join(each.get("values", ()))
+        form = {"In": "{0} in ({1})", "NotIn": "{0} notin ({1})", "Exists": "{0}", "DoesNotExist": "!{0}"}
+        parts.append(form[each["operator"]].format(each["key"], values))
+    if not parts:
+        raise Failed("the Deployment selects no pods")
+    return ",".join(parts)
