@@ -53,7 +53,7 @@ class Kubectl:
         except TimeoutError:
             process.kill()
             await process.wait()
-            raise Unavailable(f"kubectl {arguments[0]} said nothing for {ANSWER_S:.0f} s") from None
+            raise Unavailable(f"kubectl {arguments[0]} said nothing for {ANSWER_S:g} s") from None
         except asyncio.CancelledError:
             process.kill()
             await process.wait()

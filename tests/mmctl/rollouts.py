@@ -76,7 +76,7 @@ def install(folder: Path, wanted: Mapping[str, Any]) -> tuple[Path, Path]:
     """A kubectl that replays ``wanted``: its path, and that of the script that $KUBECTL_SCRIPT has to name."""
     replay = Path(__file__).with_name("scripted_kubectl.py")
     binary = folder / "kubectl"
-    binary.write_text(f'#!/bin/sh\nexec {sys.executable} -S {replay} "$@"\n', "utf-8")
+    binary.write_text(f"#!{sys.executable} -IS\n{replay.read_text('utf-8')}", "utf-8")
     binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
     file = folder / "script.json"
     file.write_text(json.dumps(wanted), "utf-8")
@@ -85,13 +85,22 @@ def install(folder: Path, wanted: Mapping[str, Any]) -> tuple[Path, Path]:
 
 def calls(file: Path) -> list[list[str]]:
     """All calls of the kubectl so far, without the flags that each has."""
-    kept = file.with_suffix(".calls")
-    return [json.loads(line)["call"] for line in kept.read_text("utf-8").splitlines()] if kept.exists() else []
+    return [line["call"] for line in _kept(file)]
 
 
 def whole_calls(file: Path) -> list[list[str]]:
     """The same with all flags."""
-    return [json.loads(line)["arguments"] for line in file.with_suffix(".calls").read_text("utf-8").splitlines()]
+    return [line["arguments"] for line in _kept(file)]
+
+
+def begin_again(file: Path) -> None:
+    """Replay from the first look."""
+    Path(f"{file}.at").unlink()
+
+
+def _kept(file: Path) -> list[dict[str, list[str]]]:
+    kept = Path(f"{file}.calls")
+    return [json.loads(line) for line in kept.read_text("utf-8").splitlines()] if kept.exists() else []
 
 
 def real_kubectl() -> str | None:
