@@ -54,13 +54,21 @@ def check(change: Change) -> None:
         raise Usage(f"--set SHUTDOWN_TIMEOUT_MS={drain}: a number of milliseconds")
 
 
-def new_names(state: State) -> tuple[str, ...]:
-    """Names for as many instances as there are, unlike all that are there."""
+def next_name(state: State, taken: Sequence[str] = ()) -> str:
+    """A name for another instance, unlike all that are there or ``taken``."""
     highest, stem = -1, f"{state.service}-"
-    for name in state.instances:
+    for name in (*state.instances, *taken):
         if found := _NUMBERED.fullmatch(name):
             stem, highest = found[1], max(highest, int(found[2]))
-    return tuple(f"{stem}{highest + 1 + at}" for at in range(len(state.instances)))
+    return f"{stem}{highest + 1}"
+
+
+def new_names(state: State) -> tuple[str, ...]:
+    """Names for as many instances as there are."""
+    names: list[str] = []
+    for _ in state.instances:
+        names.append(next_name(state, names))
+    return tuple(names)
 
 
 def version_of(service: Service) -> str:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from mmctl.errors import Failed
 from mmctl.local.home import Home
-from mmctl.local.state import MESHD, State
 from mmctl.sizes import parse_size
 from mmctl.upgrade import outlook
-from mmctl.upgrade.change import Change, check, differences, new_names, version_of
+from mmctl.upgrade.change import Change, check, differences, new_names
 from mmctl.upgrade.processes import Processes
 from mmctl.upgrade.reach import Reach
 from mmctl.upgrade.record import Limits, Upgrade
@@ -36,7 +35,7 @@ async def prepare(reach: Reach, change: Change, limits: Limits) -> tuple[Plan, U
     new = new_names(state)
     capacity = parse_size(change.capacity) if change.capacity else min(instance.capacity_bytes for instance in old)
     steps = outlook.steps(old, new, capacity)
-    former, wanted = _labels(state, change, rows)
+    former, wanted = _labels(old[0].version, change, rows)
     upgrade = Upgrade(
         id="", kind=KIND, former=former, wanted=wanted, size=len(old), old=state.instances, new=new, limits=limits,
         plan={"host": socket.gethostname(), "data_dir": str(reach.home.path), "change": change.plain},
@@ -52,10 +51,9 @@ def driver(upgrade: Upgrade) -> Processes:
     return Processes(Home(data_dir))
 
 
-def _labels(state: State, change: Change, rows: list[tuple[str, str, str]]) -> tuple[str, str]:
+def _labels(version: str, change: Change, rows: list[tuple[str, str, str]]) -> tuple[str, str]:
     """What people call the two versions: by their labels, else by the first thing that is another."""
-    former = version_of(next(state.of_role(MESHD)))
     if change.version:
-        return former or "unlabelled", change.version
+        return version or "unlabelled", change.version
     name, before, after = rows[0]
     return f"{name} {before or '(none)'}", f"{name} {after or '(none)'}"

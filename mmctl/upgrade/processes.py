@@ -19,7 +19,7 @@ from mmctl.local.start import is_ready, launch
 from mmctl.local.state import MESHD, RUNTIME, Service, State
 from mmctl.local.stop import stop_services
 from mmctl.progress import Progress
-from mmctl.upgrade.change import PORTS, Change, new_services
+from mmctl.upgrade.change import PORTS, Change, new_services, next_name
 from mmctl.upgrade.driver import Done
 from mmctl.upgrade.record import Phase, Upgrade
 from mmctl.upgrade.rules import Do, Member, Seen, next_move
@@ -56,7 +56,9 @@ class Processes:
 
     def _look(self, upgrade: Upgrade, known: Mapping[str, Instance]) -> Seen:
         state = self._state()
-        new, old = (tuple(_member(state, name, known) for name in names) for names in (upgrade.new, upgrade.old))
+        others = [name for name in state.instances if name not in upgrade.new]
+        sides = upgrade.new, tuple(dict.fromkeys((*upgrade.old, *others)))
+        new, old = (tuple(_member(state, name, known) for name in names) for names in sides)
         return Seen(new=new, old=old, size=upgrade.size, stuck=self._dead(state, upgrade.new))
 
     def _dead(self, state: State, names: tuple[str, ...]) -> str:
@@ -72,8 +74,8 @@ class Processes:
             move = next_move(upgrade, seen, now)
             match move.do:
                 case Do.START:
-                    self._start(upgrade, move.instance)
-                    return Done(f"starts {move.instance}: {move.reason}", is_event=True)
+                    started = self._start(upgrade, move.instance)
+                    return Done(f"starts {started}: {move.reason}", is_event=True)
                 case Do.DRAIN:
                     self._drain(move.instance)
                     return Done(f"drains {move.instance}: {move.reason}", is_event=True)
@@ -88,24 +90,28 @@ class Processes:
     def _keep_former(self, upgrade: Upgrade) -> None:
         """Before anything goes, remember what is to be brought back if need be."""
         state = self._state()
-        if {service.instance for service in state.former} != set(upgrade.old):
+        kept = {service.instance for service in state.former}
+        if not kept or not kept <= set(upgrade.old):
             former = tuple(
                 replace(service, process=None) for service in state.services if service.instance in upgrade.old
             )
             self._home.change(lambda state: replace(state, former=former))
 
-    def _start(self, upgrade: Upgrade, instance: str) -> None:
+    def _start(self, upgrade: Upgrade, instance: str) -> str:
+        """Start it, or one more as before where it has no name; the name of what was started."""
         state = self._state()
+        instance = instance or next_name(state, (*upgrade.old, *upgrade.new))
         self._forget((instance,))
         services = tuple(service for service in state.former if service.instance == instance)
-        if instance in upgrade.new:
+        if not services:
             assigned = ports.assign([f"{instance} {kind}" for kind in PORTS], {}, None)
             port = {kind: assigned[f"{instance} {kind}"] for kind in PORTS}
-            model = tuple(service for service in state.former if service.instance == upgrade.old[0])
-            change = Change.of(upgrade.plan["change"])
+            model = tuple(service for service in state.former if service.instance == state.former[0].instance)
+            change = Change.of(upgrade.plan["change"]) if instance in upgrade.new else Change()
             services = new_services(change, model, instance, port, str(self._home.models))
         self._home.change(lambda state: replace(state, services=(*state.services, *services)))
         launch(self._home, [service.name for service in services])
+        return instance
 
     def _drain(self, instance: str) -> None:
         """Tell its meshd to go, and return; nobody starts it again."""

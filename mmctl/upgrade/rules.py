@@ -54,7 +54,7 @@ class Do(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What is done next, to which instance and why."""
+    """What is done next, to which instance (empty: another one of the version before, called as nobody is) and why."""
 
     do: Do
     instance: str
@@ -128,17 +128,23 @@ def next_move(upgrade: Upgrade, seen: Seen, now: int) -> Move:
     comes, leaves = (seen.old, seen.new) if is_back else (seen.new, seen.old)
     if upgrade.phase is Phase.HELD:
         return Move(Do.WAIT, "", upgrade.reason)
+    come, there = (
+        [member for member in side if member.is_up and not member.is_going] for side in (comes, leaves)
+    )  # fmt: skip
+    is_short = len(come) < seen.size and len(come) + len(there) <= seen.size
+    if is_back and is_short:
+        # Those that go do not come back, and may not find anybody to take over from them: somebody else has to come.
+        missing = [member for member in comes if not member.is_up]
+        return Move(Do.START, missing[0].id if missing else "", _present(come, there, seen))
     for member in (*comes, *leaves):
         if member.is_going and member.is_up:
             left = f", {count(member.models, 'model')} left" if member.models else ""
             return Move(Do.WAIT, member.id, f"{member.id} drains{left}")
-    there = [member for member in leaves if member.is_up]
     if is_back:
         # What was never ready serves nobody: it need not be replaced before it goes.
         for member in there:
             if not member.is_ready:
                 return Move(Do.DRAIN, member.id, f"{member.id} is not ready, nobody needs it")
-    come = [member for member in comes if member.is_up]
     for member in come:
         if not member.is_ready:
             return Move(
@@ -148,11 +154,15 @@ def next_move(upgrade: Upgrade, seen: Seen, now: int) -> Move:
     if not is_back and now - upgrade.moved_ms < upgrade.limits.settle_ms and come:
         return Move(Do.WAIT, come[-1].id, f"lets {come[-1].id} settle")
     missing = [member for member in comes if not member.is_up]
-    if len(come) < seen.size and missing and len(come) + len(there) <= seen.size:
-        return Move(Do.START, missing[0].id, f"{len(come) + len(there)} of {seen.size} instances are there")
+    if is_short and missing:
+        return Move(Do.START, missing[0].id, _present(come, there, seen))
     if there:
         return Move(Do.DRAIN, there[0].id, f"{len(come) + len(there)} instances are there, {seen.size} are needed")
     return Move(Do.FINISH, "", "nothing is left to do")
+
+
+def _present(come: list[Member], there: list[Member], seen: Seen) -> str:
+    return f"{len(come) + len(there)} of {seen.size} instances are there"
 
 
 def _moved(upgrade: Upgrade, seen: Seen, now: int) -> Upgrade:
