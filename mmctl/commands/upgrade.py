@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from mmctl.connect import Target
-from mmctl.errors import Failed, NotFound, Usage
+from mmctl.errors import Failed, Interrupted, NotFound, Usage
 from mmctl.local.plan import parse_settings
 from mmctl.options import Debug, DryRun, Output, connected
 from mmctl.output import Form, say
@@ -27,6 +27,8 @@ from mmctl.upgrade.reach import Reach, run
 from mmctl.upgrade.record import Ask, Limits, Phase, Upgrade
 from mmctl.upgrade.runner import Told
 from mmctl.upgrade.views import Plan, show_plan, show_upgrade, sided
+
+T = TypeVar("T")
 
 app = typer.Typer(
     name="upgrade",
@@ -73,6 +75,29 @@ Binary = Annotated[
 KubeContext = Annotated[
     str,
     typer.Option("--kube-context", rich_help_panel=_KUBERNETES, help="A context of kubectl.", show_default="current"),
+]
+MaxFailed = Annotated[
+    int | None,
+    typer.Option(
+        "--max-failed", min=0, rich_help_panel=_LIMITS, help="Models that may fail on new instances.", show_default="2"
+    ),
+]
+MaxWait = Annotated[
+    str,
+    typer.Option(
+        "--max-wait",
+        metavar="TIME",
+        rich_help_panel=_LIMITS,
+        help="How long a step or load may take.",
+        show_default="5m",
+    ),
+]
+Settle = Annotated[
+    str,
+    typer.Option("--settle", metavar="TIME", rich_help_panel=_HERE, help="Pause after each step.", show_default="2s"),
+]
+AutoRollback = Annotated[
+    bool, typer.Option("--auto-rollback", rich_help_panel=_LIMITS, help="Go back where it would be held.")
 ]
 
 
@@ -125,22 +150,10 @@ def start(
     file: File = "",
     kubectl: Binary = "kubectl",
     kube_context: KubeContext = "",
-    max_failed: Annotated[
-        int,
-        typer.Option(
-            "--max-failed", min=0, rich_help_panel=_LIMITS, help="Models that may fail on new instances only."
-        ),
-    ] = 2,
-    max_wait: Annotated[
-        str,
-        typer.Option("--max-wait", metavar="TIME", rich_help_panel=_LIMITS, help="How long a step or load may take."),
-    ] = "5m",
-    settle: Annotated[
-        str, typer.Option("--settle", metavar="TIME", rich_help_panel=_HERE, help="Pause after each step.")
-    ] = "2s",
-    auto_rollback: Annotated[
-        bool, typer.Option("--auto-rollback", rich_help_panel=_LIMITS, help="Go back where it would be held.")
-    ] = False,
+    max_failed: MaxFailed = None,
+    max_wait: MaxWait = "",
+    settle: Settle = "",
+    auto_rollback: AutoRollback = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the one that is held, or whose mmctl is gone.")
     ] = False,
@@ -151,7 +164,16 @@ def start(
     """Begin an upgrade and see it to its end: 0 when all is new, 1 when it was rolled back."""
     change = _change(set_, version, runtime, runtime_arg, capacity, python)
     wish = Wish(deployment, namespace, image, container, kustomize, file, kubectl, kube_context)
-    limits = Limits(max_failed, parse_ms("--max-wait", max_wait), parse_ms("--settle", settle), auto_rollback)
+
+    def limited(before: Limits) -> Limits:
+        return Limits(
+            before.max_failed if max_failed is None else max_failed,
+            parse_ms("--max-wait", max_wait) if max_wait else before.max_wait_ms,
+            parse_ms("--settle", settle) if settle else before.settle_ms,
+            before.auto_rollback or auto_rollback,
+        )
+
+    limits = limited(Limits())
     if resume and (change != Change() or wish != Wish(kubectl=kubectl)):
         raise Usage("--resume goes on with what was begun: say nothing about what is new")
 
@@ -160,14 +182,15 @@ def start(
             if dry_run:
                 return await _under_way(reach)
             with Progress() as progress:
-                return await see_through(reach, _asking(Ask.RESUME), by(kubectl), progress, is_awaited=True)
+                ask = _asking(Ask.RESUME, limited)
+                return await see_through(reach, ask, by(kubectl), progress, is_awaited=True)
         await _refuse_second(reach)
         told, upgrade = await _prepared(reach, change, wish, limits)
         if dry_run:
             return told
         return await _started(reach, upgrade)
 
-    ended = run(target, begun)
+    ended = _run(target, begun)
     if isinstance(ended, Plan):
         show_plan(ended, output)
         say("nothing was begun (--dry-run)")
@@ -218,13 +241,23 @@ def abort(
         with Progress() as progress:
             return await see_through(reach, _asking(Ask.ABORT), by(kubectl), progress, is_awaited=not no_wait)
 
-    ended = run(target, aborted)
+    ended = _run(target, aborted)
     if dry_run:
         say(f"{ended.former} would be brought back in place of {ended.wanted} (--dry-run)")
         return
     _show_end(target, output)
     if ended.phase is Phase.DONE:
         raise Failed(f"the upgrade was done already: all of it is {ended.wanted}")
+
+
+def _run(target: Target, command: Callable[[Reach], Awaitable[T]]) -> T:
+    """What ``command`` comes to; an interrupt leaves the upgrade as it is."""
+    try:
+        return run(target, command)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "interrupted; the upgrade stays as it is: `mmctl upgrade start --resume` goes on with it, `abort` goes back"
+        ) from None
 
 
 def _change(set_: list[str], version: str, runtime: str, runtime_arg: list[str], capacity: str, python: str) -> Change:
@@ -284,8 +317,8 @@ async def _under_way(reach: Reach) -> Upgrade:
     return upgrade
 
 
-def _asking(ask: Ask) -> Callable[[Upgrade], Upgrade]:
-    return lambda upgrade: replace(upgrade, asked=ask, asked_by=myself())
+def _asking(ask: Ask, limited: Callable[[Limits], Limits] = lambda before: before) -> Callable[[Upgrade], Upgrade]:
+    return lambda upgrade: replace(upgrade, asked=ask, asked_by=myself(), limits=limited(upgrade.limits))
 
 
 def _cause(ended: Upgrade) -> str:

@@ -155,7 +155,7 @@ def _describe(upgrade: Upgrade, runner: str, instances: Sequence[Sided], form: F
     fields: list[tuple[str, str | Cell]] = [
         ("upgrade", f"{upgrade.former} -> {upgrade.wanted} ({upgrade.kind}, {count(upgrade.size, 'instance')})"),
         ("phase", Cell(f"{phase}: {upgrade.reason}", _STYLES.get(upgrade.phase, ""))),
-        ("started", f"{human_age(upgrade.started_ms, now)} ago; in this phase for {human_age(upgrade.phase_ms, now)}"),
+        ("age", f"{human_age(upgrade.started_ms, now)}, in this phase {human_age(upgrade.phase_ms, now)}"),
         ("limits", f"{count(limits.max_failed, 'failed model')}, {limits.max_wait_ms // 1000} s for a step{more}"),
     ]
     if not upgrade.phase.is_over:
@@ -166,7 +166,7 @@ def _describe(upgrade: Upgrade, runner: str, instances: Sequence[Sided], form: F
         show_heading(count(len(instances), "instance"))
         show_list(INSTANCES, instances, form)
     show_heading("what happened")
-    show_fields([(f"{human_age(event.at_ms, now)} ago", event.text) for event in upgrade.events[-_EVENTS:]])
+    show_fields([(human_age(event.at_ms, now), event.text) for event in upgrade.events[-_EVENTS:]])
 
 
 def _room(step: Step) -> str | Cell:

@@ -1,7 +1,7 @@
 """Deployments, replica sets and pods as an API server of Kubernetes 1.29 or later answers with them, for tests.
 
-Written after the reference of apps/v1 and core/v1; what a rollout looks at is all there, with the words of the controllers
-and of the kubelet.
+Written after the reference of apps/v1 and core/v1; what a rollout looks at is all there, with the words of the
+controllers and of the kubelet.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ def deployment(
     """``counts``: status.replicas, updatedReplicas, readyReplicas, availableReplicas; zeros are left out as in Go."""
     names = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
     status = {name: number for name, number in zip(names, counts, strict=True) if number}
+    told = list(conditions) or [AVAILABLE, PROGRESSING]
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -80,7 +81,7 @@ def deployment(
             "template": template(image),
             **({"paused": True} if paused else {}),
         },
-        "status": {"observedGeneration": observed, **status, "conditions": list(conditions) or [AVAILABLE, PROGRESSING]},
+        "status": {"observedGeneration": observed, **status, "conditions": told},
     }  # fmt: skip
 
 

@@ -260,7 +260,7 @@ def test_server_that_goes_and_comes_is_waited_for(cluster: Cluster) -> None:
 def test_answer_that_does_not_come_is_unavailable(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster.replay(script({"start": [{"hangs_s": 600, "error": ""}]}))
     monkeypatch.setattr(kubectl, "ANSWER_S", 0.3)
-    with pytest.raises(Unavailable, match="kubectl get said nothing for 0.3 s"):
+    with pytest.raises(Unavailable, match=r"kubectl get said nothing for 0\.3 s"):
         asyncio.run(kubectl.Kubectl(str(cluster.binary)).read("get", "deployment", "x"))
 
 

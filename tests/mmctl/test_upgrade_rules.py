@@ -48,7 +48,7 @@ SLOW = replace(SURGED, slow="x on c", slow_ms=60_001)
         (STUCK, Hold.STUCK, "c has ended by itself"),
         (replace(SLOW, slow_ms=60_000), Hold.NONE, ""),
         (SLOW, Hold.SLOW, "x on c has been loading for 60 s (limit 60 s)"),
-        (replace(ENDED, failing=("x", "y", "z")), Hold.FAILED, "3 models fail to load on new instances (limit 2): x, y, z"),
+        (replace(ENDED, failing=FAILING.failing), Hold.FAILED, "3 models fail to load on new instances (limit 2): x, y, z"),
     ],
 )  # fmt: skip
 def test_what_passes_a_limit_holds_or_rolls_back(seen: Seen, hold: Hold, reason: str) -> None:
@@ -152,7 +152,11 @@ def test_what_somebody_else_undid_is_gone_back_on() -> None:
             Move(Do.WAIT, "a", "a drains, 1 model left"),
         ),
         (Phase.ROLLING, replace(SURGED, old=(gone("a"), up("b"))), Move(Do.START, "d", "2 of 2 instances are there")),
-        (Phase.ROLLING, replace(ENDED, old=(gone("a"), up("b"))), Move(Do.DRAIN, "b", "3 instances are there, 2 are needed")),
+        (
+            Phase.ROLLING,
+            replace(ENDED, old=(gone("a"), up("b"))),
+            Move(Do.DRAIN, "b", "3 instances are there, 2 are needed"),
+        ),
         (Phase.ROLLING, replace(BEGUN, old=(gone("a"), gone("b"))), Move(Do.START, "c", "0 of 2 instances are there")),
         (Phase.ROLLING, ENDED, Move(Do.FINISH, "", "nothing is left to do")),
         (Phase.HELD, SURGED, Move(Do.WAIT, "", "why")),
