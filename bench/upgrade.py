@@ -1,8 +1,8 @@
 """Rolls new versions through a mesh on this machine under load: `python -m bench.upgrade` says what is met.
 
 Three instances on the fake model server, whose loads take 100 ms; 200 requests a second to the instances that say they
-are ready, as the endpoints of a Service are chosen. First to a version that works, then to one whose loads all fail, with
---auto-rollback, then mmctl is killed in the middle and another one goes back.
+are ready, as the endpoints of a Service are chosen. First to a version that works, then to one whose loads all fail,
+with --auto-rollback, then mmctl is killed in the middle and another one goes back.
 """
 
 from __future__ import annotations

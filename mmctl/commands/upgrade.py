@@ -284,7 +284,7 @@ def by(kubectl: str) -> Callable[[Upgrade], Driver]:
 async def _started(reach: Reach, upgrade: Upgrade) -> Upgrade:
     now = int(time.time() * 1000)
     upgrade = replace(
-        upgrade, id=secrets.token_hex(4), started_ms=now, phase_ms=now, moved_ms=now, counted_ms=now
+        upgrade, id=secrets.token_hex(4), started_ms=now, phase_ms=now, moved_ms=now, counted_ms=now, reason="begins"
     ).with_event(now, f"begins: {upgrade.former} -> {upgrade.wanted}")  # fmt: skip
     async with reach.ledger.claimed():
         await _refuse_second(reach)

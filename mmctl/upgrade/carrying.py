@@ -56,10 +56,11 @@ async def see_through(
                     return upgrade
                 driver = driver_for(upgrade)
                 if not has_asked:
+                    told.last = upgrade.events[-1]
                     await reach.ledger.ask(ask)
                 return await carry_out(reach, upgrade, driver, told)
         if not has_asked:
-            _under_way(await reach.ledger.ask(ask), has_asked)
+            told.last = _under_way(await reach.ledger.ask(ask), has_asked).events[-1]
             has_asked = True
             progress.line(f"asked {runner}")
         upgrade = await follow(reach, told, is_awaited)

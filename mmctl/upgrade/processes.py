@@ -16,7 +16,7 @@ from mmctl.local import ports
 from mmctl.local.home import Home
 from mmctl.local.process import is_running, stop
 from mmctl.local.start import is_ready, launch
-from mmctl.local.state import MESHD, RUNTIME, Service, State
+from mmctl.local.state import MESHD, Service, State
 from mmctl.local.stop import stop_services
 from mmctl.progress import Progress
 from mmctl.upgrade.change import PORTS, Change, new_services, next_name
@@ -27,6 +27,8 @@ from mmctl.values import Instance
 
 _MARGIN_S = 10.0
 """What an instance that drains may take beyond its own budget before it is killed."""
+_AGAIN_S = 5.0
+"""Between two attempts to start the same instance."""
 
 
 class Processes:
@@ -35,6 +37,7 @@ class Processes:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._going_since_s: dict[str, float] = {}
+        self._tried_s: dict[str, float] = {}
 
     async def look(self, upgrade: Upgrade, known: Mapping[str, Instance]) -> Seen:
         """See Driver."""
@@ -50,7 +53,7 @@ class Processes:
 
     def _finish(self, upgrade: Upgrade) -> None:
         with self._home.locked():
-            self._forget(upgrade.old if upgrade.phase is Phase.DONE else upgrade.new)
+            self._remove(upgrade.old if upgrade.phase is Phase.DONE else upgrade.new)
             drains = [_drain_s(service) for service in self._state().of_role(MESHD)]
             self._home.change(lambda state: replace(state, drain_s=max(drains)))
 
@@ -63,8 +66,9 @@ class Processes:
 
     def _dead(self, state: State, names: tuple[str, ...]) -> str:
         for service in state.services:
-            if service.instance in names and service.is_wanted and service.process is not None and not service.is_up:
-                return f"{service.name} has ended by itself; its log is {self._home.log(service.name)}"
+            if service.instance in names and service.is_wanted and not service.is_up:
+                what = "has ended by itself" if service.process is not None else "was not started"
+                return f"{service.name} {what}; its log is {self._home.log(service.name)}"
         return ""
 
     def _act(self, upgrade: Upgrade, seen: Seen, now: int) -> Done:
@@ -74,12 +78,25 @@ class Processes:
             move = next_move(upgrade, seen, now)
             match move.do:
                 case Do.START:
-                    started = self._start(upgrade, move.instance)
+                    if not self._is_due(move.instance):
+                        return Done(f"starts {move.instance} again in a moment: {move.reason}")
+                    try:
+                        started = self._start(upgrade, move.instance)
+                    except Failed as error:
+                        return Done(f"cannot start an instance: {error}", is_event=True)
                     return Done(f"starts {started}: {move.reason}", is_event=True)
                 case Do.DRAIN:
                     self._drain(move.instance)
                     return Done(f"drains {move.instance}: {move.reason}", is_event=True)
         return Done(move.reason)
+
+    def _is_due(self, instance: str) -> bool:
+        """Whether it may be started (again); what ends at once is not started at once."""
+        before_s, now_s = self._tried_s.get(instance, -_AGAIN_S), time.monotonic()
+        if now_s - before_s < _AGAIN_S:
+            return False
+        self._tried_s[instance] = now_s
+        return True
 
     def _state(self) -> State:
         state = self._home.read()
@@ -101,7 +118,7 @@ class Processes:
         """Start it, or one more as before where it has no name; the name of what was started."""
         state = self._state()
         instance = instance or next_name(state, (*upgrade.old, *upgrade.new))
-        self._forget((instance,))
+        self._remove((instance,))
         services = tuple(service for service in state.former if service.instance == instance)
         if not services:
             assigned = ports.assign([f"{instance} {kind}" for kind in PORTS], {}, None)
@@ -136,11 +153,13 @@ class Processes:
                 if time.monotonic() - since_s < _drain_s(meshd) + _MARGIN_S:
                     continue
                 stop([meshd.process], 0.0, lambda process: None)
-            stop_services(self._home, [services[RUNTIME].name], Progress(is_silent=True))
-            self._forget((instance,))
+            self._remove((instance,))
             self._going_since_s.pop(instance, None)
 
-    def _forget(self, instances: tuple[str, ...]) -> None:
+    def _remove(self, instances: tuple[str, ...]) -> None:
+        """End what may be left of them; they are not part of the mesh any more."""
+        left = [service.name for service in self._state().services if service.instance in instances]
+        stop_services(self._home, left, Progress(is_silent=True))
         self._home.change(
             lambda state: replace(
                 state, services=tuple(service for service in state.services if service.instance not in instances)
@@ -159,12 +178,12 @@ def _member(state: State, name: str, known: Mapping[str, Instance]) -> Member:
         return Member(name, is_up=False)
     meshd = services[MESHD]
     told = known.get(name, Instance(name))
-    is_up = any(service.is_up for service in services.values())
     if not meshd.is_wanted:
-        return Member(name, is_up=is_up, is_going=True, models=told.models, loads=told.loads_in_progress)
+        is_left = any(service.is_up for service in services.values())
+        return Member(name, is_up=is_left, is_going=True, models=told.models, loads=told.loads_in_progress)
     is_in_use = all(service.is_up for service in services.values()) and is_ready(meshd)
     return Member(
-        name, is_up=is_up, is_ready=is_in_use, models=told.models, loads=told.loads_in_progress,
+        name, is_up=meshd.is_up, is_ready=is_in_use, models=told.models, loads=told.loads_in_progress,
         text="" if is_in_use else _said(meshd),
     )  # fmt: skip
 

@@ -106,7 +106,9 @@ class Upgrade:
     events: tuple[Event, ...] = field(default=())
 
     def with_event(self, now: int, text: str) -> Upgrade:
-        """The same after ``text`` happened."""
+        """The same after ``text`` happened; what happens over and over is kept once."""
+        if self.events and self.events[-1].text == text:
+            return self
         return replace(self, events=(*self.events, Event(now, text))[-MOST_EVENTS:])
 
     def encode(self) -> bytes:

@@ -1,9 +1,9 @@
 """Stands in for kubectl: replays an API server's answers, one look after the other, and keeps all calls.
 
 The script is a JSON file that $KUBECTL_SCRIPT names: ``stages`` are lists of looks by name; each `get deployment` takes
-the next look of the present stage, the last one stays. ``turns`` says which stage a call that changes something leads to.
-A look is {"deployment": …, "listed": …}, or {"error": text on stderr}, which may come after ``hangs_s``. ``refused`` are
-errors by the first words of a call. It imports little: it is started very often.
+the next look of the present stage, the last one stays. ``turns`` says which stage a call that changes something leads
+to. A look is {"deployment": …, "listed": …}, or {"error": text on stderr}, which may come after ``hangs_s``.
+``refused`` are errors by the first words of a call. It imports little: it is started very often.
 """
 
 from __future__ import annotations

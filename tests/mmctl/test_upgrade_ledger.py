@@ -128,5 +128,6 @@ def test_what_a_newer_mmctl_adds_is_left_out() -> None:
 def test_only_the_newest_events_are_kept() -> None:
     upgrade = UPGRADE
     for number in range(MOST_EVENTS + 10):
-        upgrade = upgrade.with_event(number, "x")
+        upgrade = upgrade.with_event(number, f"x{number}")
     assert [event.at_ms for event in upgrade.events] == list(range(10, MOST_EVENTS + 10))
+    assert upgrade.with_event(MOST_EVENTS + 10, upgrade.events[-1].text) == upgrade

@@ -48,7 +48,7 @@ SLOW = replace(SURGED, slow="x on c", slow_ms=60_001)
         (STUCK, Hold.STUCK, "c has ended by itself"),
         (replace(SLOW, slow_ms=60_000), Hold.NONE, ""),
         (SLOW, Hold.SLOW, "x on c has been loading for 60 s (limit 60 s)"),
-        (replace(ENDED, failing=FAILING.failing), Hold.FAILED, "3 models fail to load on new instances (limit 2): x, y, z"),
+        (replace(ENDED, failing=("x",) * 3), Hold.FAILED, "3 models fail to load on new instances (limit 2): x, x, x"),
     ],
 )  # fmt: skip
 def test_what_passes_a_limit_holds_or_rolls_back(seen: Seen, hold: Hold, reason: str) -> None:
