@@ -39,6 +39,7 @@ bench: setup
 	@$(BIN)/python -m bench.plane
 	@$(BIN)/python -m bench.simulator --long
 	@$(BIN)/python -m bench.queues
+	@$(BIN)/python -m bench.upgrade
 
 check: setup
 	$(BIN)/ruff check .
