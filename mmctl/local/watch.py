@@ -66,8 +66,9 @@ class Watch:
                 state = self._home.read()
                 if state is None or state.phase == "down":
                     return
-                service = state.get(name)
-                if service.is_wanted and not service.is_up:
+                # An upgrade may have taken it out meanwhile.
+                service = next((service for service in state.services if service.name == name), None)
+                if service is not None and service.is_wanted and not service.is_up:
                     launch(self._home, [name])
         except CommandError as error:
             self._progress.line(f"{name} was not started again: {error}", style="yellow")

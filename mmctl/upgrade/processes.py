@@ -7,11 +7,11 @@ import os
 import signal
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 
-from mmctl.errors import Failed
+from mmctl.errors import Failed, Unavailable
 from mmctl.local import ports
 from mmctl.local.home import Home
 from mmctl.local.process import is_running, stop
@@ -72,7 +72,11 @@ class Processes:
         return ""
 
     def _act(self, upgrade: Upgrade, seen: Seen, now: int) -> Done:
-        with self._home.locked():
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._home.locked())
+            except Failed as error:
+                raise Unavailable(str(error)) from None
             self._keep_former(upgrade)
             self._end_drained(upgrade)
             move = next_move(upgrade, seen, now)

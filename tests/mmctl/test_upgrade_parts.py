@@ -21,7 +21,8 @@ from mmctl.upgrade.deployment import selector
 from mmctl.upgrade.kubectl import failure
 from mmctl.upgrade.loads import Loads
 from mmctl.upgrade.record import Phase
-from mmctl.upgrade.rollout import Tell, next_words, read_rollout
+from mmctl.upgrade.rollout import Tell, next_words, read_rollout, seen
+from mmctl.upgrade.rules import Member
 from mmctl.values import Instance
 from tests.mmctl import kube, rollouts
 
@@ -205,6 +206,41 @@ def test_pods_of_others_and_those_that_are_over_do_not_count() -> None:
     found = read_rollout(look["deployment"], look["listed"])
     assert [pod.name for pod in found.pods] == [pod.name for pod in rollouts.OLD_PODS]
     assert [pod.instance for pod in found.pods] == ["5f8b6d-x2k4q"[-12:], "5f8b6d-m9tzw"]
+
+
+def test_who_is_seen_is_who_is_there_by_the_word_of_both() -> None:
+    """A pod that terminates goes, one that etcd does not know is not ready yet, whatever Kubernetes says."""
+    look = rollouts.SWAPS[1]
+    rollout = read_rollout(look["deployment"], look["listed"])
+    ids = [pod.instance for pod in rollout.pods]
+    known = {name: Instance(name, models=7, loads_in_progress=1) for name in ids[:2]}
+    found = seen(rollout, kube.OLD, known)
+    assert found.old == (
+        Member(ids[0], is_ready=True, is_going=True, models=7, loads=1),
+        Member(ids[1], is_ready=True, models=7, loads=1),
+    )
+    assert found.new == (Member(ids[2], text="etcd does not know it"),)
+    assert (found.size, found.stuck, found.is_settled) == (2, "", False)
+    done = read_rollout(rollouts.SWAPS[-1]["deployment"], rollouts.SWAPS[-1]["listed"])
+    assert seen(done, kube.OLD, {}).is_settled
+
+
+@pytest.mark.parametrize(
+    ("pod", "text"),
+    [
+        (rollouts.waiting(rollouts.PULLS), 'ImagePullBackOff: Back-off pulling image "registry.example/meshd:1.0"'),
+        (rollouts.waiting(("ContainerCreating", "")), "ContainerCreating"),
+        (
+            kube.PodNow(kube.NEW, "h5r2c", is_ready=False, unscheduled="0/3 nodes are available"),
+            "Unschedulable: 0/3 nodes are available",
+        ),
+    ],
+)
+def test_why_a_pod_is_not_ready_is_told(pod: kube.PodNow, text: str) -> None:
+    look = rollouts.look((*rollouts.OLD_PODS, pod), (2, 2, 2))
+    found = seen(read_rollout(look["deployment"], look["listed"]), kube.OLD, {})
+    assert [member.text for member in found.new] == [text]
+    assert bool(found.stuck) == text.startswith("ImagePull")
 
 
 def test_every_kind_of_selector_is_told_to_kubectl() -> None:

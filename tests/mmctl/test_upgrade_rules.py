@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmctl.upgrade.record import Ask, Hold, Limits, Phase, Upgrade
@@ -225,6 +225,7 @@ class World:
                 self.members[name] = replace(member, is_ready=True)
 
 
+@settings(deadline=None)
 @given(
     size=st.integers(1, 5),
     ticks=st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from(list(Ask)), st.integers(0, 4)), max_size=60),
