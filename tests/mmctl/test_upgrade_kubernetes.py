@@ -290,10 +290,12 @@ def test_what_cannot_be_is_refused_before_anything_is_begun(
     assert words in err
 
 
-def test_plan_shows_what_would_be_done(cluster: Cluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", [("-f", "mesh.yaml"), ("-k", ".")])
+def test_plan_shows_what_would_be_done(cluster: Cluster, tmp_path: Path, what: tuple[str, str]) -> None:
     cluster.replay(script({}))
     (tmp_path / "mesh.yaml").write_text(json.dumps(rollouts.COMING), "utf-8")
-    where = ("--deployment", kube.NAME, "-f", str(tmp_path / "mesh.yaml"), "--kubectl", str(cluster.binary))
+    (tmp_path / "kustomization.yaml").write_text("resources: [mesh.yaml]\n", "utf-8")
+    where = ("--deployment", kube.NAME, what[0], str(tmp_path / what[1]), "--kubectl", str(cluster.binary))
     code, out, err = cluster.mmctl("plan", *where, "-o", "json")
     assert code == 0, err
     told = json.loads(out)
@@ -323,8 +325,3 @@ def test_mistake_in_the_arguments_is_usage(cluster: Cluster, arguments: list[str
     code, _, err = cluster.mmctl("start", *arguments)
     assert code == 2
     assert words in err
-
-
-def test_endpoint_alone_is_no_way_to_upgrade(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["upgrade", "status", "--endpoint", "127.0.0.1:1"]) == 2
-    assert "an upgrade keeps its state in etcd, and an endpoint does not lead there" in capsys.readouterr().err
