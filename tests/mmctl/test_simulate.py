@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mmctl.__main__ import run
+from sim.policies import POLICIES
 
 SCENARIO = """
 seed: 7
@@ -74,6 +75,16 @@ def test_several_rules_are_shown_beside_each_other(scenario: str, capsys: pytest
         "--rules: 'mash' has no rules that there are, did you mean mesh; allowed: mesh, no-second-copies"
         in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize("command", ["simulate", "tune"])
+def test_help_names_all_rules(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    assert run([command, "--help"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "--rules" in line]
+    assert [name for name in POLICIES if name not in line] == []
 
 
 def test_mistakes_in_all_scenarios_are_named_and_none_is_played(
