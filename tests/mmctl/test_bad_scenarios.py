@@ -45,16 +45,24 @@ def refused(folder: Path, scenario: str, capsys: pytest.CaptureFixture[str]) -> 
         (SCENARIO + "seed:\t7\n", ":6:6: found character '\\t' that cannot start any token"),
         (SCENARIO + "duration_s: 20\n", ":6:1: duration_s is given twice"),
         ("just words\n", ": must be a mapping with the keys seed, start, duration_s, "),
-        (SCENARIO + "warmup: 3\n", ": warmup: unknown key, did you mean warmup_s; allowed: seed, start, "),
+        (SCENARIO + "warmup: 3\n", ":6: warmup: unknown key, did you mean warmup_s; allowed: seed, start, "),
         (
             SCENARIO.replace("{base_ms: 1}", "{base_ms: 1, bandwith: 5}"),
-            ": runtime.load.bandwith: unknown key, did you mean bandwidth; allowed: base_ms, bandwidth, ",
+            ":4: runtime.load.bandwith: unknown key, did you mean bandwidth; allowed: base_ms, bandwidth, ",
         ),
-        (SCENARIO.replace("count: 2", "count: -1"), ": instances.count: -1 must be greater than or equal to 1"),
-        (SCENARIO.replace("1 MiB", "0"), ": models.size: 0 must be greater than or equal to 1"),
-        (SCENARIO.replace("1 GiB", "a lot"), ": instances.capacity: 'a lot' must be a number of bytes, or one with a"),
-        (SCENARIO.replace("mean_ms: 1", "mean_ms: .inf"), ": runtime.service.mean_ms: inf must be a finite number"),
-        (SCENARIO + "warmup_s: 10\n", ": warmup_s: 10 must be less than duration_s, 10"),
+        (SCENARIO.replace("count: 2", "count: -1"), ":2: instances.count: -1 must be greater than or equal to 1"),
+        (SCENARIO.replace("1 MiB", "0"), ":3: models.size: 0 must be greater than or equal to 1"),
+        (
+            SCENARIO.replace("1 GiB", "a lot"),
+            ":2: instances.capacity: 'a lot' must be a number of bytes, or one with a",
+        ),
+        (SCENARIO.replace("mean_ms: 1", "mean_ms: .inf"), ":4: runtime.service.mean_ms: inf must be a finite number"),
+        (SCENARIO.replace("duration_s: 10\n", ""), ": duration_s: is missing"),
+        (
+            SCENARIO + "kills:\n  - {instance: instance-0, at_s: 1}\n  - {instance: instance-7, at_s: 2}\n",
+            ":8: kills.1.instance: 'instance-7' must be one of instance-0 to instance-1",
+        ),
+        (SCENARIO + "warmup_s: 10\n", ":6: warmup_s: 10 must be less than duration_s, 10"),
     ],
 )
 def test_a_scenario_that_cannot_be_is_told_in_a_line(
@@ -85,4 +93,4 @@ def test_a_trace_that_cannot_be_played_is_told_in_a_line(
 ) -> None:
     text = "".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines)
     (tmp_path / "t").write_text(text)
-    assert refused(tmp_path, REPLAY, capsys).startswith(f": traffic.path: t: {said}")
+    assert refused(tmp_path, REPLAY, capsys).startswith(f":3: traffic.path: t: {said}")

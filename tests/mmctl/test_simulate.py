@@ -95,6 +95,6 @@ def test_mistakes_in_all_scenarios_are_named_and_none_is_played(
     assert run(["simulate", scenario, str(wrong), str(tmp_path / "none.yaml")]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert "wrong.yaml: sed: unknown key, did you mean seed" in shown.err
+    assert "wrong.yaml:2: sed: unknown key, did you mean seed" in shown.err
     assert "none.yaml: there is no such file" in shown.err
     assert "warm requests" not in shown.err
