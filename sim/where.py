@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import yaml
 
@@ -16,7 +17,7 @@ def placed(problem: str, name: str, text: str) -> str:
 
 def line_of(text: str, path: Sequence[str]) -> int | None:
     """The line, from 1, of the deepest part of ``path`` that is there; None: there is none of it."""
-    node, line = yaml.compose(text, yaml.SafeLoader), None
+    node, line = _root(text), None
     for part in path:
         found = _within(node, part)
         if found is None:
@@ -24,6 +25,11 @@ def line_of(text: str, path: Sequence[str]) -> int | None:
         key, node = found
         line = key.start_mark.line + 1
     return line
+
+
+@lru_cache(maxsize=1)  # a text with one mistake may have many
+def _root(text: str) -> yaml.Node | None:
+    return yaml.compose(text, yaml.SafeLoader)
 
 
 def _within(node: yaml.Node | None, part: str) -> tuple[yaml.Node, yaml.Node] | None:
