@@ -21,14 +21,14 @@ $(INSTALLED): pyproject.toml
 demo: setup
 	@$(BIN)/python -m demo
 
-# What takes longest begins first, so that both cores are busy to the end. Whole meshes wait for much, so three at once.
+# What takes longest begins first (tests/conftest.py). Whole meshes wait for much, so three at once.
 # Machines of random steps take three times as long where every line is counted, and nothing is to be covered by chance.
 IN_ORDER := --dist loadfile --no-loadscope-reorder
 
 test: setup
 	$(BIN)/python -m pytest tests/meshcore --ignore-glob='*_machine.py' --cov -n 2 $(IN_ORDER)
 	$(BIN)/python -m pytest tests/meshcore/test_*_machine.py -n 2 $(IN_ORDER)
-	$(BIN)/python -m pytest tests/e2e tests --ignore=tests/meshcore -n 3 $(IN_ORDER)
+	$(BIN)/python -m pytest tests --ignore=tests/meshcore -n 3 $(IN_ORDER)
 
 test-pythons:
 	@set -e; for version in $(OTHER_PYTHONS); do .ci/on-python $$version; done

@@ -20,7 +20,7 @@ from meshcore.events import Constrained, Reached, Started
 from sim.churn import Registrar
 from sim.driver import Driver
 from sim.fates import Hand
-from sim.given import Arrivals, Book, World, make_node, make_plane
+from sim.given import Arrivals, Book, Ending, World, make_node, make_plane
 from sim.lines import Hop, Line, Shared
 from sim.plane import NOWHERE, Plane
 from sim.runtime import ModelServer
@@ -339,7 +339,7 @@ class Mesh:
                 trip = Trip(self.network, entry)
                 ends = entry.driver.run(Request(model), trip)
             end, is_retried = max(arrival, self.env.now), is_again or trip.tries > 1
-            self._book.ended(name, arrival, end, trip.has_waited, trip.is_forwarded, how, is_retried)
+            self._book.ended(Ending(name, arrival, end, how, trip.has_waited, trip.is_forwarded, is_retried))
         except simpy.Interrupt:
             self._book.left(name, arrival)
         self._open -= 1

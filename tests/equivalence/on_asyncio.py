@@ -33,7 +33,7 @@ from meshcore.asks import (
 from meshcore.commands import Holder, Load, Measure, Peers, Predict, Route, Unload
 from meshcore.events import Constrained, Loaded, LoadFailed, Measured, Predicted, Seen, Unloaded, Usage
 from meshd.driver import Driver
-from sim.given import Arrivals, Book, World, make_node, make_plane
+from sim.given import Arrivals, Book, Ending, World, make_node, make_plane
 from sim.lines import Hop, Line, Shared
 from sim.mesh import USAGE_MS
 from sim.plane import NOWHERE, Plane
@@ -265,7 +265,7 @@ class AsyncMesh:
         try:
             how = await ends
             end = max(arrival, self.loop.now_ms)
-            self._book.ended(entry.name, arrival, end, trip.has_waited, trip.is_forwarded, how)
+            self._book.ended(Ending(entry.name, arrival, end, how, trip.has_waited, trip.is_forwarded))
         except asyncio.CancelledError:
             self._book.left(entry.name, arrival)
 
