@@ -44,7 +44,7 @@ cd "$0"
 pivot_root . .before
 cd /
 umount -l /.before
-if [ "$1" = ro ]; then mount -o remount,ro /; fi
+if [ "$1" = ro ]; then mount -o remount,bind,ro /; fi
 cd "$2"
 shift 2
 exec "$@"
@@ -123,9 +123,9 @@ class Container:
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """A command in the running container, as ``kubectl exec`` and hooks run it."""
         assert self._process is not None
-        enter = ["nsenter", f"--target={self._process.pid}", "--user", "--mount", "--root", "--wd"]
+        enter = ["nsenter", f"--target={self._process.pid}", "--user", "--preserve-credentials", "--mount", "--wd"]
         return subprocess.run(
-            [*enter, f"--setuid={USER}", "--setgid=0", *command], env=self._image.environment, capture_output=True,
+            [*enter, *command], env=self._image.environment, capture_output=True,
             text=True, timeout=GUARD_S, check=False,
         )  # fmt: skip
 

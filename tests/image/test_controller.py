@@ -135,12 +135,15 @@ def test_a_pod_serves_what_the_controller_registers_and_ends_by_its_hooks(
         version = it.container.run("/opt/kserve/tas/meshd", "--version").stdout
         assert version == "meshd 0.1.0 (build 20260102-1504, version 9.8.7, commit 4f1c2d)\n"
         assert it.container.run("sh", "-c", "id -u; id -g").stdout == "1000650000\n0\n"
+        assert (it.container.run("touch", "/opt/kserve/mmesh/anything").returncode == 0) is not is_read_only
+        assert it.container.run("touch", "/opt/kserve/mmesh/lib/anything").returncode != 0
 
         hook = waiting.submit(got, "http://127.0.0.1:8090/prestop")
+        ended = waiting.submit(it.process.wait, GUARD_S)  # somebody has to take note of its end, or it is still there
         stopped = it.container.run("/opt/kserve/mmesh/stop.sh", "wait")
         assert (stopped.returncode, stopped.stderr) == (0, "")
         assert hook.result(GUARD_S) == (200, "stopped\n")
-        assert it.process.wait(GUARD_S) == 0, it.said()
+        assert ended.result() == 0, it.said()
         assert it.container.termination_message() == ""
         assert it.runtime.code is None
 
