@@ -28,6 +28,7 @@ RUN useradd --uid ${USER} --gid 0 --no-create-home --home-dir /opt/kserve/mmesh 
 COPY --from=build --chown=${USER}:0 /tree/ /
 ENV MM_INSTALL_PATH=/opt/kserve/mmesh \
     PATH=/opt/kserve/mmesh:$PATH \
+    TMPDIR=/opt/kserve/mmesh/log \
     PYTHONDONTWRITEBYTECODE=1
 WORKDIR /opt/kserve/mmesh
 EXPOSE 8080

@@ -75,7 +75,7 @@ class Image:
 class Container:
     """One container on the tree at ``tree``; ``root`` is an empty directory.
 
-    ``is_read_only``: nothing can be written but ``log``, ``/tmp`` and the termination message, as in kustomize/base;
+    ``is_read_only``: nothing can be written but ``log`` and the termination message, as in kustomize/base;
     else what the mode of a file allows, as where the ModelMesh Serving controller writes the manifest.
     """
 
@@ -84,14 +84,11 @@ class Container:
         self._image = Image()
         self._process: subprocess.Popen[str] | None = None
         _mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", str(root))
-        for name in (".before", "tmp"):
-            (root / name).mkdir()
-        (root / "tmp").chmod(0o1777)
+        (root / ".before").mkdir()
         self._lay_system()
         self._lay_tree(tree / HOME)
         if is_read_only:
-            for name in ("tmp", f"{HOME}/log"):
-                _mount("-t", "tmpfs", "-o", "mode=777", "tmpfs", str(root / name))
+            _mount("-t", "tmpfs", "-o", "mode=777", "tmpfs", str(root / HOME / "log"))
 
     def volume(self, path: str, files: Mapping[str, str]) -> None:
         """Files of a secret or a ConfigMap, as the kubelet lays them: linked to the generation that is in force."""
