@@ -77,8 +77,9 @@ def run(arguments: Sequence[str]) -> int:
 async def _serve(config: Config) -> int:
     app = App(config)
     stopping.on_signals(app.ending.ask)
-    stopping.on_line(app.ending.ask)
-    anchored = asyncio.ensure_future(_until_anchor_goes(config, app))
+    told = [asyncio.ensure_future(stopping.on_line(app.ending.ask))]
+    if config.anchor_path:
+        told.append(asyncio.ensure_future(stopping.on_anchor(config.anchor_path, app.ending.ask)))
     try:
         await app.run()
     except (
@@ -88,16 +89,12 @@ async def _serve(config: Config) -> int:
         _say_why(config.termination_path, str(error))
         return 1
     finally:
-        anchored.cancel()
+        for each in told:
+            each.cancel()
     if (failure := app.fail()) is None:
         return 0
     _say_why(config.termination_path, str(failure))
     return 1
-
-
-async def _until_anchor_goes(config: Config, app: App) -> None:
-    if config.anchor_path:
-        await stopping.on_anchor(config.anchor_path, app.ending.ask)
 
 
 def _say_why(path: str, reason: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -26,30 +25,36 @@ def on_signals(stop: Callable[[], None]) -> None:
         loop.add_signal_handler(number, stop)
 
 
-def on_line(stop: Callable[[], None], descriptor: int = STANDARD_INPUT) -> None:
-    """Have ``stop`` called when a line that says ``stop`` comes in, as from a terminal or a pipe.
+async def on_line(stop: Callable[[], None], descriptor: int = STANDARD_INPUT) -> None:
+    """Call ``stop`` when a line that says ``stop`` comes in, as from a terminal or a pipe.
 
-    The end of the input means nothing: in a container there is none. Neither does a file, which cannot be waited for.
+    Returns then, or at the end of the input, which means nothing: in a container there is none. Neither does a file
+    mean anything, which cannot be waited for.
     """
-    loop = asyncio.get_running_loop()
-    with contextlib.suppress(ValueError):  # not the main thread: nobody's terminal
-        # A process in the background that reads from its terminal would be halted; so it is told of an error.
-        signal.signal(signal.SIGTTIN, signal.SIG_IGN)
-    lines = _Lines()
+    # A process in the background that reads from its terminal would be halted; so it is told of an error.
+    signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+    loop, lines = asyncio.get_running_loop(), _Lines()
+    is_told: asyncio.Future[bool] = loop.create_future()
 
     def read() -> None:
         try:
             chunk = os.read(descriptor, CHUNK_BYTES)
         except OSError:
             chunk = b""
-        if not chunk:
+        if not chunk or lines.has_stop(chunk):
             loop.remove_reader(descriptor)
-        elif lines.has_stop(chunk):
+            is_told.set_result(bool(chunk))
+
+    try:
+        loop.add_reader(descriptor, read)
+    except OSError:  # none at all, or a file
+        return
+    try:
+        if await is_told:
             _log.info("told to stop on standard input")
             stop()
-
-    with contextlib.suppress(OSError, ValueError):  # none at all, or a file
-        loop.add_reader(descriptor, read)
+    finally:
+        loop.remove_reader(descriptor)
 
 
 async def on_anchor(path: str, stop: Callable[[], None]) -> None:

@@ -26,7 +26,9 @@ def main() -> int:
         env = {**os.environ, **BUILD, "PYTHON": sys.executable}
         subprocess.run([REPOSITORY / "image/build", tree], env=env, check=True)
         tests = [sys.executable, "-m", "pytest", "tests/image", "-p", "no:cacheprovider"]
-        return subprocess.run([*NAMESPACES, *tests], cwd=REPOSITORY, env={**env, TREE: str(tree)}, check=False).returncode
+        return subprocess.run(
+            [*NAMESPACES, *tests], cwd=REPOSITORY, env={**env, TREE: str(tree)}, check=False
+        ).returncode
 
 
 def _hindrance() -> str:
