@@ -13,9 +13,9 @@ IN_USE_MS = 3_600_000
 def wanted_units(cache: Cache, ready: Callable[[str], int], now: int) -> int:
     """Cache units of the copies here that were used within IN_USE_MS before ``now``, in epoch ms.
 
-    Copies that others can answer for are made where there is room, and go where there is none: such a model counts once
-    in all, each of its copies by its share. ``ready`` says how many a model has. Else an instance more would make copies
-    more, and those would call for an instance more.
+    Copies that others can answer for are made where there is room, and go where there is none. So such a model counts
+    once in all, each copy by its share of the ``ready`` ones: else another instance would bring about more copies, and
+    those would call for another instance.
     """
     wanted = 0
     for model, _ in cache.lru.since(now - IN_USE_MS):

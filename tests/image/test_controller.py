@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import ssl
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +12,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
 from protos import grpc_predict_v2_pb2 as v2
 from protos import model_mesh_pb2 as mm
 from tests.client import Client
 from tests.etcd import EtcdServer
-from tests.image.pod import ADDRESS, Container
+from tests.image.pod import ADDRESS, REPOSITORY, Container
 from tests.processes import GUARD_S, Server, got, until
 
 POD = "modelmesh-serving-mlserver-1.x-7d9c5b6f4-x2k4q"
@@ -85,6 +85,13 @@ class Pod:
         return self._log.read_text("utf-8")
 
 
+def runtime_command() -> list[str]:
+    """What the trial in kustomize/ runs beside the mesh, out of the same image."""
+    patch = yaml.safe_load((REPOSITORY / "kustomize/examples/mock-runtime/runtime.yaml").read_text("utf-8"))
+    (command,) = (each["command"] for each in patch["spec"]["template"]["spec"]["containers"] if "command" in each)
+    return list(command)
+
+
 @contextmanager
 def pod(tree: Path, directory: Path, over: str, is_read_only: bool, etcd: str) -> Iterator[Pod]:
     """The pod of one replica of a ServingRuntime, beside an etcd at an address."""
@@ -99,8 +106,9 @@ def pod(tree: Path, directory: Path, over: str, is_read_only: bool, etcd: str) -
     )
     if over == "socket":
         container.shared(SOCKETS, sockets)
-    where = f"--socket={sockets}/grpc.sock" if over == "socket" else "--port=8085"
-    command = [sys.executable, "-m", "runtimes.fake", where, "--capacity=64MiB"]
+    where = [f"--socket={sockets}/grpc.sock"] if over == "socket" else []
+    program, *options = runtime_command()
+    command = [str(tree / program.removeprefix("/")), *options, *where]
     runtime = Server("runtime", command, directory / "runtime.log")
     with ExitStack() as ending:
         runtime.start()
