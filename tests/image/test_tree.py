@@ -24,8 +24,8 @@ def test_the_group_may_what_the_owner_may(tree: Path) -> None:
 def test_everything_is_where_manifests_expect_it(tree: Path) -> None:
     home = tree / HOME
     assert sorted(path.name for path in home.iterdir()) == [
-        "build-version", "lib", "log", "meshd", "mmctl", "model-mesh.anchor", "runtimes.fake", "runtimes.onnx", "start.sh",
-        "stop.sh",
+        "build-version", "lib", "log", "meshd", "mmctl", "model-mesh.anchor", "runtimes.fake", "runtimes.onnx",
+        "start.sh", "stop.sh",
     ]  # fmt: skip
     assert (tree / "opt/kserve/tas").readlink() == Path("mmesh")
     assert all(os.access(home / name, os.X_OK) for name in ("start.sh", "stop.sh", "meshd", "mmctl"))
