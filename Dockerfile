@@ -29,6 +29,8 @@ COPY --from=build --chown=${USER}:0 /tree/ /
 ENV MM_INSTALL_PATH=/opt/kserve/mmesh \
     PATH=/opt/kserve/mmesh:$PATH \
     TMPDIR=/opt/kserve/mmesh/log \
+    HOME=/opt/kserve/mmesh/log \
+    MMCTL_ENDPOINT=127.0.0.1:8033 \
     PYTHONDONTWRITEBYTECODE=1
 WORKDIR /opt/kserve/mmesh
 EXPOSE 8080

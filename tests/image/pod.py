@@ -82,6 +82,7 @@ class Container:
     def __init__(self, tree: Path, root: Path, is_read_only: bool) -> None:
         self._root, self._is_read_only = root, is_read_only
         self._image = Image()
+        self._environment = self._image.environment
         self._process: subprocess.Popen[str] | None = None
         _mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", str(root))
         (root / ".before").mkdir()
@@ -110,9 +111,10 @@ class Container:
         mode = "ro" if self._is_read_only else "rw"
         enter = ["unshare", "--mount", "sh", "-c", _ENTER, str(self._root), mode, self._image.directory]
         user = ["unshare", "--user", f"--map-user={USER}", "--map-group=0", "setpriv", "--no-new-privs"]
+        self._environment = {**self._image.environment, **environment}
         with log.open("w", encoding="utf-8") as said:
             self._process = subprocess.Popen(
-                [*enter, *user, *self._image.command], env={**self._image.environment, **environment}, text=True,
+                [*enter, *user, *self._image.command], env=self._environment, text=True,
                 stdin=subprocess.DEVNULL, stdout=said, stderr=said, preexec_fn=_dies_with_parent,
             )  # fmt: skip
         return self._process
@@ -122,7 +124,7 @@ class Container:
         assert self._process is not None
         enter = ["nsenter", f"--target={self._process.pid}", "--user", "--preserve-credentials", "--mount", "--wd"]
         return subprocess.run(
-            [*enter, *command], env=self._image.environment, capture_output=True,
+            [*enter, *command], env=self._environment, capture_output=True,
             text=True, timeout=GUARD_S, check=False,
         )  # fmt: skip
 

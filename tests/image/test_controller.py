@@ -25,6 +25,7 @@ POD = "modelmesh-serving-mlserver-1.x-7d9c5b6f4-x2k4q"
 CONFIG = "/etc/watson/mmesh/config"
 SOCKETS = "/tmp/mmesh"
 INFER = "/inference.GRPCInferenceService/ModelInfer"
+TARGET = "sklearn-isvc__isvc-6b2eb0b8bf"
 ANSWERED = 'modelmesh_api_request_milliseconds_count{method="ModelInfer",code="OK",} 1.0\n'
 BY_CONTROLLER = {
     # What a cluster's own configuration adds for every container comes first, so anything below wins.
@@ -143,6 +144,8 @@ def test_a_pod_serves_what_the_controller_registers_and_ends_by_its_hooks(
         version = it.container.run("/opt/kserve/tas/meshd", "--version").stdout
         assert version == "meshd 0.1.0 (build 20260102-1504, version 9.8.7, commit 4f1c2d)\n"
         assert it.container.run("sh", "-c", "id -u; id -g").stdout == "1000650000\n0\n"
+        listed = it.container.run("mmctl", "list", "-o", "name")
+        assert listed.stdout.splitlines() == [TARGET], listed.stderr
         assert (it.container.run("touch", "/opt/kserve/mmesh/anything").returncode == 0) is not is_read_only
         assert it.container.run("touch", "/opt/kserve/mmesh/lib/anything").returncode != 0
 
@@ -160,7 +163,7 @@ def register(client: Client) -> None:
     """As the controller registers an InferenceService, asked again until it is loaded."""
     key = json.dumps({"model_type": {"name": "sklearn", "version": "0"}, "storage_key": "localMinIO"})
     request = mm.SetVModelRequest(
-        vModelId="sklearn-isvc", targetModelId="sklearn-isvc__isvc-6b2eb0b8bf", owner="ksp", loadNow=True,
+        vModelId="sklearn-isvc", targetModelId=TARGET, owner="ksp", loadNow=True,
         autoDeleteTargetModel=True, modelInfo=mm.ModelInfo(type="mt:sklearn:0", path="models/mnist.joblib", key=key),
     )  # fmt: skip
     loaded = mm.ModelStatusInfo.ModelStatus.LOADED
