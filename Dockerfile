@@ -11,7 +11,8 @@ ARG imageVersion=
 ARG buildId=
 ARG commitSha=
 ARG extras=
-RUN imageVersion=$imageVersion buildId=$buildId commitSha=$commitSha image/build /tree $extras
+# Arguments are variables of the command.
+RUN image/build /tree $extras
 
 FROM python:${PYTHON_VERSION}-slim
 ARG USER=2000

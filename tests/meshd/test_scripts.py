@@ -116,3 +116,15 @@ def test_the_programs_of_the_image_run_from_anywhere_by_any_link(home: Path, tmp
     assert (code, said.startswith("meshd "), said.endswith("(build 20260102-1504)\n")) == (0, True, True), said
     code, said = run(home / "elsewhere", PATH=settings()["PATH"])
     assert (code, "No module named elsewhere" in said) == (1, True)
+
+
+def test_the_image_is_built_into_an_empty_directory_only(home: Path, tmp_path: Path) -> None:
+    build = ROOT / "image/build"
+    assert run(build) == (2, "usage: image/build DIRECTORY [EXTRA...]\n")
+    (tmp_path / "root/opt/kserve").mkdir(parents=True)
+    home.rename(tmp_path / "root/opt/kserve/mmesh")
+    code, said = run(build, str(tmp_path / "root"))
+    assert (code, said) == (
+        1,
+        f"image/build: {tmp_path}/root/opt/kserve/mmesh is there already; name an empty directory\n",
+    )
