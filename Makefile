@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 OTHER_PYTHONS := 3.12 3.13
 
-.PHONY: setup demo test test-pythons test-all check bench clean
+.PHONY: setup demo test test-pythons test-all check image-check bench clean
 
 setup: $(INSTALLED)
 
@@ -28,12 +28,12 @@ IN_ORDER := --dist loadfile --no-loadscope-reorder
 test: setup
 	$(BIN)/python -m pytest tests/meshcore --ignore-glob='*_machine.py' --cov -n 2 $(IN_ORDER)
 	$(BIN)/python -m pytest tests/meshcore/test_*_machine.py -n 2 $(IN_ORDER)
-	$(BIN)/python -m pytest tests --ignore=tests/meshcore -n 3 $(IN_ORDER)
+	$(BIN)/python -m pytest tests --ignore=tests/meshcore --ignore=tests/image -n 3 $(IN_ORDER)
 
 test-pythons:
 	@set -e; for version in $(OTHER_PYTHONS); do .ci/on-python $$version; done
 
-test-all: test test-pythons check demo
+test-all: test test-pythons check image-check demo
 
 bench: setup
 	@$(BIN)/python -m bench.plane
@@ -46,6 +46,9 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py
 	$(BIN)/python -m protos.generate --check
+
+image-check: setup
+	@$(BIN)/python -m tests.image
 
 clean:
 	rm -rf $(VENV) $(OTHER_PYTHONS:%=$(VENV)-%) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage *.egg-info
