@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from bench.upgrade import Load
 from mmctl.__main__ import run
 from mmctl.local.home import Home
 from mmctl.local.state import State
 from tests.etcd import find_etcd
+from tests.steady import Load
 
 pytestmark = [pytest.mark.e2e, pytest.mark.etcd]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import stat
 import sys
 from collections.abc import Mapping, Sequence
@@ -105,4 +105,4 @@ def _kept(file: Path) -> list[dict[str, list[str]]]:
 
 def real_kubectl() -> str | None:
     """The real one, if this machine has it."""
-    return next((path for path in ("/usr/bin/kubectl", "/usr/local/bin/kubectl") if os.access(path, os.X_OK)), None)
+    return shutil.which("kubectl") or shutil.which(str(Path(sys.executable).parent / "kubectl"))
