@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+from dataclasses import replace
 from pathlib import Path
 
-from mmctl.errors import Failed
+from mmctl.errors import Failed, Usage
 from mmctl.local.home import Home
 from mmctl.sizes import parse_size
 from mmctl.upgrade import outlook
@@ -23,6 +25,7 @@ async def prepare(reach: Reach, change: Change, limits: Limits) -> tuple[Plan, U
     assert reach.home is not None
     assert reach.state is not None
     check(change)
+    change = _with_program(change)
     state = reach.state
     rows = differences(change, state)
     if not rows:
@@ -49,6 +52,16 @@ def driver(upgrade: Upgrade) -> Processes:
     if host != socket.gethostname():
         raise Failed(f"that upgrade is of the mesh in {data_dir} on {host}: go on with it there")
     return Processes(Home(data_dir))
+
+
+def _with_program(change: Change) -> Change:
+    """The change with the whole path of its Python; Usage where there is none."""
+    if not change.python:
+        return change
+    found = shutil.which(change.python)
+    if found is None:
+        raise Usage(f"--python {change.python}: no such program")
+    return replace(change, python=str(Path(found).absolute()))
 
 
 def _labels(version: str, change: Change, rows: list[tuple[str, str, str]]) -> tuple[str, str]:

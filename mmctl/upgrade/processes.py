@@ -14,7 +14,7 @@ from functools import partial
 from mmctl.errors import Failed, Unavailable
 from mmctl.local import ports
 from mmctl.local.home import Home
-from mmctl.local.process import is_running, stop
+from mmctl.local.process import is_running, last_lines, stop
 from mmctl.local.start import is_ready, launch
 from mmctl.local.state import MESHD, Service, State
 from mmctl.local.stop import stop_services
@@ -67,8 +67,11 @@ class Processes:
     def _dead(self, state: State, names: tuple[str, ...]) -> str:
         for service in state.services:
             if service.instance in names and service.is_wanted and not service.is_up:
-                what = "has ended by itself" if service.process is not None else "was not started"
-                return f"{service.name} {what}; its log is {self._home.log(service.name)}"
+                if service.process is None:
+                    return f"{service.name} was not started"
+                log = self._home.log(service.name)
+                said = "".join(f": {line}" for line in last_lines(log, 1, service.process.log_at))
+                return f"{service.name} has ended by itself{said}; its log is {log}"
         return ""
 
     def _act(self, upgrade: Upgrade, seen: Seen, now: int) -> Done:
