@@ -132,6 +132,8 @@ class Processes:
             port = {kind: assigned[f"{instance} {kind}"] for kind in PORTS}
             model = tuple(service for service in state.former if service.instance == state.former[0].instance)
             change = Change.of(upgrade.plan["change"]) if instance in upgrade.new else Change()
+            if change.runtime == "onnx":
+                self._home.models.mkdir(parents=True, exist_ok=True)  # as `up` does
             services = new_services(change, model, instance, port, str(self._home.models))
         self._home.change(lambda state: replace(state, services=(*state.services, *services)))
         launch(self._home, [service.name for service in services])
