@@ -30,8 +30,8 @@ def test_an_instance_says_who_it_is_and_what_it_can_do(pair: Mesh) -> None:
     assert (info.store, info.store_available, info.data_plane, info.phase) == ("memory", True, "python", "ready")
     assert abs(info.start_ms - time.time() * 1000) < 600_000
     assert set(info.methods) == {
-        "Info", "Register", "Unregister", "GetModel", "ListModels", "ListInstances", "ListVModels", "SetVModel",
-        "Explain", "Decisions", "Drain", "GetSettings", "SetSetting",
+        "Info", "Register", "Unregister", "GetModel", "ListModels", "ListInstances", "ListCopies", "Census",
+        "ListVModels", "SetVModel", "Explain", "Decisions", "Drain", "GetSettings", "SetSetting",
     }  # fmt: skip
 
 
