@@ -74,6 +74,8 @@ class Counted:
     """The longest."""
     short_models: tuple[ShortModel, ...] = ()
     gone: tuple[tuple[str, int], ...] = ()
+    revision: int = 0
+    """Of the newest registration."""
     at_ms: int = 0
 
 
@@ -88,12 +90,14 @@ class Count:
         self._load_timeout_ms, self._failure_expiry_ms = load_timeout_ms, failure_expiry_ms
         self._tally: Counter[str] = Counter()
         self._gone: Counter[str] = Counter()
+        self._revision = 0
         self._failed: list[FailedModel] = []
         self._stuck: list[StuckLoad] = []
         self._short: list[ShortModel] = []
 
-    def add(self, model: str, value: bytes) -> None:
-        """Count one registration as the store has it."""
+    def add(self, model: str, value: bytes, revision: int) -> None:
+        """Count one registration as the store has it since ``revision``."""
+        self.add_revision(revision)
         if is_plain(value):
             self.add_plain(1)
             return
@@ -101,6 +105,10 @@ class Count:
             self.add_record(model, ModelRecord.decode(value, model))
         except BadRecord:
             self.add_unreadable(1)
+
+    def add_revision(self, revision: int) -> None:
+        """Some registration was written then."""
+        self._revision = max(self._revision, revision)
 
     def add_plain(self, number: int) -> None:
         """Count so many registrations that name neither copies nor failures nor a least number of copies."""
@@ -145,7 +153,7 @@ class Count:
             stuck_loads=tuple(nsmallest(EXAMPLES, stuck, key=lambda each: (each.since_ms, each.model))),
             short_models=tuple(nsmallest(EXAMPLES, short, key=lambda each: each.model)),
             gone=tuple(nsmallest(EXAMPLES, self._gone.items(), key=lambda each: (-each[1], each[0]))),
-            at_ms=self._now,
+            revision=self._revision, at_ms=self._now,
         )  # fmt: skip
 
     def _newest_failure(self, model: str, record: ModelRecord) -> FailedModel | None:
@@ -167,9 +175,11 @@ class Census:
         self._plain: set[str] = set()
         self._kept: dict[str, ModelRecord] = {}
         self._bad: set[str] = set()
+        self._revision = 0
 
-    def see(self, model: str, value: bytes | None) -> None:
-        """The registration of ``model`` is this one; None: there is none any more."""
+    def see(self, model: str, value: bytes | None, revision: int) -> None:
+        """The registration of ``model`` is this one since ``revision``; None: there is none any more."""
+        self._revision = max(self._revision, revision)
         self._plain.discard(model)
         self._bad.discard(model)
         self._kept.pop(model, None)
@@ -185,6 +195,7 @@ class Census:
 
     def into(self, count: Count) -> Counted:
         """The count with all of them."""
+        count.add_revision(self._revision)
         count.add_plain(len(self._plain))
         count.add_unreadable(len(self._bad))
         for model, record in self._kept.items():

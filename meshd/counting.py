@@ -48,7 +48,7 @@ class Counting:
             for model in models[at : at + SLICE]:
                 value = node.view.value(model)
                 if value is not None:  # else it went since
-                    count.add(model, value)
+                    count.add(model, value, node.view.mod(model))
             took_s += self._elapsed_s() - begun_s
             await asyncio.sleep(0)
         return count.done(), took_s
@@ -59,7 +59,7 @@ def census_message(counted: Counted) -> Any:
     return wire.CensusResponse(
         registered=counted.registered, loaded=counted.loaded, loading=counted.loading, failed=counted.failed,
         unreadable=counted.unreadable, stuck=counted.stuck, short=counted.short, copies=counted.copies,
-        at_ms=counted.at_ms,
+        at_ms=counted.at_ms, revision=counted.revision,
         failed_models=[
             wire.FailedModel(model=each.model, instance=each.instance, at_ms=each.at_ms, text=each.text)
             for each in counted.failed_models

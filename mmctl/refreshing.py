@@ -45,7 +45,7 @@ async def refreshing(ask: Callable[[], Awaitable[T]], period_s: float) -> AsyncI
         await asyncio.sleep(max(0.0, begun_s + period_s - loop.time()))
 
 
-def begin_anew() -> None:
-    """Before something is shown again: on a terminal it takes the place of what was there."""
-    if sys.stdout.isatty():
-        sys.stdout.write(_CLEARED)
+def begin_anew(between: str) -> None:
+    """Before something is shown again: on a terminal it takes the place of what was there, elsewhere ``between``
+    comes first."""
+    sys.stdout.write(_CLEARED if sys.stdout.isatty() else between)

@@ -419,7 +419,7 @@ class CensusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class CensusResponse(_message.Message):
-    __slots__ = ("registered", "loaded", "loading", "failed", "unreadable", "stuck", "short", "failed_models", "stuck_loads", "short_models", "gone", "at_ms", "copies")
+    __slots__ = ("registered", "loaded", "loading", "failed", "unreadable", "stuck", "short", "failed_models", "stuck_loads", "short_models", "gone", "at_ms", "copies", "revision")
     REGISTERED_FIELD_NUMBER: _ClassVar[int]
     LOADED_FIELD_NUMBER: _ClassVar[int]
     LOADING_FIELD_NUMBER: _ClassVar[int]
@@ -433,6 +433,7 @@ class CensusResponse(_message.Message):
     GONE_FIELD_NUMBER: _ClassVar[int]
     AT_MS_FIELD_NUMBER: _ClassVar[int]
     COPIES_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
     registered: int
     loaded: int
     loading: int
@@ -446,7 +447,8 @@ class CensusResponse(_message.Message):
     gone: _containers.RepeatedCompositeFieldContainer[GoneInstance]
     at_ms: int
     copies: int
-    def __init__(self, registered: _Optional[int] = ..., loaded: _Optional[int] = ..., loading: _Optional[int] = ..., failed: _Optional[int] = ..., unreadable: _Optional[int] = ..., stuck: _Optional[int] = ..., short: _Optional[int] = ..., failed_models: _Optional[_Iterable[_Union[FailedModel, _Mapping]]] = ..., stuck_loads: _Optional[_Iterable[_Union[StuckLoad, _Mapping]]] = ..., short_models: _Optional[_Iterable[_Union[ShortModel, _Mapping]]] = ..., gone: _Optional[_Iterable[_Union[GoneInstance, _Mapping]]] = ..., at_ms: _Optional[int] = ..., copies: _Optional[int] = ...) -> None: ...
+    revision: int
+    def __init__(self, registered: _Optional[int] = ..., loaded: _Optional[int] = ..., loading: _Optional[int] = ..., failed: _Optional[int] = ..., unreadable: _Optional[int] = ..., stuck: _Optional[int] = ..., short: _Optional[int] = ..., failed_models: _Optional[_Iterable[_Union[FailedModel, _Mapping]]] = ..., stuck_loads: _Optional[_Iterable[_Union[StuckLoad, _Mapping]]] = ..., short_models: _Optional[_Iterable[_Union[ShortModel, _Mapping]]] = ..., gone: _Optional[_Iterable[_Union[GoneInstance, _Mapping]]] = ..., at_ms: _Optional[int] = ..., copies: _Optional[int] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class FailedModel(_message.Message):
     __slots__ = ("model", "instance", "at_ms", "text")
