@@ -53,10 +53,7 @@ class Fleet:
             self._again_s = now_s + APART_S
             return recorded
         known = {answer.id: answer for answer in answers}
-        return [
-            replace(each, now=known[each.id].now, is_silent=known[each.id].is_silent) if each.id in known else each
-            for each in recorded
-        ]
+        return [_as_told(each, known.get(each.id)) for each in recorded]
 
     async def census(self, load_timeout_ms: int) -> Counted:
         """The models with these instances."""
@@ -81,6 +78,15 @@ class Fleet:
                 record = InstanceRecord.decode(pair.value, pair.key)
             read[pair.key.removeprefix(prefix)] = pair, record
         return read
+
+
+def _as_told(recorded: Instance, told: Instance | None) -> Instance:
+    """An instance as it says itself, if it does: that is newer than its record."""
+    if told is None:
+        return recorded
+    if told.now is None:
+        return replace(recorded, is_silent=told.is_silent)
+    return replace(told, revision=recorded.revision)
 
 
 def _instance(name: str, revision: int, record: InstanceRecord) -> Instance:
