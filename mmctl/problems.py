@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -213,17 +213,3 @@ def _load_timeout_ms(seen: Seen, instance: str) -> int:
 
 def _do(names: Sequence[str]) -> str:
     return "does" if len(names) == 1 else "do"
-
-
-def newest_revision(instances: Iterable[Instance], census: Counted) -> int:
-    """Of the last change that every instance is to be told of, as far as anybody has told."""
-    return max([census.revision, *(each.revision for each in instances)])
-
-
-def behind(instances: Iterable[Instance], revision: int) -> dict[str, int]:
-    """Instances that were not told of ``revision``, and by how many revisions they are behind it."""
-    return {
-        each.id: revision - each.now.seen_revision
-        for each in instances
-        if each.now is not None and each.now.seen_revision and each.now.seen_revision < revision
-    }

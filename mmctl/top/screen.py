@@ -64,7 +64,7 @@ def drawn(state: State, data: Data, width: int, height: int, now_ms: int, age_s:
         lines.append(_fitted(line, width, "reverse" if at == frame.at else ""))
     if not things:
         lines.append(Text(_nothing(state, data), "dim"))
-    lines = lines[: height - FOOT]
+    lines = [_fitted(line, width, "") for line in lines[: height - FOOT]]
     lines += [Text("")] * (height - FOOT - len(lines))
     return Screen(state, shown, [*lines, _foot(state, width)])
 

@@ -20,6 +20,10 @@ class Place(StrEnum):
     PROBLEMS = "problems"
 
 
+BY_USE = 2
+"""The column that copies are ordered by at first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One screen: ``subject`` is the instance or model it is about, ``at`` and ``first`` are rows from 0."""
@@ -124,7 +128,8 @@ def _down(state: State, frame: Frame) -> State:
     below = {Place.INSTANCES: Place.COPIES, Place.COPIES: Place.MODEL}.get(frame.place)
     if below is None or not frame.selected:
         return state.on(frame)
-    return State((*state.on(frame).frames, Frame(below, frame.selected)))
+    sort = BY_USE if below is Place.COPIES else 0
+    return State((*state.on(frame).frames, Frame(below, frame.selected, sort=sort)))
 
 
 def _moved(frame: Frame, key: str, shown: Shown) -> Frame:
