@@ -117,7 +117,7 @@ def test_an_instance_shows_what_it_holds() -> None:
     found = lines(state(COPIES_FRAME), OF_INSTANCE)
     assert found[0].startswith("fraud > mesh-1")
     assert found[3] == "ready  100 MiB of 512 MiB, 30 requests a minute; the most used 2 of 700"
-    assert found[5] == "m1                       active         90      1      2    1 MiB  now   now"
+    assert found[5] == "m1                           active         90      1      2    1 MiB  now   now"
     assert found[6].startswith("名前 [bold]\\n\\x1b")
     assert screen(state(COPIES_FRAME), OF_INSTANCE).shown.ids == ["m1", ODD]
     assert COPIES.named("rpm") == BY_USE
