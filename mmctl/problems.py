@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from shlex import quote
 
 from meshcore.census import Counted
 from mmctl.sizes import count, human_age, human_size, printable, shortened
@@ -162,7 +163,7 @@ def _of_models(seen: Seen) -> Iterator[Problem]:
     census = seen.census
     for failed in census.failed_models:
         text = f"{printable(failed.model)} failed to load on {printable(failed.instance)}: {printable(failed.text)}"
-        do = f"`mmctl explain {printable(failed.model)}`; mend it, then unregister and register it, or wait 15 minutes"
+        do = f"`mmctl explain {quote(printable(failed.model))}`; mend it: it is tried again within 15 minutes"
         yield Problem("failed_model", Level.WARNING, text, do)
     if more := census.failed - len(census.failed_models):
         text = f"{count(more, 'more model')} failed to load"
@@ -178,7 +179,7 @@ def _of_models(seen: Seen) -> Iterator[Problem]:
         yield Problem("stuck_load", Level.WARNING, f"{count(more, 'more load')} take too long", "`mmctl top`")
     for short in census.short_models:
         text = f"{printable(short.model)} has {short.copies} of at least {count(short.min_copies, 'copy', 'copies')}"
-        do = f"`mmctl explain {printable(short.model)}`: there may be too few instances for its type, or no room"
+        do = f"`mmctl explain {quote(printable(short.model))}`: there may be too few instances for its type, or no room"
         yield Problem("unsatisfied", Level.WARNING, text, do)
     if more := census.short - len(census.short_models):
         text = f"{count(more, 'more model has', 'more models have')} fewer copies than at least"

@@ -51,13 +51,7 @@ def status(
     """
 
     def show(health: Health) -> None:
-        match output:
-            case Form.TABLE | Form.WIDE:
-                describe_health(health, output)
-            case Form.NAME:
-                show_list(views.INSTANCES, health.instances, output)
-            case _:
-                show_value(plain_health(health), output)
+        show_health(health, output)
 
     def asking(cluster: Cluster) -> Callable[[], Awaitable[Health]]:
         return Examiner(cluster, lambda: local_state(target), expect).look
@@ -114,6 +108,17 @@ def version(target: Target, output: Output = Form.TABLE, debug: Debug = False) -
     if info is not None:
         fields.append(("meshd", f"{info.version or 'unknown'} ({info.instance or info.service})"))
     show_fields(fields)
+
+
+def show_health(health: Health, form: Form) -> None:
+    """A status in ``form``; by name: the instances."""
+    match form:
+        case Form.TABLE | Form.WIDE:
+            describe_health(health, form)
+        case Form.NAME:
+            show_list(views.INSTANCES, health.instances, form)
+        case _:
+            show_value(plain_health(health), form)
 
 
 def _watched(

@@ -51,7 +51,7 @@ def drawn(state: State, data: Data, width: int, height: int, now_ms: int, age_s:
         things = [line for line in _text(state, data, width, now_ms) if state.frame.filter.lower() in line[0].lower()]
         ids = [str(at) for at in range(len(things))]
         columns = []
-    shown = Shown(ids, page, len(table.columns) if table is not None else 0)
+    shown = Shown(ids, page, len(columns))
     frame = settled(state.frame, shown)
     state = state.on(frame)
     lines = _head(state, data, width, age_s, period_s)
@@ -152,7 +152,7 @@ def _fitting(table: Table[Any], width: int) -> list[tuple[Column[Any], int]]:
     chosen = []
     for column in table.columns:
         if column.spare and left < column.width + 1:
-            continue
+            break
         left -= column.width + 1 if column.spare else 0
         chosen.append((column, column.width))
     first, least = chosen[0]
