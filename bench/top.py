@@ -21,7 +21,7 @@ from pathlib import Path
 MODELS = 100_000
 LOADED = 2_000
 PERIOD_S = 2.0
-LOOK_S = 30.0
+LOOK_S = 10.0
 MOST_PERCENT = 5.0
 TICKS = os.sysconf("SC_CLK_TCK")
 MMCTL = [sys.executable, "-m", "mmctl"]
