@@ -38,7 +38,7 @@ def own_message(node: Node) -> Any:
     until = node.departure.until
     message.now.CopyFrom(
         v1.InstanceNow(
-            seen_revision=node.view.revision, requests_per_minute=node.scaling.rpm,
+            seen_revision=node.view.revision, requests_per_minute=sum(map(node.scaling.rpm_of, node.cache.entries)),
             load_timeout_ms=node.cache.params.load_timeout_ms, store_away=node.outage.is_blind,
             leader=node.upkeep.leader, going_until_ms=0 if until == NEVER else until,
         )
