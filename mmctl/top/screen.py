@@ -138,8 +138,10 @@ def _foot(state: State, width: int) -> Text:
 def _nothing(state: State, data: Data) -> str:
     if state.frame.filter:
         return "nothing passes the filter"
-    if state.frame.place in (Place.COPIES, Place.MODEL) and not data.is_about(state.frame):
-        return "asking"
+    if state.frame.place in (Place.COPIES, Place.MODEL):
+        if not data.is_about(state.frame):
+            return "asking"
+        return "nothing" if data.held or data.model else "not known"
     return "nothing is wrong" if state.frame.place is Place.PROBLEMS else "nothing"
 
 
