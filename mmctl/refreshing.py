@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ async def refreshing(ask: Callable[[], Awaitable[T]], period_s: float) -> AsyncI
 
 
 def begin_anew(between: str) -> None:
-    """Before something is shown again: on a terminal it takes the place of what was there, elsewhere ``between``
-    comes first."""
-    sys.stdout.write(_CLEARED if sys.stdout.isatty() else between)
+    """Before something is shown again: on a terminal that can it takes the place of what was there, elsewhere
+    ``between`` comes first."""
+    can_clear = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    sys.stdout.write(_CLEARED if can_clear else between)

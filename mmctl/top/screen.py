@@ -12,7 +12,7 @@ from rich.text import Text
 
 from mmctl.health_views import STYLES, load_text, memory_text, models_text
 from mmctl.problems import Level
-from mmctl.sizes import count, human_age, human_size, printable
+from mmctl.sizes import human_age, human_size, printable
 from mmctl.top.feed import Data
 from mmctl.top.state import Place, Shown, State, settled
 from mmctl.top.tables import COPIES, INSTANCES, Column, Table
@@ -100,23 +100,24 @@ def _status(state: State, data: Data) -> Text:
     """The one line about what is wrong, or about the instance that is looked at."""
     frame, health = state.frame, data.health
     if data.error:
-        return Text(f"no answer: {data.error}", "red")
+        return Text(printable(f"no answer: {data.error}"), "red")
     if data.is_about(frame) and data.note:
-        return Text(data.note, "red")
+        return Text(printable(data.note), "red")
     if frame.place is Place.COPIES:
         instance = next((each for each in health.instances if each.id == frame.subject), None)
         if instance is None:
             return Text(f"{printable(frame.subject)} is gone: this is what it held", "red")
         used = f"{human_size(instance.used_bytes)} of {human_size(instance.capacity_bytes)}"
-        text = f"{instance.phase}  {used}, {instance.requests_per_minute:,} requests a minute"
+        text = f"{printable(instance.phase)}  {used}, {instance.requests_per_minute:,} requests a minute"
         if data.held is not None and data.is_about(frame) and data.held.total > len(data.held.copies):
             text += f"; the most used {len(data.held.copies):,} of {data.held.total:,}"
         return Text(text)
     told = [problem for problem in health.problems if problem.level is not Level.NOTE] or list(health.problems)
     if not told:
         return Text("nothing is wrong", "green")
-    more = f"  (! shows {count(len(health.problems) - 1, 'more')})".replace("mores", "more")
-    return Text(told[0].text + (more if len(health.problems) > 1 else ""), STYLES[told[0].level])
+    others = len(health.problems) - 1
+    more = f"  (! shows {others:,} more)" if others else ""
+    return Text(printable(told[0].text) + more, STYLES[told[0].level])
 
 
 def _foot(state: State, width: int) -> Text:
@@ -203,7 +204,7 @@ def _text(state: State, data: Data, width: int, now_ms: int) -> list[tuple[str, 
         lines = [line for text, style, do in pairs for line in ((text, style), (do, ""))]
     else:
         lines = _model_lines(data, now_ms) if data.is_about(state.frame) else []
-    return [(part, style) for text, style in lines for part in _wrapped(text, width)]
+    return [(part, style) for text, style in lines for part in _wrapped(printable(text), width)]
 
 
 def _wrapped(text: str, width: int) -> list[str]:
@@ -217,17 +218,17 @@ def _model_lines(data: Data, now_ms: int) -> list[tuple[str, str]]:
         return []
     size = f", {human_size(model.size_bytes)}" if model.size_bytes else ""
     used = human_age(model.last_used_ms, now_ms)
-    lines = [(f"{model.status.value.replace('_', ' ')}  {model.type}{size}, used {used}, {printable(model.path)}", "")]
+    lines = [(f"{model.status.value.replace('_', ' ')}  {model.type}{size}, used {used}, {model.path}", "")]
     lines += [(text, "yellow") for text in model.unsatisfied]
     for copy in model.copies:
         lines.append((f"copy on {copy.instance}: {copy.state.value} since {human_age(copy.load_ts_ms, now_ms)}", ""))
     for failure in model.failures:
         ago = human_age(failure.at_ms, now_ms)
-        lines.append((f"failed on {failure.instance} {ago} ago: {printable(failure.text)}", "red"))
+        lines.append((f"failed on {failure.instance} {ago} ago: {failure.text}", "red"))
     lines.append(("", ""))
     lines.append(("last decisions" if data.decisions else "no decisions about it are kept any more", "bold"))
     for reason in data.decisions:
         chosen = f" -> {reason.chosen}" if reason.chosen else ""
         ago = human_age(reason.at_ms, now_ms)
-        lines.append((f"{ago:>4} {reason.instance} {reason.rule}{chosen}: {printable(reason.cause)}", ""))
+        lines.append((f"{ago:>4} {reason.instance} {reason.rule}{chosen}: {reason.cause}", ""))
     return lines

@@ -96,8 +96,8 @@ def pressed(state: State, key: str, shown: Shown) -> State | None:
             return State((*state.on(frame).frames, Frame(Place.PROBLEMS)))
         case "r":
             return state.on(replace(frame, reverse=not frame.reverse, first=0))
-        case keys.LEFT | keys.RIGHT if shown.columns:
-            sort = (frame.sort + (1 if key == keys.RIGHT else -1)) % shown.columns
+        case keys.LEFT | keys.RIGHT | "<" | ">" if shown.columns:
+            sort = (frame.sort + (1 if key in (keys.RIGHT, ">") else -1)) % shown.columns
             return state.on(replace(frame, sort=sort, reverse=False))
     return state.on(_moved(frame, key, shown))
 

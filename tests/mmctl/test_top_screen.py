@@ -175,6 +175,7 @@ def test_every_screen_has_exactly_the_lines_and_no_more_than_the_columns_there_a
 ) -> None:
     at = state(*frames)
     at = replace(at.on(replace(at.frame, filter=wanted)), is_typing=is_typing)
+    data = replace(data, note=ODD if is_typing else "", error=wanted)
     found: list[Text] = list(screen(at, data, width, height).lines)
     assert len(found) == height
     assert all(line.cell_len <= width and line.plain.isprintable() for line in found)

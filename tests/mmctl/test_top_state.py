@@ -121,7 +121,8 @@ def test_a_filter_is_typed_kept_and_dropped() -> None:
 
 
 def test_columns_are_chosen_round_and_round() -> None:
-    assert after(RIGHT).frame.sort == 1
+    assert after(RIGHT).frame.sort == after(">").frame.sort == 1
+    assert after("<").frame.sort == 3
     assert after(LEFT).frame.sort == 3
     assert after(*[RIGHT] * 4).frame.sort == 0
     assert after("r").frame.reverse
