@@ -202,12 +202,9 @@ def test_what_goes_while_it_is_looked_at_is_said_to_be_gone_and_a_mesh_that_is_s
 
 
 def test_where_there_is_no_terminal_it_prints_once(three: Mesh) -> None:
-    way = ("--endpoint", f"127.0.0.1:{three[0].port}")
-    shown = mmctl("top", *way, "--sort", "models")
+    shown = mmctl("top", "--endpoint", f"127.0.0.1:{three[0].port}", "-o", "json", "--sort", "models", "--reverse")
     assert (shown.code, shown.err) == (0, "")
-    assert names(shown.out.splitlines()) == ["i1", "i0", "i2"]
-    as_json = mmctl("top", *way, "-o", "json", "--sort", "id", "--reverse").json
-    assert [each["id"] for each in as_json["instances"]] == ["i2", "i1", "i0"]
+    assert [each["id"] for each in shown.json["instances"]] == ["i0", "i2", "i1"]
 
 
 def test_a_terminal_that_can_do_nothing_gets_it_once(three: Mesh) -> None:
@@ -215,6 +212,7 @@ def test_a_terminal_that_can_do_nothing_gets_it_once(three: Mesh) -> None:
         assert terminal.ended() == 0
         assert "\x1b" not in terminal.said
         assert "3 instances" in terminal.said
+        assert names(terminal.said.splitlines()) == ["i0", "i1", "i2"]
 
 
 def test_nobody_there_is_said_before_the_screen_is_taken() -> None:
