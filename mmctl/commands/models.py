@@ -71,7 +71,7 @@ def register(
     if file:
         if type_ or path or key or size or label or pin or (min_, max_, priority) != (None, None, None):
             raise Usage("with -f, all that is said about models stands in the file")
-        registrations = _from_files(file)
+        registrations = read_registrations(file)
     else:
         if not type_:
             raise Usage("--type is missing")
@@ -90,17 +90,6 @@ def register(
     _summarise(words, "model", dry_run)
     if "failed" in words or any(result.status is Status.LOADING_FAILED for result in results if wait):
         raise typer.Exit(1)
-
-
-def _from_files(files: Sequence[str]) -> list[Registration]:
-    registrations: list[Registration] = []
-    places: dict[str, str] = {}
-    for file in files:
-        for one in read_registrations(file):
-            if places.setdefault(one.name, file) != file:
-                raise Usage(f"{file}: name {one.name!r} was given before, in {places[one.name]}")
-            registrations.append(one)
-    return registrations
 
 
 async def _register(

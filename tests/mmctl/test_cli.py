@@ -129,7 +129,7 @@ def test_mistakes_in_a_file_are_told_before_anybody_is_asked(
     file = tmp_path / "models.yaml"
     file.write_text("name: a\ntype: t\n---\nname: b\ntpe: t\n")
     assert run(["register", "-f", str(file), NOBODY]) == 2
-    assert f"{file}: document 2: unknown field 'tpe'; did you mean 'type'?" in capsys.readouterr().err
+    assert f"{file}: document 2 (line 4): unknown field 'tpe'; did you mean 'type'?" in capsys.readouterr().err
 
 
 def test_name_in_two_files_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
