@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mmctl.commands import config, drain, local, mesh, models, trace, vmodels, why
+from mmctl.commands import config, drain, lists, local, mesh, models, trace, vmodels, why
 from mmctl.commands.replay import replay_
 from mmctl.commands.simulate import simulate
 from mmctl.commands.tune import tune
@@ -34,8 +34,9 @@ app.command("restart", rich_help_panel=_HERE)(local.restart)
 app.command("register", rich_help_panel=_MODELS)(models.register)
 app.command("set", rich_help_panel=_MODELS)(models.set_)
 app.command("unregister", rich_help_panel=_MODELS)(models.unregister)
-app.command("list", rich_help_panel=_MODELS)(models.list_)
-app.command("get", rich_help_panel=_MODELS)(models.get)
+app.command("list", rich_help_panel=_MODELS)(lists.list_)
+app.command("get", rich_help_panel=_MODELS)(lists.get)
+app.command("wait", rich_help_panel=_MODELS)(lists.wait)
 app.command("load", rich_help_panel=_MODELS)(models.load)
 app.command("infer", rich_help_panel=_MODELS)(models.infer)
 app.command("status", rich_help_panel=_CLUSTER)(mesh.status)

@@ -76,7 +76,7 @@ def _described(texts: Iterable[tuple[str, str]], has_vmodels: bool) -> Described
             is_vmodel = isinstance(document, dict) and "vmodel" in document
             try:
                 if is_vmodel and not has_vmodels:
-                    raise _Invalid("a virtual model; `mmctl apply -f` takes those too")
+                    raise _Invalid("a virtual model; only `mmctl apply` and `mmctl diff` take those")
                 one = _vmodel(document) if is_vmodel else _registration(document)
                 before = given.setdefault((is_vmodel, one.name), (source, place))
                 if before != (source, place):

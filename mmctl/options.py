@@ -24,6 +24,13 @@ DataDir = Annotated[
     ),
 ]
 
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where nobody can answer.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The id of a model.")]
+Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="The ids of models.")]
+Labels = Annotated[list[str], typer.Option("--label", "-l", metavar="NAME=VALUE", help="Repeat it for more.")]
+TypeFilter = Annotated[str, typer.Option("--type", help="Only models of this type.")]
+Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="How long to wait at most.")]
+
 _CLUSTER = "Cluster"
 _TLS = "TLS"
 
