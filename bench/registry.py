@@ -77,7 +77,7 @@ def measure(count: int, directory: Path, kv_store: str) -> bool:
             count / cpu_s >= LEAST_PER_S,
         )
     listed = took(["list", *way])
-    part = (listed.first_s - idle.whole_s) / (listed.whole_s - idle.whole_s)
+    part = listed.first_s / listed.whole_s
     return is_met & told(
         f"list of {count:,}: its first line after {listed.first_s:.2f} s, its last after {listed.whole_s:.2f} s:"
         f" {part:.0%} of the way, below {MOST_OF_LIST:.0%}",

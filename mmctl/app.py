@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mmctl.commands import config, drain, lists, local, mesh, models, trace, vmodels, why
+from mmctl.commands import config, drain, files, lists, local, mesh, models, trace, vmodels, why
 from mmctl.commands.replay import replay_
 from mmctl.commands.simulate import simulate
 from mmctl.commands.tune import tune
@@ -38,6 +38,9 @@ app.command("list", rich_help_panel=_MODELS)(lists.list_)
 app.command("get", rich_help_panel=_MODELS)(lists.get)
 app.command("wait", rich_help_panel=_MODELS)(lists.wait)
 app.command("load", rich_help_panel=_MODELS)(models.load)
+app.command("apply", rich_help_panel=_MODELS)(files.apply)
+app.command("diff", rich_help_panel=_MODELS)(files.diff)
+app.command("export", rich_help_panel=_MODELS)(files.export)
 app.command("infer", rich_help_panel=_MODELS)(models.infer)
 app.command("status", rich_help_panel=_CLUSTER)(mesh.status)
 app.command("instances", rich_help_panel=_CLUSTER)(mesh.instances)

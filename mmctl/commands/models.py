@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Generic, TypeVar
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated
 
 import typer
 
 from mmctl import views
 from mmctl.cluster import Cluster
+from mmctl.collecting import Collected, collected
 from mmctl.confirm import confirm
 from mmctl.connect import Target, run
 from mmctl.documents import check, read_registrations
-from mmctl.errors import CommandError, Failed, NotFound, Usage
+from mmctl.errors import Failed, NotFound, Usage
 from mmctl.filters import parse_labels
 from mmctl.options import Debug, DryRun, Labels, Name, Names, Output, Timeout, TypeFilter, Yes, connected
 from mmctl.output import Form, say, show_list, show_value
 from mmctl.progress import Progress
 from mmctl.sizes import count, parse_size, shortened
 from mmctl.values import Change, Loaded, ModelFilter, Registered, Registration, Status, Unregistered
-
-R = TypeVar("R", Registered, Unregistered)
 
 LOADS_AT_ONCE = 8
 _LOAD_S = 600.0
@@ -96,7 +95,7 @@ async def _register(
 ) -> Collected[Registered]:
     with Progress() as progress:
         names = [one.name for one in registrations]
-        told = await _collected(cluster.register(registrations, dry_run), names, "registering", progress)
+        told = await collected(cluster.register(registrations, dry_run), names, "registering", progress)
         if not wait or told.error is not None:
             return told
         by_name = {result.name: result for result in told.results}
@@ -136,7 +135,7 @@ def set_(
     async def command(cluster: Cluster) -> Collected[Registered]:
         with Progress() as progress:
             names = list(dict.fromkeys(name))
-            return await _collected(cluster.change(names, wanted, dry_run), names, "changing", progress)
+            return await collected(cluster.change(names, wanted, dry_run), names, "changing", progress)
 
     told = run(target, command)
     show_list(views.REGISTERED, told.results, output)
@@ -172,7 +171,7 @@ def unregister(
 
     async def command(cluster: Cluster, names: Sequence[str]) -> Collected[Unregistered]:
         with Progress() as progress:
-            return await _collected(cluster.unregister(names, dry_run), names, "unregistering", progress)
+            return await collected(cluster.unregister(names, dry_run), names, "unregistering", progress)
 
     names = given or run(target, chosen)
     if len(names) > 1 and not dry_run:
@@ -240,36 +239,6 @@ def infer(
     request = read_request(json, name)
     response = run(target, lambda cluster: cluster.infer(name, request, timeout))
     show_value(from_response(response), output)
-
-
-@dataclass(frozen=True, slots=True)
-class Collected(Generic[R]):
-    """What was told, in the order of the names that were asked about, and what ended it before its time."""
-
-    results: list[R]
-    error: CommandError | None = None
-
-    def check(self) -> None:
-        """Raise what ended it."""
-        if self.error is not None:
-            raise self.error
-
-
-async def _collected(results: AsyncIterator[R], names: Sequence[str], doing: str, progress: Progress) -> Collected[R]:
-    """Raises CommandError only where nothing was done."""
-    places = {name: at for at, name in enumerate(names)}
-    found: list[R] = []
-    error: CommandError | None = None
-    try:
-        async for result in results:
-            found.append(result)
-            progress.waiting(f"{doing} {len(found):,} of {len(names):,}")
-    except CommandError as ended:
-        if not found:
-            raise
-        done = f"{len(found):,} of {len(names):,} were answered, the others may be done or not"
-        error = type(ended)(f"{ended}; {done}; the same command goes on from there")
-    return Collected(sorted(found, key=lambda result: places[result.name]), error)
 
 
 async def _load_all(
