@@ -147,7 +147,7 @@ class RegistryCluster:
         after = ""
         given = 0
         while True:
-            pairs = (await self._told((await self._store()).page(prefix, after, PAGE))).pairs
+            pairs = (await self._told((await self._store()).page(prefix + wanted.name_prefix, after, PAGE))).pairs
             for pair in pairs:
                 model = model_of(pair.key.removeprefix(prefix), pair, instances)
                 if not wanted.has_passed(model):
