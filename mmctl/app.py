@@ -5,9 +5,11 @@ from __future__ import annotations
 import typer
 
 from mmctl.commands import config, contexts, drain, files, lists, local, mesh, models, trace, vmodels, why
+from mmctl.commands.logs import logs
 from mmctl.commands.replay import replay_
 from mmctl.commands.simulate import simulate
 from mmctl.commands.tune import tune
+from mmctl.examples import with_examples
 from mmctl.options import Debug
 
 app = typer.Typer(
@@ -31,6 +33,7 @@ _SIMULATOR = "The simulator"
 app.command("up", rich_help_panel=_HERE)(local.up)
 app.command("down", rich_help_panel=_HERE)(local.down)
 app.command("restart", rich_help_panel=_HERE)(local.restart)
+app.command("logs", rich_help_panel=_HERE)(logs)
 app.command("register", rich_help_panel=_MODELS)(models.register)
 app.command("set", rich_help_panel=_MODELS)(models.set_)
 app.command("unregister", rich_help_panel=_MODELS)(models.unregister)
@@ -57,3 +60,4 @@ app.command("simulate", rich_help_panel=_SIMULATOR)(simulate)
 app.command("tune", rich_help_panel=_SIMULATOR)(tune)
 app.command("replay", rich_help_panel=_SIMULATOR)(replay_)
 app.add_typer(trace.app, rich_help_panel=_SIMULATOR)
+with_examples(app)

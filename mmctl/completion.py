@@ -45,6 +45,16 @@ def instance_names(ctx: typer.Context, incomplete: str) -> list[str]:
     return _beginning(_asked(ctx, names), incomplete)
 
 
+def service_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of processes of the mesh on this machine that begin so."""
+    from mmctl.local.home import Home, default_data_dir
+
+    with suppress(CommandError):
+        state = Home(ctx.params.get("data_dir") or default_data_dir()).read()
+        return _beginning([service.name for service in state.services] if state else [], incomplete)
+    return []
+
+
 def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
     """Those that begin so and that a shell takes as they are."""
     return [name for name in names if name.startswith(incomplete) and name.isprintable()][:MOST]

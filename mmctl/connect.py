@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from mmctl import contexts
 from mmctl.cluster import Cluster
 from mmctl.endpoints import parse_endpoints
-from mmctl.errors import Unavailable, Usage, nearest
+from mmctl.errors import NotFound, Unavailable, Usage, nearest
 from mmctl.local.home import Home, default_data_dir
 from mmctl.local.state import State
 from mmctl.output import say
@@ -141,7 +141,10 @@ def _of_context(name: str) -> Target:
     if not chosen:
         names = ", ".join(kept.contexts)
         raise Usage(f"{contexts.config_file()}: which context? give --context, or `mmctl context use` one of {names}")
-    return of_context(chosen, kept.get(chosen))
+    try:
+        return of_context(chosen, kept.get(chosen))
+    except NotFound as error:
+        raise Usage(str(error)) from None  # the command line is wrong about it, or the file about its current one
 
 
 def of_context(name: str, values: Any) -> Target:
