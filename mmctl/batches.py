@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
 from meshcore.kv import MOST_WRITES, Conflict, Pair, Write
@@ -45,18 +46,20 @@ async def edited(store: Store, keys: Sequence[str], how: Editing[R]) -> AsyncGen
 
     Raises StoreUnavailable, and StoreRefused where the store refuses everything; what was told until then is done.
     """
+    waiting = _batches([3 * len(key) for key in keys])
     running: set[asyncio.Task[list[R]]] = set()
     try:
-        for places in _batches([3 * len(key) for key in keys]):
-            if len(running) == AT_ONCE:
-                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for result in (result for task in done for result in task.result()):
-                    yield result
-            running.add(asyncio.create_task(_batch(store, keys, places, how)))
-        while running:
+        while True:
+            for places in islice(waiting, AT_ONCE - len(running)):
+                running.add(asyncio.create_task(_batch(store, keys, places, how)))
+            if not running:
+                return
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for result in (result for task in done for result in task.result()):
+            errors = [error for task in done if (error := task.exception()) is not None]
+            for result in (result for task in done if task.exception() is None for result in task.result()):
                 yield result
+            if errors:
+                raise errors[0]
     finally:
         for task in running:
             task.cancel()

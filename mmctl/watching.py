@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -73,10 +72,11 @@ async def watched(
 
     Where nobody answers ``tell`` is told so, once, and it goes on; only the first look raises Unavailable.
     """
+    clock = asyncio.get_running_loop().time
     before: Mapping[str, Model] | None = None
     is_away = False
     while True:
-        begun = time.monotonic()
+        begun = clock()
         try:
             now = await look()
         except Unavailable as error:
@@ -92,7 +92,7 @@ async def watched(
             if before is None or (found := changes(before, now)):
                 yield changes({}, now) if before is None else found
             before = now
-        await asyncio.sleep(max(poll_s, (time.monotonic() - begun) / POLL_PART))
+        await asyncio.sleep(max(poll_s, (clock() - begun) / POLL_PART))
 
 
 async def wait_for(
@@ -107,7 +107,8 @@ async def wait_for(
 
     One that is not registered is not waited for, unless to be gone.
     """
-    ends = time.monotonic() + timeout_s
+    clock = asyncio.get_running_loop().time
+    ends = clock() + timeout_s
     found: dict[str, Waited] = {}
     left = list(names)
     while True:
@@ -118,7 +119,7 @@ async def wait_for(
                 model = None
             found[name] = Waited(name, wanted.is_so(model), model)
         left = [name for name in left if not found[name].is_met and found[name].model is not None]
-        rest_s = ends - time.monotonic()
+        rest_s = ends - clock()
         if not left or rest_s <= 0:
             return [found[name] for name in names]
         tell(len(left))
