@@ -121,7 +121,7 @@ def _json_values(text: str, source: str) -> Iterator[tuple[Place, Any]]:
                 yield Place(number, item, reader.line), reader.value()
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
-        raise Usage(f"{source}: document {number}: not JSON at {where}: {error.msg}") from None
+        raise Usage(f"{source}: {Place(number, item, reader.line)}: not JSON at {where}: {error.msg}") from None
     except RecursionError:
         raise Usage(f"{source}: document {number}: too many things within each other") from None
     except _TwiceError as twice:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -67,7 +67,7 @@ def _matters(model: Model) -> Model:
 
 async def watched(
     look: Callable[[], Awaitable[Mapping[str, Model]]], tell: Callable[[str], None], poll_s: float = POLL_S
-) -> AsyncIterator[list[Seen]]:
+) -> AsyncGenerator[list[Seen], None]:
     """First what is there, then again and again what has changed; it never ends by itself.
 
     Where nobody answers ``tell`` is told so, once, and it goes on; only the first look raises Unavailable.

@@ -110,7 +110,7 @@ def test_mistake_is_named_with_its_document_and_field(text: str, error: str) -> 
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ('{"name": "a", "type": "t"}\n{"name": ', "document 2: not JSON at line 2 column 10"),
+        ('{"name": "a", "type": "t"}\n{"name": ', r"document 2 \(line 2\): not JSON at line 2 column 10"),
         ('{"name": "a", "name": "b", "type": "t"}', "document 1 .line 1.: field 'name' is there twice"),
         ('{"name": "\\ud800", "type": "t"}', "field 'name' holds half a character"),
     ],
