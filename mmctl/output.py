@@ -237,8 +237,14 @@ def _cell(value: str | Cell) -> Cell:
     return value if isinstance(value, Cell) else Cell(value)
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Nobody reads any more: rich would end the process, and with an error."""
+        raise BrokenPipeError
+
+
 def _console() -> Console:
-    return Console(no_color=not has_colour(sys.stdout), highlight=False, emoji=False, markup=False)
+    return _Console(no_color=not has_colour(sys.stdout), highlight=False, emoji=False, markup=False)
 
 
 def _line(value: dict[str, Any]) -> str:

@@ -50,7 +50,8 @@ from protos import grpc_predict_v2_pb2 as v2
 T = TypeVar("T")
 
 DEFAULT_PREFIX = "tas-runtime"
-_CHECK_S = 4.0
+CHECK_S = 4.0
+"""So long a store may take to answer at all."""
 PAGE = 1_000
 """Models read at once for a list."""
 LOADS_AT_ONCE = 32
@@ -293,7 +294,7 @@ class RegistryCluster:
     async def _store(self) -> Store:
         if self._opened is None:
             self._opened = open_store(self._config, Random())
-            await self._told(self._opened.check(_CHECK_S))
+            await self._told(self._opened.check(CHECK_S))
         return self._opened
 
     async def _told(self, asked: Awaitable[T]) -> T:
