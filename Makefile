@@ -39,6 +39,7 @@ bench: setup
 	@$(BIN)/python -m bench.plane
 	@$(BIN)/python -m bench.simulator --long
 	@$(BIN)/python -m bench.queues
+	@$(BIN)/python -m bench.registry
 
 check: setup
 	$(BIN)/ruff check .

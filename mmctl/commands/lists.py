@@ -9,6 +9,7 @@ import typer
 
 from mmctl import views
 from mmctl.cluster import Cluster
+from mmctl.completion import instance_names
 from mmctl.connect import Target, run
 from mmctl.errors import Failed, NotFound, Usage
 from mmctl.filters import parse_labels, parse_status
@@ -31,7 +32,9 @@ def list_(
     target: Target,
     type_: TypeFilter = "",
     status: Annotated[str, typer.Option("--status", help="Only models in this state, as loaded.")] = "",
-    instance: Annotated[str, typer.Option("--instance", help="Only models with a copy there.")] = "",
+    instance: Annotated[
+        str, typer.Option("--instance", help="Only models with a copy there.", autocompletion=instance_names)
+    ] = "",
     label: Labels = [],  # noqa: B006  (typer copies it)
     limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many; 0: all.")] = 0,
     watch: Watch = False,
@@ -59,6 +62,8 @@ def list_(
 @connected
 def get(target: Target, name: Name, watch: Watch = False, output: Output = Form.TABLE, debug: Debug = False) -> None:
     """Show one model: where it is loaded, and what went wrong."""
+    if watch:
+        _check_watched(output)
     model = run(target, lambda cluster: cluster.get(name))
     if not watch:
         show_one(views.MODELS, model, output, views.describe_model)
@@ -121,9 +126,13 @@ async def _by_name(cluster: Cluster, wanted: ModelFilter) -> Mapping[str, Model]
     return {model.name: model async for model in cluster.models(wanted, 0)}
 
 
-def _watch(target: Target, look: Callable[[Cluster], Awaitable[Mapping[str, Model]]], output: Form) -> None:
+def _check_watched(output: Form) -> None:
     if output in (Form.YAML, Form.NAME):
         raise Usage(f"-o {output.value}: what is watched is shown as table, wide or json")
+
+
+def _watch(target: Target, look: Callable[[Cluster], Awaitable[Mapping[str, Model]]], output: Form) -> None:
+    _check_watched(output)
 
     async def command(cluster: Cluster) -> None:
         listing = Listing(_SEEN, output)
