@@ -36,14 +36,13 @@ class _TwiceError(ValueError):
 
 def read_text(file: str) -> tuple[str, str]:
     """What ``file`` holds (``-``: stdin), and what errors call it; Usage."""
-    if file == "-":
-        return sys.stdin.read(), "stdin"
+    source = "stdin" if file == "-" else file
     try:
-        return Path(file).read_text(encoding="utf-8"), file
+        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8"), source
     except UnicodeDecodeError as error:
-        raise Usage(f"{file}: not UTF-8 text (byte {error.start})") from None
+        raise Usage(f"{source}: not UTF-8 text (byte {error.start})") from None
     except OSError as error:
-        raise Usage(f"{file}: {error.strerror or error}") from None
+        raise Usage(f"{source}: {error.strerror or error}") from None
 
 
 def documents(text: str, source: str) -> Iterator[tuple[Place, Any]]:
@@ -126,6 +125,8 @@ def _json_values(text: str, source: str) -> Iterator[tuple[Place, Any]]:
         raise Usage(f"{source}: document {number}: too many things within each other") from None
     except _TwiceError as twice:
         raise Usage(f"{source}: {Place(number, item, reader.line)}: field {str(twice)!r} is there twice") from None
+    except ValueError as error:  # a number of more digits than Python reads
+        raise Usage(f"{source}: {Place(number, item, reader.line)}: {error}") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -168,6 +169,8 @@ def _yaml_values(text: str, source: str) -> Iterator[tuple[Place, Any]]:
         raise Usage(f"{source}: document {number}: not YAML{where}: {error.problem}") from None
     except yaml.YAMLError as error:
         raise Usage(f"{source}: document {number}: not YAML: {error}") from None
+    except ValueError as error:  # no day of the calendar, or a number of more digits than Python reads
+        raise Usage(f"{source}: document {number}: {error}") from None
     except RecursionError:
         raise Usage(f"{source}: document {number}: too many things within each other") from None
     finally:

@@ -194,7 +194,9 @@ def test_unknown_model_is_not_found_and_its_removal_is_no_error(via: Callable[[]
     assert unregister(via, "no such") == {"no such": Unregistered("no such", existed=False)}
 
 
-@pytest.mark.parametrize("name", ODD, ids=["slash and blank", "unicode", "line break", "markup", "long", "four kilobytes"])
+@pytest.mark.parametrize(
+    "name", ODD, ids=["slash and blank", "unicode", "line break", "markup", "long", "four kilobytes"]
+)
 def test_name_may_be_any_text(name: str, via: Callable[[], Cluster], other: Callable[[], Cluster]) -> None:
     name = mine(via, name)
     assert register(via, Registration(name, "odd", "p", load=True))[name].error == ""

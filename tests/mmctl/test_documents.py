@@ -152,3 +152,31 @@ def test_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_dash_is_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("name: a\ntype: onnx\npath: a.onnx\n"))
     assert read_registrations(["-"]) == [A]
+
+
+@pytest.mark.parametrize("source", ["m.json", "m.yaml"])
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ('{"name": "a", "type": "t", "size": ' + "9" * 5_000 + "}", "Exceeds the limit"),
+        ('{"name": "a", "type": "t", "labels": ' + "[" * 100_000, "too many things within each other|not YAML"),
+        ('[{"name": "a", "type": "t"},', "not JSON at line 1|not YAML at line [12]"),
+        ('{"name": "a", "type": "t"', "not JSON at line 1|not YAML at line [12]"),
+        ("\0", "not JSON at line 1|not YAML: "),
+    ],
+    ids=["digits", "depth", "open list", "open object", "zero"],
+)
+def test_text_that_no_reader_takes_is_a_mistake_with_its_place(source: str, text: str, error: str) -> None:
+    with pytest.raises(Usage, match=error):
+        parse(text, source)
+
+
+def test_date_that_does_not_exist_is_a_mistake() -> None:
+    with pytest.raises(Usage, match="document 1: day is out of range for month"):
+        parse("name: 2026-02-30\ntype: t\n", "m.yaml")
+
+
+def test_stdin_that_is_not_text_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"name: \xe4"), encoding="utf-8"))
+    with pytest.raises(Usage, match="stdin: not UTF-8"):
+        read_registrations(["-"])
