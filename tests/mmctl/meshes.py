@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmctl.local.home import Home
 from tests.etcd import find_etcd
 
 GUARD_S = 180  # against hanging
+SMALL = ("--runtime", "fake", "--capacity", "256MiB", "--runtime-arg=--size", "--runtime-arg=64KiB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,15 @@ def mmctl(*arguments: str, stdin: str = "") -> Ended:
     command = [sys.executable, "-m", "mmctl", *arguments]
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=GUARD_S, check=False)
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def at(data_dir: Path, *arguments: str, stdin: str = "") -> Ended:
+    return mmctl(arguments[0], "--data-dir", str(data_dir), *arguments[1:], stdin=stdin)
+
+
+def left_running(data_dir: Path) -> list[str]:
+    state = Home(data_dir).read()
+    return [service.name for service in state.services if service.is_up] if state else []
 
 
 @contextmanager
