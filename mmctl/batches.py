@@ -17,7 +17,7 @@ R = TypeVar("R")
 MOST_BYTES = 512 << 10
 """Of one transaction, which has each key three times; etcd takes 1.5 MiB unless told otherwise."""
 
-AT_ONCE = 4
+AT_ONCE = 8
 """Transactions on their way, so that the store works while the next are made up."""
 
 MOST_TURNS = 20
