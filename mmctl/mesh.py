@@ -275,7 +275,10 @@ async def _sent(order: Sequence[int], request: Callable[[int], Any]) -> AsyncIte
 
 def _filter(wanted: ModelFilter) -> pb.ModelFilter:
     status = [wanted.status.upper()] if wanted.status else []
-    return pb.ModelFilter(type=wanted.type, status=status, instance=wanted.instance, labels=dict(wanted.labels))
+    return pb.ModelFilter(
+        type=wanted.type, status=status, instance=wanted.instance, labels=dict(wanted.labels),
+        name_prefix=wanted.name_prefix,
+    )  # fmt: skip
 
 
 def _status(number: int) -> Status:

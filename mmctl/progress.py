@@ -16,6 +16,7 @@ class Progress:
 
     def __init__(self) -> None:
         self._console: Console = words()
+        self._is_shown = self._console.is_terminal  # to find out takes longer than most of what is told
         self._status: Status | None = None
 
     def __enter__(self) -> Progress:
@@ -28,7 +29,7 @@ class Progress:
 
     def waiting(self, text: str) -> None:
         """What happens now."""
-        if not self._console.is_terminal:
+        if not self._is_shown:
             return
         if self._status is None:
             self._status = self._console.status(Text(text), spinner="dots")

@@ -122,11 +122,13 @@ class ModelFilter:
     status: Status | None = None
     instance: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    name_prefix: str = ""
 
     def has_passed(self, model: Model) -> bool:
         """Whether ``model`` is one of those asked for."""
         return (
-            (not self.type or model.type == self.type)
+            model.name.startswith(self.name_prefix)
+            and (not self.type or model.type == self.type)
             and (self.status is None or model.status == self.status)
             and (not self.instance or any(copy.instance == self.instance for copy in model.copies))
             and all(model.labels.get(name) == value for name, value in self.labels.items())

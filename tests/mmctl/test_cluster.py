@@ -33,7 +33,7 @@ from tests.processes import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.etcd]
 
-ODD = ["a/b c", "ünï/名前", "line\nbreak", "[bold]x[/bold]", "x" * 300]
+ODD = ["a/b c", "ünï/名前", "line\nbreak", "[bold]x[/bold]", "x" * 300, "名" * 1365]
 REQUEST = {"inputs": [{"name": "x", "shape": [2], "datatype": "FP32", "data": [1.5, 2.5]}]}
 
 
@@ -185,6 +185,7 @@ def test_many_models_are_registered_and_forgotten(via: Callable[[], Cluster]) ->
     wanted = ModelFilter(type="many", labels={"way": mine(via, "")})
     assert [model.name for model in models(via, wanted)] == names
     assert [model.name for model in models(via, wanted, limit=7)] == names[:7]
+    assert [model.name for model in models(via, ModelFilter(name_prefix=mine(via, "many/00")))] == names[:10]
     assert asking(via, lambda cluster: cluster.count(wanted)) == 300
     gone = unregister(via, *names)
     assert all(result.existed and not result.error for result in gone.values())
@@ -197,7 +198,9 @@ def test_unknown_model_is_not_found_and_its_removal_is_no_error(via: Callable[[]
     assert unregister(via, "no such") == {"no such": Unregistered("no such", existed=False)}
 
 
-@pytest.mark.parametrize("name", ODD, ids=["slash and blank", "unicode", "line break", "markup", "long"])
+@pytest.mark.parametrize(
+    "name", ODD, ids=["slash and blank", "unicode", "line break", "markup", "long", "four kilobytes"]
+)
 def test_name_may_be_any_text(name: str, via: Callable[[], Cluster], other: Callable[[], Cluster]) -> None:
     name = mine(via, name)
     assert register(via, Registration(name, "odd", "p", load=True))[name].error == ""
