@@ -40,6 +40,8 @@ bench: setup
 	@$(BIN)/python -m bench.simulator --long
 	@$(BIN)/python -m bench.queues
 	@$(BIN)/python -m bench.upgrade
+	@$(BIN)/python -m bench.top
+	@$(BIN)/python -m bench.registry
 
 check: setup
 	$(BIN)/ruff check .

@@ -18,6 +18,10 @@ DEEPEST = 32
 _SHAPES = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a whole number"}
 
 
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+"""Kept, as making one takes as long as what it encodes."""
+
+
 def _finite(digits: str) -> float:
     number = float(digits)
     if not isfinite(number):
@@ -170,6 +174,6 @@ def by_key(values: Mapping[str, object]) -> dict[str, object]:
 def encode(values: Mapping[str, object]) -> bytes:
     """``values`` as compact JSON in UTF-8."""
     try:
-        return json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return _COMPACT.encode(values).encode()
     except UnicodeEncodeError:  # half a surrogate pair, which JSON may escape and UTF-8 cannot hold
         return json.dumps(values, separators=(",", ":"), allow_nan=False).encode()

@@ -100,6 +100,10 @@ class Guarded:
         """See Store."""
         return await self._store.snapshot(prefix)
 
+    async def page(self, prefix: str, after: str, limit: int) -> Snapshot:
+        """See Store."""
+        return await self._store.page(prefix, after, limit)
+
     async def read(self, *keys: str) -> Snapshot:
         """See Store."""
         return await self._ask(lambda: self._store.read(*keys))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from mmctl.commands import config, drain, local, mesh, models, trace, upgrade, vmodels, why
+from mmctl.commands import config, contexts, drain, files, lists, local, mesh, models, trace, upgrade, vmodels, why
+from mmctl.commands.logs import logs
 from mmctl.commands.replay import replay_
 from mmctl.commands.simulate import simulate
+from mmctl.commands.top import top
 from mmctl.commands.tune import tune
+from mmctl.examples import with_examples
 from mmctl.options import Debug
 
 app = typer.Typer(
@@ -31,15 +34,21 @@ _SIMULATOR = "The simulator"
 app.command("up", rich_help_panel=_HERE)(local.up)
 app.command("down", rich_help_panel=_HERE)(local.down)
 app.command("restart", rich_help_panel=_HERE)(local.restart)
+app.command("logs", rich_help_panel=_HERE)(logs)
 app.command("register", rich_help_panel=_MODELS)(models.register)
 app.command("set", rich_help_panel=_MODELS)(models.set_)
 app.command("unregister", rich_help_panel=_MODELS)(models.unregister)
-app.command("list", rich_help_panel=_MODELS)(models.list_)
-app.command("get", rich_help_panel=_MODELS)(models.get)
+app.command("list", rich_help_panel=_MODELS)(lists.list_)
+app.command("get", rich_help_panel=_MODELS)(lists.get)
+app.command("wait", rich_help_panel=_MODELS)(lists.wait)
 app.command("load", rich_help_panel=_MODELS)(models.load)
+app.command("apply", rich_help_panel=_MODELS)(files.apply)
+app.command("diff", rich_help_panel=_MODELS)(files.diff)
+app.command("export", rich_help_panel=_MODELS)(files.export)
 app.command("infer", rich_help_panel=_MODELS)(models.infer)
 app.command("status", rich_help_panel=_CLUSTER)(mesh.status)
 app.command("instances", rich_help_panel=_CLUSTER)(mesh.instances)
+app.command("top", rich_help_panel=_CLUSTER)(top)
 app.command("explain", rich_help_panel=_CLUSTER)(why.explain)
 app.command("events", rich_help_panel=_CLUSTER)(why.events)
 app.command("drain", rich_help_panel=_CLUSTER)(drain.drain)
@@ -49,7 +58,9 @@ app.command("version", rich_help_panel=_CLUSTER)(mesh.version)
 app.add_typer(vmodels.app, rich_help_panel=_MODELS)
 app.add_typer(upgrade.app, rich_help_panel=_CLUSTER)
 app.add_typer(config.app, rich_help_panel=_CLUSTER)
+app.add_typer(contexts.app, rich_help_panel=_CLUSTER)
 app.command("simulate", rich_help_panel=_SIMULATOR)(simulate)
 app.command("tune", rich_help_panel=_SIMULATOR)(tune)
 app.command("replay", rich_help_panel=_SIMULATOR)(replay_)
 app.add_typer(trace.app, rich_help_panel=_SIMULATOR)
+with_examples(app)

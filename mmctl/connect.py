@@ -10,11 +10,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
+from mmctl import contexts
 from mmctl.cluster import Cluster
 from mmctl.endpoints import parse_endpoints
-from mmctl.errors import Unavailable, Usage, nearest
+from mmctl.errors import NotFound, Unavailable, Usage, nearest
 from mmctl.local.home import Home, default_data_dir
 from mmctl.local.state import State
 from mmctl.output import say
@@ -23,7 +22,8 @@ from mmctl.tls import NO_TLS, Tls
 T = TypeVar("T")
 
 _TLS_FIELDS = tuple(field.name for field in fields(Tls))
-_CONTEXT_FIELDS = ("endpoint", "kv_store", "service", "prefix", *_TLS_FIELDS)
+CONTEXT_FIELDS = ("endpoint", "kv_store", "service", "prefix", *_TLS_FIELDS)
+"""What can be said of a context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,6 @@ class Target:
     context: str = ""
     data_dir: Path | None = None
     tls: Tls = NO_TLS
-
-
-def config_file() -> Path:
-    """Where contexts are kept."""
-    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    return Path(base) / "mmctl" / "config.yaml"
 
 
 def resolve(target: Target) -> Target:
@@ -74,7 +68,7 @@ def _found(target: Target) -> Target:
     state = home.read() if home.state_file.exists() else None
     if state is not None and state.is_up:
         return _of_local(home, target)
-    if config_file().exists():
+    if contexts.config_file().exists():
         return _of_context("")
     raise Unavailable(f"no mesh is up in {home.path}: start one with `mmctl up`, or name one with --endpoint")
 
@@ -140,35 +134,35 @@ def _of_local(home: Home, target: Target) -> Target:
 
 def _of_context(name: str) -> Target:
     """The context called ``name``, or the current one."""
-    file = config_file()
-    try:
-        config = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise Usage(f"{file}: {error.strerror or error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Usage(f"{file}: not YAML: {error}") from None
-    contexts = config.get("contexts") if isinstance(config, dict) else None
-    if not isinstance(contexts, dict) or not contexts:
-        raise Usage(f"{file}: contexts is an object that has each context by its name")
-    chosen = name or config.get("current")
+    kept = contexts.read()
+    if not kept.contexts:
+        raise Usage(f"{contexts.config_file()}: there is no context in it; `mmctl context set` makes one")
+    chosen = name or kept.current
     if not chosen:
-        raise Usage(f"{file}: which context? give --context, or set current to one of {', '.join(contexts)}")
-    if chosen not in contexts:
-        raise Usage(f"{file}: no context {chosen!r}; {nearest(str(chosen), map(str, contexts))}")
-    return _target(f"{file}: context {chosen!r}", contexts[chosen])
+        names = ", ".join(kept.contexts)
+        raise Usage(f"{contexts.config_file()}: which context? give --context, or `mmctl context use` one of {names}")
+    try:
+        return of_context(chosen, kept.get(chosen))
+    except NotFound as error:
+        raise Usage(str(error)) from None  # the command line is wrong about it, or the file about its current one
+
+
+def of_context(name: str, values: Any) -> Target:
+    """The cluster that ``values``, as they stand in the file, mean; raises Usage."""
+    return _target(f"{contexts.config_file()}: context {name!r}", values)
 
 
 def _target(where: str, values: Any) -> Target:
     if not isinstance(values, dict):
         raise Usage(f"{where}: an object with endpoint, or with kv_store and service")
     for field in values:
-        if field not in _CONTEXT_FIELDS:
-            raise Usage(f"{where}: unknown field {field!r}; {nearest(str(field), _CONTEXT_FIELDS)}")
+        if field not in CONTEXT_FIELDS:
+            raise Usage(f"{where}: unknown field {field!r}; {nearest(str(field), CONTEXT_FIELDS)}")
     endpoint = values.get("endpoint") or []
     endpoints = [endpoint] if isinstance(endpoint, str) else endpoint
     texts = [
         *(endpoints if isinstance(endpoints, list) else [None]),
-        *(values.get(field) or "" for field in _CONTEXT_FIELDS[1:]),
+        *(values.get(field) or "" for field in CONTEXT_FIELDS[1:]),
     ]
     if not all(isinstance(text, str) for text in texts):
         raise Usage(f"{where}: every field is a text; endpoint may be a list of texts")

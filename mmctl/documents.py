@@ -1,24 +1,25 @@
-"""Registrations from files: YAML or JSON documents, JSON lines, or lists of them, checked before anything is sent."""
+"""Models and virtual models as files describe them, checked before anything is sent."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-
-import yaml
 
 from meshcore.asks import Kept
 from meshcore.errors import InvalidRequest
 from meshcore.registration import check_kept
+from meshcore.split import checked
 from mmctl.errors import Usage, nearest
+from mmctl.reading import Place, documents, read_text
 from mmctl.sizes import parse_size
-from mmctl.values import Registration
+from mmctl.values import Registration, VModelChange
+
+_Reader = Callable[[str, Any], Any]
+"""What makes a value of what stands in a field; raises _Invalid."""
 
 MOST_ERRORS = 20
-"""A file with more mistakes than this is told no more of them."""
+"""Of more mistakes than this only the number is told."""
 
 _OTHERS = {
     "id": "name",
@@ -34,163 +35,113 @@ _OTHERS = {
 }
 """What people call a field elsewhere, and its name here."""
 
-_JSON_SUFFIXES = {".json", ".jsonl", ".ndjson"}
-_YAML_SUFFIXES = {".yaml", ".yml"}
-
 
 class _Invalid(ValueError):
     """What is wrong with one document, each argument one thing."""
 
 
-def read_registrations(file: str) -> list[Registration]:
-    """All that ``file`` holds (``-``: stdin), in its order; Usage names every mistake with its document."""
-    if file == "-":
-        return parse_registrations(sys.stdin.read(), "stdin")
-    try:
-        text = Path(file).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise Usage(f"{file}: not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise Usage(f"{file}: {error.strerror or error}") from None
-    return parse_registrations(text, file)
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What files say, by name and in their order."""
+
+    models: Mapping[str, Registration]
+    vmodels: Mapping[str, VModelChange]
 
 
-def parse_registrations(text: str, source: str) -> list[Registration]:
-    """As read_registrations, from ``text``; ``source`` is what errors call it, its suffix tells the language."""
-    registrations: list[Registration] = []
+def read_registrations(files: Sequence[str]) -> list[Registration]:
+    """All models that ``files`` (``-``: stdin) describe, in their order; Usage names every mistake with its place. A
+    virtual model is one."""
+    return list(_described(map(read_text, files), has_vmodels=False).models.values())
+
+
+def read_described(files: Sequence[str]) -> Described:
+    """As read_registrations, virtual models too."""
+    return _described(map(read_text, files), has_vmodels=True)
+
+
+def parse_described(text: str, source: str) -> Described:
+    """As read_described, from ``text``; ``source`` is what errors call it, its suffix tells the language."""
+    return _described([(text, source)], has_vmodels=True)
+
+
+def _described(texts: Iterable[tuple[str, str]], has_vmodels: bool) -> Described:
+    models: dict[str, Registration] = {}
+    vmodels: dict[str, VModelChange] = {}
     errors: list[str] = []
-    given: dict[str, str] = {}
-    for place, document in _documents(text.removeprefix("\ufeff"), source):
-        try:
-            registration = _registration(document)
-            if registration.name in given:
-                raise _Invalid(f"name {registration.name!r} was given before, in {given[registration.name]}")
-        except _Invalid as error:
-            errors += [f"{source}: {place}: {mistake}" for mistake in error.args]
-            continue
-        given[registration.name] = place
-        registrations.append(registration)
+    given: dict[tuple[bool, str], tuple[str, Place]] = {}
+    sources = []
+    for text, source in texts:
+        sources.append(source)
+        for place, document in documents(text, source):
+            is_vmodel = isinstance(document, dict) and "vmodel" in document
+            try:
+                if is_vmodel and not has_vmodels:
+                    raise _Invalid("a virtual model; only `mmctl apply` and `mmctl diff` take those")
+                one = _vmodel(document) if is_vmodel else _registration(document)
+                before = given.setdefault((is_vmodel, one.name), (source, place))
+                if before != (source, place):
+                    where = f"{before[0]}, " if before[0] != source else ""
+                    raise _Invalid(f"name {one.name!r} was given before, in {where}{before[1]}")
+            except _Invalid as error:
+                errors += [f"{source}: {place}: {mistake}" for mistake in error.args]
+                continue
+            if isinstance(one, VModelChange):
+                vmodels[one.name] = one
+            else:
+                models[one.name] = one
     if errors:
         more = len(errors) - MOST_ERRORS
-        raise Usage("\n".join(errors[:MOST_ERRORS] + ([f"{source}: {more:,} more mistakes"] if more > 0 else [])))
-    if not registrations:
-        raise Usage(f"{source}: no registrations in it")
-    return registrations
-
-
-def _documents(text: str, source: str) -> Iterator[tuple[str, Any]]:
-    """Each document with its place; a list stands for what it holds."""
-    number = 0
-    for number, document in enumerate(_values(text, source), start=1):
-        if isinstance(document, list):
-            for at, item in enumerate(document, start=1):
-                yield f"document {number}, item {at}", item
-        elif document is not None:
-            yield f"document {number}", document
-
-
-def _values(text: str, source: str) -> Iterator[Any]:
-    suffix = Path(source).suffix.lower()
-    if suffix in _JSON_SUFFIXES:
-        return _json_values(text, source)
-    if suffix not in _YAML_SUFFIXES and text.lstrip()[:1] in ("{", "["):
-        try:
-            return iter(list(_json_values(text, source)))
-        except Usage as error:
-            try:
-                return iter(list(_yaml_values(text, source)))
-            except Usage:
-                raise error from None
-    return _yaml_values(text, source)
-
-
-def _json_values(text: str, source: str) -> Iterator[Any]:
-    decoder = json.JSONDecoder(object_pairs_hook=_object)
-    at = 0
-    number = 1
-    while True:
-        while at < len(text) and text[at].isspace():
-            at += 1
-        if at == len(text):
-            return
-        try:
-            value, at = decoder.raw_decode(text, at)
-        except json.JSONDecodeError as error:
-            raise Usage(
-                f"{source}: document {number}: not JSON at line {error.lineno} column {error.colno}: {error.msg}"
-            ) from None
-        except _Invalid as error:
-            raise Usage(f"{source}: document {number}: {error}") from None
-        yield value
-        number += 1
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _Invalid(f"field {next(name for name in names if names.count(name) > 1)!r} is there twice")
-    return value
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the C one where it was built
-    """YAML in which a field that is there twice is a mistake."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        value: dict[Any, Any] = super().construct_mapping(node, deep)
-        if len(value) < len(node.value):
-            names = [key.value for key, _ in node.value]
-            twice = next((name for name in names if names.count(name) > 1), None)
-            if twice is not None:
-                raise yaml.constructor.ConstructorError(None, None, f"field {twice!r} is there twice", node.start_mark)
-        return value
-
-
-def _yaml_values(text: str, source: str) -> Iterator[Any]:
-    documents = yaml.load_all(text, Loader=_Loader)
-    number = 1
-    while True:
-        try:
-            value = next(documents)
-        except StopIteration:
-            return
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark
-            where = f" at line {mark.line + 1} column {mark.column + 1}" if mark else ""
-            raise Usage(f"{source}: document {number}: not YAML{where}: {error.problem}") from None
-        except yaml.YAMLError as error:
-            raise Usage(f"{source}: document {number}: not YAML: {error}") from None
-        yield value
-        number += 1
+        raise Usage("\n".join(errors[:MOST_ERRORS] + ([f"{more:,} more mistakes"] if more > 0 else [])))
+    if not models and not vmodels:
+        raise Usage(f"{', '.join(sources)}: no registrations in it")
+    return Described(models, vmodels)
 
 
 def _registration(document: Any) -> Registration:
     if not isinstance(document, dict):
         raise _Invalid(f"a model is an object with name and type, not {_kind(document)}")
-    mistakes = []
-    values: dict[str, Any] = {}
-    for field, value in document.items():
-        if field not in _FIELDS:
-            name = str(field)
-            other = _OTHERS.get(name.lower())
-            hint = f"did you mean {other!r}?" if other else nearest(name, _FIELDS)
-            mistakes.append(f"unknown field {name!r}; {hint}")
-            continue
-        try:
-            values[field] = _FIELDS[field](field, value)
-        except _Invalid as error:
-            mistakes += error.args
-    for field in ("name", "type"):
-        if field not in document or values.get(field) == "":
-            mistakes.append(f"field {field!r} is missing or empty")
-    if mistakes:
-        raise _Invalid(*mistakes)
+    values = _fields(document, _FIELDS, ("name", "type"))
     registration = Registration(**{_ATTRIBUTES.get(field, field): value for field, value in values.items()})
     try:
         check(registration)
     except Usage as error:
         raise _Invalid(str(error)) from None
     return registration
+
+
+def _vmodel(document: dict[Any, Any]) -> VModelChange:
+    values = _fields(document, _VMODEL_FIELDS, ("vmodel", "targets"))
+    try:
+        targets = checked(values["vmodel"], list(values["targets"].items()))
+    except InvalidRequest as error:
+        raise _Invalid(error.text) from None
+    shadow, owner = values.get("shadow", ""), values.get("owner", "")
+    if shadow in targets:
+        raise _Invalid(f"{shadow} is a target and cannot be the shadow too")
+    return VModelChange(values["vmodel"], targets, shadow, owner)
+
+
+def _fields(document: dict[Any, Any], known: Mapping[str, _Reader], needed: Sequence[str]) -> dict[str, Any]:
+    """The values of a document by field; every mistake in it is told at once."""
+    mistakes = []
+    values: dict[str, Any] = {}
+    for field, value in document.items():
+        if field not in known:
+            name = str(field)
+            other = _OTHERS.get(name.lower())
+            hint = f"did you mean {other!r}?" if other in known else nearest(name, known)
+            mistakes.append(f"unknown field {name!r}; {hint}")
+            continue
+        try:
+            values[field] = known[field](field, value)
+        except _Invalid as error:
+            mistakes += error.args
+    for field in needed:
+        if field not in document or values.get(field) in ("", {}):
+            mistakes.append(f"field {field!r} is missing or empty")
+    if mistakes:
+        raise _Invalid(*mistakes)
+    return values
 
 
 def check(asked: Registration) -> None:
@@ -244,7 +195,13 @@ def _flag(field: str, value: Any) -> bool:
     return value
 
 
-_FIELDS: dict[str, Callable[[str, Any], Any]] = {
+def _shares(field: str, value: Any) -> Mapping[str, int]:
+    if not isinstance(value, dict):
+        raise _Invalid(f"field {field!r} is an object of percentages by model, not {_kind(value)}")
+    return {_text(f"{field} key", name): _whole(f"{field}.{name}", share) for name, share in value.items()}
+
+
+_FIELDS: dict[str, _Reader] = {
     "name": _text,
     "type": _text,
     "path": _optional_text,
@@ -256,6 +213,13 @@ _FIELDS: dict[str, Callable[[str, Any], Any]] = {
     "max": _whole,
     "pin": _flag,
     "priority": _whole,
+}
+
+_VMODEL_FIELDS: dict[str, _Reader] = {
+    "vmodel": _text,
+    "targets": _shares,
+    "shadow": _optional_text,
+    "owner": _optional_text,
 }
 
 _ATTRIBUTES = {"size": "size_bytes", "min": "min_copies", "max": "max_copies", "pin": "pinned"}

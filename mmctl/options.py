@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from mmctl.completion import context_names, model_names
 from mmctl.connect import Target
 from mmctl.output import Form
 from mmctl.tls import Tls
@@ -24,75 +25,92 @@ DataDir = Annotated[
     ),
 ]
 
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where nobody can answer.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The id of a model.", autocompletion=model_names)]
+Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="The ids of models.", autocompletion=model_names)]
+Labels = Annotated[list[str], typer.Option("--label", "-l", metavar="NAME=VALUE", help="Repeat it for more.")]
+TypeFilter = Annotated[str, typer.Option("--type", help="Only models of this type.")]
+Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="How long to wait at most.")]
+
 _CLUSTER = "Cluster"
 _TLS = "TLS"
+
+Endpoint = Annotated[list[str], typer.Option(
+    "--endpoint", metavar="[https://]HOST:PORT", rich_help_panel=_CLUSTER, show_default=False,
+    help="An instance; repeat it, or give several with commas, for others to ask when it is not there.",
+)]  # fmt: skip
+KvStore = Annotated[str, typer.Option(
+    "--kv-store", metavar="KV_STORE", rich_help_panel=_CLUSTER, show_default=False,
+    help="The registry itself, as meshd's KV_STORE names it; needs --service.",
+)]  # fmt: skip
+Service = Annotated[str, typer.Option(
+    "--service", rich_help_panel=_CLUSTER, show_default=False, help="MM_SERVICE_NAME of the mesh.",
+)]  # fmt: skip
+Prefix = Annotated[str, typer.Option(
+    "--prefix", rich_help_panel=_CLUSTER, show_default="tas-runtime", help="MM_KVSTORE_PREFIX of the mesh.",
+)]  # fmt: skip
+Context = Annotated[str, typer.Option(
+    "--context", rich_help_panel=_CLUSTER, show_default=False, help="A context, as `mmctl context list` shows them.",
+    autocompletion=context_names,
+)]  # fmt: skip
+ClusterDir = Annotated[Path | None, typer.Option(
+    "--data-dir", rich_help_panel=_CLUSTER, help="The mesh on this machine that is kept there.",
+    show_default="~/.local/share/mmctl/default",
+)]  # fmt: skip
+CaFile = Annotated[str, typer.Option(
+    "--ca-file", metavar="FILE", rich_help_panel=_TLS, show_default="those of the system",
+    help="Authorities that instances' certificates are checked by, PEM.",
+)]  # fmt: skip
+CertFile = Annotated[str, typer.Option(
+    "--cert-file", metavar="FILE", rich_help_panel=_TLS, show_default=False,
+    help="The certificate to show to instances, PEM; needs --key-file.",
+)]  # fmt: skip
+KeyFile = Annotated[str, typer.Option(
+    "--key-file", metavar="FILE", rich_help_panel=_TLS, show_default=False, help="Its key, PEM.",
+)]  # fmt: skip
+ServerName = Annotated[str, typer.Option(
+    "--server-name", metavar="NAME", rich_help_panel=_TLS, show_default="the host of the endpoint",
+    help="The name that instances' certificates are for.",
+)]  # fmt: skip
+
+_TARGET: dict[str, tuple[Any, Any]] = {
+    "endpoint": (Endpoint, []),
+    "kv_store": (KvStore, ""),
+    "service": (Service, ""),
+    "prefix": (Prefix, ""),
+    "context": (Context, ""),
+    "data_dir": (ClusterDir, None),
+    "ca_file": (CaFile, ""),
+    "cert_file": (CertFile, ""),
+    "key_file": (KeyFile, ""),
+    "server_name": (ServerName, ""),
+}
+"""The options that say which cluster, by the names of their values, and what each is when it is not given."""
+
+
+def target_of(values: Mapping[str, Any]) -> Target:
+    """The cluster that the values of options mean, which are by name."""
+    said = {name: values.get(name) or default for name, (_, default) in _TARGET.items()}
+    tls = Tls(said["ca_file"], said["cert_file"], said["key_file"], said["server_name"])
+    return Target(
+        tuple(said["endpoint"]), said["kv_store"], said["service"], said["prefix"], said["context"],
+        said["data_dir"], tls,
+    )  # fmt: skip
 
 
 def connected(command: Callable[..., Any]) -> Callable[..., Any]:
     """``command`` takes a Target first, which the options added here say; each is the same everywhere."""
 
     @functools.wraps(command)
-    def with_target(
-        *args: Any,
-        endpoint: list[str],
-        kv_store: str,
-        service: str,
-        prefix: str,
-        context: str,
-        data_dir: Path | None,
-        ca_file: str,
-        cert_file: str,
-        key_file: str,
-        server_name: str,
-        **others: Any,
-    ) -> Any:
-        tls = Tls(ca_file, cert_file, key_file, server_name)
-        target = Target(tuple(endpoint), kv_store, service, prefix, context, data_dir, tls)
-        return command(target, *args, **others)
+    def with_target(*args: Any, **values: Any) -> Any:
+        own = {name: value for name, value in values.items() if name not in _TARGET}
+        return command(target_of(values), *args, **own)
 
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
     added = [
-        _option("endpoint", list[str], [], typer.Option(
-            "--endpoint", metavar="[https://]HOST:PORT", rich_help_panel=_CLUSTER, show_default=False,
-            help="An instance; repeat it, or give several with commas, for others to ask when it is not there.",
-        )),
-        _option("kv_store", str, "", typer.Option(
-            "--kv-store", metavar="KV_STORE", rich_help_panel=_CLUSTER, show_default=False,
-            help="The registry itself, as meshd's KV_STORE names it; needs --service.",
-        )),
-        _option("service", str, "", typer.Option(
-            "--service", rich_help_panel=_CLUSTER, show_default=False, help="MM_SERVICE_NAME of the mesh.",
-        )),
-        _option("prefix", str, "", typer.Option(
-            "--prefix", rich_help_panel=_CLUSTER, show_default="tas-runtime", help="MM_KVSTORE_PREFIX of the mesh.",
-        )),
-        _option("context", str, "", typer.Option(
-            "--context", rich_help_panel=_CLUSTER, show_default=False, help="A context of ~/.config/mmctl/config.yaml.",
-        )),
-        _option("data_dir", Path | None, None, typer.Option(
-            "--data-dir", rich_help_panel=_CLUSTER, help="The mesh on this machine that is kept there.",
-            show_default="~/.local/share/mmctl/default",
-        )),
-        _option("ca_file", str, "", typer.Option(
-            "--ca-file", metavar="FILE", rich_help_panel=_TLS, show_default="those of the system",
-            help="Authorities that instances' certificates are checked by, PEM.",
-        )),
-        _option("cert_file", str, "", typer.Option(
-            "--cert-file", metavar="FILE", rich_help_panel=_TLS, show_default=False,
-            help="The certificate to show to instances, PEM; needs --key-file.",
-        )),
-        _option("key_file", str, "", typer.Option(
-            "--key-file", metavar="FILE", rich_help_panel=_TLS, show_default=False, help="Its key, PEM.",
-        )),
-        _option("server_name", str, "", typer.Option(
-            "--server-name", metavar="NAME", rich_help_panel=_TLS, show_default="the host of the endpoint",
-            help="The name that instances' certificates are for.",
-        )),
-    ]  # fmt: skip
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in _TARGET.items()
+    ]
     with_target.__signature__ = inspect.Signature(own + added)  # type: ignore[attr-defined]
     with_target.__annotations__ = {parameter.name: parameter.annotation for parameter in own + added}
     return with_target
-
-
-def _option(name: str, kind: Any, default: Any, option: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])

@@ -78,23 +78,64 @@ def say(text: str, style: str = "") -> None:
     words().print(Text(text, style=style))
 
 
+class Listing(Generic[T]):
+    """A list of things that is shown as they come: json is one array with an element on each line.
+
+    A table's columns are as wide as the first things need, and wider from where later ones need more.
+    """
+
+    def __init__(self, view: View[T], form: Form) -> None:
+        self._view, self._form = view, form
+        self._columns = [column for column in view.columns if form is Form.WIDE or not column.wide]
+        self._widths: list[int] = []
+        self._is_empty = True
+
+    def add(self, items: Iterable[T]) -> None:
+        """Show some more; what is shown is on its way at once."""
+        match self._form:
+            case Form.JSON:
+                for item in items:
+                    _write(("[\n" if self._is_empty else ",\n") + _line(self._view.plain(item)))
+                    self._is_empty = False
+            case Form.YAML:
+                plain = [self._view.plain(item) for item in items]
+                _write(_yaml(plain) if plain else "")
+                self._is_empty = self._is_empty and not plain
+            case Form.NAME:
+                for item in items:
+                    _write(printable(self._view.name(item)) + "\n")
+            case _:
+                self._add_rows([[_cell(column.cell(item)) for column in self._columns] for item in items])
+        sys.stdout.flush()
+
+    def end(self) -> None:
+        """There are no more."""
+        match self._form:
+            case Form.JSON:
+                _write("[]\n" if self._is_empty else "\n]\n")
+            case Form.YAML:
+                _write(_yaml([]) if self._is_empty else "")
+            case Form.TABLE | Form.WIDE:
+                if self._is_empty:
+                    say(self._view.nothing)
+
+    def _add_rows(self, rows: Sequence[Sequence[Cell]]) -> None:
+        if rows:
+            self._widths = show_table(self._columns, rows, self._widths)
+            self._is_empty = False
+
+
 def show_list(view: View[T], items: Iterable[T], form: Form) -> None:
-    """A list of things in ``form``: json is one array with an element on each line."""
-    match form:
-        case Form.JSON:
-            _json_array(view.plain(item) for item in items)
-        case Form.YAML:
-            _write(_yaml([view.plain(item) for item in items]))
-        case Form.NAME:
-            for item in items:
-                _write(printable(view.name(item)) + "\n")
-        case _:
-            columns = [column for column in view.columns if form is Form.WIDE or not column.wide]
-            rows = [[_cell(column.cell(item)) for column in columns] for item in items]
-            if rows:
-                show_table(columns, rows)
-            else:
-                say(view.nothing)
+    """A list of things in ``form``."""
+    listing = Listing(view, form)
+    listing.add(items)
+    listing.end()
+
+
+def show_line(value: dict[str, Any]) -> None:
+    """One value of a stream of them, on one line; it is on its way at once."""
+    _write(_line(value) + "\n")
+    sys.stdout.flush()
 
 
 def show_one(view: View[T], item: T, form: Form, describe: Callable[[T], None] | None = None) -> None:
@@ -145,28 +186,36 @@ def show_heading(text: str) -> None:
     console.print(Text(text, style="bold"), soft_wrap=True)
 
 
-def show_table(columns: Sequence[Column[Any]], rows: Sequence[Sequence[Cell]]) -> None:
-    """Rows under their titles, each column as wide as its widest cell, nothing after the last."""
-    table = [[Cell(column.title, "bold") for column in columns], *rows]
-    table = [[Cell(printable(cell.text), cell.style) for cell in row] for row in table]
-    widths = [max(cell_len(row[at].text) for row in table) for at in range(len(columns))]
+def show_table(columns: Sequence[Column[Any]], rows: Sequence[Sequence[Cell]], widths: Sequence[int] = ()) -> list[int]:
+    """Rows under their titles, each column as wide as its widest cell, nothing after the last.
+
+    ``widths`` are those of the rows before, where these go on a table; returned are those to go on with.
+    """
+    table = [[Cell(printable(cell.text), cell.style) for cell in row] for row in rows]
+    if not widths:
+        table.insert(0, [Cell(column.title, "bold") for column in columns])
+    widths = [
+        max(before, *(cell_len(row[at].text) for row in table))
+        for at, before in enumerate(widths or [0] * len(columns))
+    ]
     console = _console()
     if console.is_terminal:
         _narrow(widths, columns, console.width)
+    last = len(columns) - 1
     for row in table:
-        line = Text()
+        parts: list[tuple[str, str]] = []
         for at, (cell, column, width) in enumerate(zip(row, columns, widths, strict=True)):
             text = _fitted(cell.text, width)
             padding = " " * (width - cell_len(text))
-            is_last = at == len(columns) - 1
-            line.append(padding if column.right else "")
-            line.append(text, style=cell.style)
-            line.append("" if is_last else ("" if column.right else padding) + GAP)
-        line.rstrip()
+            before, after = (padding, "") if column.right else ("", padding)
+            parts += [(before, ""), (text, cell.style), ("" if at == last else after + GAP, "")]
         if console.is_terminal:
+            line = Text.assemble(*parts)
+            line.rstrip()
             console.print(line, soft_wrap=True)
         else:
-            _write(line.plain + "\n")
+            _write("".join(text for text, _ in parts).rstrip() + "\n")
+    return widths
 
 
 def _narrow(widths: list[int], columns: Sequence[Column[Any]], available: int) -> None:
@@ -188,20 +237,18 @@ def _cell(value: str | Cell) -> Cell:
     return value if isinstance(value, Cell) else Cell(value)
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Nobody reads any more: rich would end the process, and with an error."""
+        raise BrokenPipeError
+
+
 def _console() -> Console:
-    return Console(no_color=not has_colour(sys.stdout), highlight=False, emoji=False, markup=False)
+    return _Console(no_color=not has_colour(sys.stdout), highlight=False, emoji=False, markup=False)
 
 
-def _json_array(values: Iterable[dict[str, Any]]) -> None:
-    lines = (json.dumps(value, ensure_ascii=False) for value in values)
-    first = next(lines, None)
-    if first is None:
-        _write("[]\n")
-        return
-    _write("[\n" + first)
-    for line in lines:
-        _write(",\n" + line)
-    _write("\n]\n")
+def _line(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _indented(value: Any, margin: str) -> str:

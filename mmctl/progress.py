@@ -19,6 +19,7 @@ class Progress:
 
     def __init__(self, is_silent: bool = False) -> None:
         self._console: Console = Console(quiet=True) if is_silent else words()
+        self._is_shown = self._console.is_terminal  # to find out takes longer than most of what is told
         self._status: Status | None = None
 
     def __enter__(self) -> Progress:
@@ -31,7 +32,7 @@ class Progress:
 
     def waiting(self, text: str) -> None:
         """What happens now."""
-        if not self._console.is_terminal:
+        if not self._is_shown:
             return
         if self._status is None:
             self._status = self._console.status(Text(text), spinner="dots")

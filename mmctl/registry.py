@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
@@ -14,26 +14,27 @@ import grpc
 
 from meshcore import dynamic
 from meshcore.asks import Kept, Register
+from meshcore.census import Counted
 from meshcore.dynamic import Dynamic
 from meshcore.errors import BadRecord, MeshError, UnknownModel
-from meshcore.kv import ABSENT, ANY, DELETE, MOST_WRITES, Conflict, Pair, Write
+from meshcore.kv import ABSENT, ANY, DELETE, Pair, Write
 from meshcore.records import InstanceRecord, ModelRecord
 from meshcore.registration import kept_of, registered_use, wanted_record, with_kept
-from meshcore.settings import Settings
-from meshcore.units import age_ms
 from meshd.store.base import Store, StoreError, StoreUnavailable
 from meshd.store.connect import StoreConfigError, open_store, parse_kv_store
 from mmctl import vmodel_calls
 from mmctl.asking import decisions, explain
+from mmctl.batches import Edit, Editing, edited
 from mmctl.endpoints import Endpoints, translated
 from mmctl.errors import CommandError, Failed, NotFound, Unavailable, Usage, nearest
-from mmctl.recorded import instance_of
+from mmctl.fleet import Fleet
+from mmctl.model_records import SETTINGS, model_of, status_of
 from mmctl.tls import NO_TLS, Tls
+from mmctl.told import copies as held
 from mmctl.values import (
     Change,
-    Copy,
     Drained,
-    Failure,
+    Held,
     Info,
     Instance,
     Loaded,
@@ -42,7 +43,6 @@ from mmctl.values import (
     Registered,
     Registration,
     Setting,
-    Status,
     Taking,
     Unregistered,
     VModel,
@@ -53,8 +53,11 @@ from protos import grpc_predict_v2_pb2 as v2
 T = TypeVar("T")
 
 DEFAULT_PREFIX = "tas-runtime"
-_CHECK_S = 4.0
-_SETTINGS = Settings()
+CHECK_S = 4.0
+"""So long a store may take to answer at all."""
+PAGE = 1_000
+"""Models read at once for a list."""
+LOADS_AT_ONCE = 32
 _KEPT = {"min_copies": "min_copies", "max_copies": "max_copies", "pinned": "is_pinned", "priority": "priority"}
 """The fields of a Change, and what Kept calls them."""
 
@@ -81,6 +84,7 @@ class RegistryCluster:
         self._opened: Store | None = None
         self._tls = tls
         self._endpoints: Endpoints | None = None
+        self._fleet = Fleet(self._store, self._root, self._asked)
 
     async def info(self) -> Info:
         found = await self._told((await self._store()).snapshot(f"{self._root}/leaderLatch/"))
@@ -89,56 +93,92 @@ class RegistryCluster:
         return Info(service=self._service, store="etcd", revision=found.revision, leader=name)
 
     async def register(self, registrations: Sequence[Registration], dry_run: bool) -> AsyncIterator[Registered]:
-        instances = await self._instance_records()
-        for at in range(0, len(registrations), MOST_WRITES):
-            batch = registrations[at : at + MOST_WRITES]
-            pairs = await self._read([one.name for one in batch])
-            tasks = [self._register(one, pairs.get(one.name), instances, dry_run) for one in batch]
-            for done in asyncio.as_completed(tasks):
-                yield await done
+        now = int(time.time() * 1000)
+        to_load: list[Registered] = []
+
+        def edit(at: int, record: ModelRecord | None) -> ModelRecord:
+            one = registrations[at]
+            kept = Kept(one.size_bytes, dict(one.labels), one.min_copies, one.max_copies, one.pinned, one.priority)
+            asked = Register(one.name, one.type, one.path, one.key, kept, should_load=one.load)
+            return wanted_record(record, asked, registered_use(asked, now, SETTINGS), SETTINGS)
+
+        async for at, result in self._edited([one.name for one in registrations], edit, dry_run):
+            if registrations[at].load and not dry_run and not result.error:
+                to_load.append(result)
+            else:
+                yield result
+        for at in range(0, len(to_load), LOADS_AT_ONCE):
+            for loaded in await asyncio.gather(*map(self._with_load, to_load[at : at + LOADS_AT_ONCE])):
+                yield loaded
 
     async def change(self, names: Sequence[str], wanted: Change, dry_run: bool) -> AsyncIterator[Registered]:
         kept = {_KEPT[name]: value for name, value in wanted.given.items()}
-        instances = await self._instance_records()
-        for at in range(0, len(names), MOST_WRITES):
-            batch = names[at : at + MOST_WRITES]
-            pairs = await self._read(batch)
-            tasks = [self._change(name, pairs.get(name), kept, instances, dry_run) for name in batch]
-            for done in asyncio.as_completed(tasks):
-                yield await done
+
+        def edit(at: int, record: ModelRecord | None) -> ModelRecord:
+            if record is None:
+                raise UnknownModel(f"model {names[at]!r} is not registered")
+            return with_kept(record, replace(kept_of(record), **kept))
+
+        async for _, result in self._edited(names, edit, dry_run):
+            yield result
 
     async def unregister(self, names: Sequence[str], dry_run: bool) -> AsyncIterator[Unregistered]:
-        for at in range(0, len(names), MOST_WRITES):
-            batch = list(dict.fromkeys(names[at : at + MOST_WRITES]))
-            pairs = await self._read(batch)
-            tasks = [self._unregister(name, pairs.get(name), dry_run) for name in batch]
-            for done in asyncio.as_completed(tasks):
-                yield await done
+        names = list(dict.fromkeys(names))
+
+        def edit(at: int, pair: Pair | None) -> Edit[Unregistered]:
+            name = names[at]
+            with suppress(BadRecord):  # what cannot be read can still be removed
+                if pair is not None and ModelRecord.decode(pair.value, name).references > 0:
+                    text = f"Model {name} has referents"
+                    return Edit(None, Unregistered(name, True, "FAILED_PRECONDITION", text))
+            write = Write(pair.key, pair.mod, DELETE) if pair is not None and not dry_run else None
+            return Edit(write, Unregistered(name, existed=pair is not None))
+
+        def failed(at: int, code: str, text: str) -> Unregistered:
+            return Unregistered(names[at], True, code, text)
+
+        async for result in self._in_batches(names, Editing(edit, failed)):
+            yield result
 
     async def get(self, name: str) -> Model:
         pair = (await self._read([name])).get(name)
         if pair is None:
             raise NotFound(f"model {name!r} is not registered")
-        return _model(name, pair, await self._instance_records())
+        return model_of(name, pair, await self._instance_records())
 
     async def models(self, wanted: ModelFilter, limit: int) -> AsyncIterator[Model]:
         instances = await self._instance_records()
         prefix = f"{self._root}/registry/"
+        after = ""
         given = 0
-        for pair in (await self._told((await self._store()).snapshot(prefix))).pairs:
-            model = _model(pair.key.removeprefix(prefix), pair, instances)
-            if not wanted.has_passed(model):
-                continue
-            yield model
-            given += 1
-            if given == limit:
+        while True:
+            pairs = (await self._told((await self._store()).page(prefix + wanted.name_prefix, after, PAGE))).pairs
+            for pair in pairs:
+                model = model_of(pair.key.removeprefix(prefix), pair, instances)
+                if not wanted.has_passed(model):
+                    continue
+                yield model
+                given += 1
+                if given == limit:
+                    return
+            if len(pairs) < PAGE:
                 return
+            after = pairs[-1].key
 
     async def count(self, wanted: ModelFilter) -> int:
         return sum([1 async for _ in self.models(wanted, 0)])
 
-    async def instances(self) -> list[Instance]:
-        return [instance_of(name, record) for name, record in sorted((await self._instance_records()).items())]
+    async def instances(self, asked: bool = False) -> list[Instance]:
+        return await self._told(self._fleet.instances(asked))
+
+    async def census(self, load_timeout_ms: int) -> Counted:
+        return await self._told(self._fleet.census(load_timeout_ms))
+
+    async def copies(self, instance: str, most: int) -> Held:
+        try:
+            return await held(await self._asked(), instance, most)
+        except grpc.aio.AioRpcError as error:
+            raise translated(error) from None
 
     async def settings(self, names: Sequence[str]) -> list[Setting]:
         known = [_dynamic(name) for name in names] or dynamic.ALL
@@ -190,68 +230,45 @@ class RegistryCluster:
             yield reason
 
     async def close(self) -> None:
+        await self._fleet.close()
         if self._endpoints is not None:
             await self._endpoints.close()
         if self._opened is not None:
             await self._opened.close()
 
-    async def _register(
-        self, asked: Registration, pair: Pair | None, instances: dict[str, InstanceRecord], dry_run: bool
-    ) -> Registered:
-        kept = Kept(
-            asked.size_bytes, dict(asked.labels), asked.min_copies, asked.max_copies, asked.pinned, asked.priority
-        )
-        register = Register(asked.name, asked.type, asked.path, asked.key, kept, should_load=asked.load)
-        last_used = registered_use(register, int(time.time() * 1000), _SETTINGS)
-
-        def edit(record: ModelRecord | None) -> ModelRecord:
-            return wanted_record(record, register, last_used, _SETTINGS)
-
-        result = await self._edited(asked.name, pair, edit, instances, dry_run)
-        return await self._with_load(result) if asked.load and not dry_run and not result.error else result
-
-    async def _change(
-        self,
-        name: str,
-        pair: Pair | None,
-        kept: dict[str, Any],
-        instances: dict[str, InstanceRecord],
-        dry_run: bool,
-    ) -> Registered:
-        def edit(record: ModelRecord | None) -> ModelRecord:
-            if record is None:
-                raise UnknownModel(f"model {name!r} is not registered")
-            return with_kept(record, replace(kept_of(record), **kept))
-
-        return await self._edited(name, pair, edit, instances, dry_run)
-
     async def _edited(
-        self,
-        name: str,
-        pair: Pair | None,
-        edit: Callable[[ModelRecord | None], ModelRecord],
-        instances: dict[str, InstanceRecord],
-        dry_run: bool,
-    ) -> Registered:
-        """Write what ``edit`` makes of the record that stands there, whoever else writes it; it raises MeshError."""
-        while True:
+        self, names: Sequence[str], edit: Callable[[int, ModelRecord | None], ModelRecord], dry_run: bool
+    ) -> AsyncIterator[tuple[int, Registered]]:
+        """Have the records be what ``edit``, which raises MeshError, makes of them; each with the place of its name."""
+        instances = await self._instance_records()
+
+        def edit_pair(at: int, pair: Pair | None) -> Edit[tuple[int, Registered]]:
+            name = names[at]
             try:
                 record = ModelRecord.decode(pair.value, name) if pair else None
-                wanted = edit(record)
+                wanted = edit(at, record)
             except MeshError as error:
-                return Registered(name, code=error.code.value, error=error.text)
-            if wanted == record or dry_run:
-                break
-            write = Write(self._key(name), pair.mod if pair else ABSENT, wanted.encode())
-            try:
-                done = await (await self._store()).commit(write)
-            except StoreError as error:
-                return Registered(name, code=_store_code(error), error=str(error))
-            if not isinstance(done, Conflict):
-                break
-            pair = done.pairs[0]
-        status = _status(wanted, _live(wanted, instances), int(time.time() * 1000))
-        return Registered(name, created=record is None, changed=wanted != record, status=status)
+                return Edit(None, failed(at, error.code.value, error.text))
+            status = status_of(wanted, instances)
+            result = Registered(name, created=record is None, changed=wanted != record, status=status)
+            is_written = result.changed and not dry_run
+            write = Write(self._key(name), pair.mod if pair else ABSENT, wanted.encode()) if is_written else None
+            return Edit(write, (at, result))
+
+        def failed(at: int, code: str, text: str) -> tuple[int, Registered]:
+            return at, Registered(names[at], code=code, error=text)
+
+        async for at, result in self._in_batches(names, Editing(edit_pair, failed)):
+            yield at, result
+
+    async def _in_batches(self, names: Sequence[str], how: Editing[T]) -> AsyncIterator[T]:
+        store = await self._store()
+        try:
+            async with aclosing(edited(store, [self._key(name) for name in names], how)) as results:
+                async for result in results:
+                    yield result
+        except StoreError as error:
+            raise _error(error) from None
 
     async def _with_load(self, result: Registered) -> Registered:
         try:
@@ -262,22 +279,6 @@ class RegistryCluster:
             return replace(result, code="INTERNAL", error=f"registered, but not loaded: {error}")
         return replace(result, status=loaded.status)
 
-    async def _unregister(self, name: str, pair: Pair | None, dry_run: bool) -> Unregistered:
-        while pair is not None:
-            try:
-                with suppress(BadRecord):  # what cannot be read can still be removed
-                    if ModelRecord.decode(pair.value, name).references > 0:
-                        return Unregistered(name, True, "FAILED_PRECONDITION", f"Model {name} has referents")
-                if dry_run:
-                    break
-                done = await (await self._store()).commit(Write(self._key(name), pair.mod, DELETE))
-            except StoreError as error:
-                return Unregistered(name, True, _store_code(error), str(error))
-            if not isinstance(done, Conflict):
-                break
-            pair = done.pairs[0]
-        return Unregistered(name, existed=pair is not None)
-
     def _key(self, name: str) -> str:
         return f"{self._root}/registry/{name}"
 
@@ -287,36 +288,31 @@ class RegistryCluster:
         return {keys[pair.key]: pair for pair in found.pairs}
 
     async def _instance_records(self) -> dict[str, InstanceRecord]:
-        prefix = f"{self._root}/instances/"
-        records = {}
-        for pair in (await self._told((await self._store()).snapshot(prefix))).pairs:
-            with suppress(BadRecord):
-                records[pair.key.removeprefix(prefix)] = InstanceRecord.decode(pair.value, pair.key)
-        return records
+        return await self._told(self._fleet.records())
 
     async def _asked(self) -> Endpoints:
         """The instances that can be asked, those that are ready first."""
+        ours = [instance for instance in await self.instances() if instance.grpc and not instance.is_java]
+        ours.sort(key=lambda instance: (instance.phase != "ready", instance.id))
+        if not ours:
+            raise Unavailable(f"no instance of {self._service} is up that could be asked")
         if self._endpoints is None:
-            ours = [instance for instance in await self.instances() if instance.grpc and not instance.is_java]
-            ours.sort(key=lambda instance: (instance.phase != "ready", instance.id))
-            if not ours:
-                raise Unavailable(f"no instance of {self._service} is up that could be asked")
             self._endpoints = Endpoints([instance.grpc for instance in ours], self._tls)
+        else:
+            await self._endpoints.renew([instance.grpc for instance in ours])
         return self._endpoints
 
     async def _store(self) -> Store:
         if self._opened is None:
             self._opened = open_store(self._config, Random())
-            await self._told(self._opened.check(_CHECK_S))
+            await self._told(self._opened.check(CHECK_S))
         return self._opened
 
     async def _told(self, asked: Awaitable[T]) -> T:
         try:
             return await asked
-        except StoreUnavailable as error:
-            raise Unavailable(str(error)) from None
         except StoreError as error:
-            raise Failed(str(error)) from None
+            raise _error(error) from None
 
 
 def _dynamic(name: str) -> Dynamic:
@@ -331,55 +327,5 @@ def _setting(known: Dynamic, text: str | None) -> Setting:
     return Setting(known.name, text or "", "", origin, known.unit, known.meaning, dynamic=True)
 
 
-def _store_code(error: StoreError) -> str:
-    return "UNAVAILABLE" if isinstance(error, StoreUnavailable) else "FAILED_PRECONDITION"
-
-
-def _live(record: ModelRecord, instances: dict[str, InstanceRecord]) -> list[Copy]:
-    """Copies on instances that are there and have not started anew since, newest first."""
-    copies = [
-        Copy(name, load_ts, Status.LOADED if record.is_ready(name) else Status.LOADING)
-        for name, load_ts in record.copies.items()
-        if name in instances and instances[name].is_ours and load_ts >= instances[name].start_ms
-    ]
-    return sorted(copies, key=lambda copy: (-copy.load_ts_ms, copy.instance))
-
-
-def _failures(record: ModelRecord) -> list[Failure]:
-    failures = [Failure(name, failure.at, failure.text) for name, failure in record.failures.items()]
-    return sorted(failures, key=lambda failure: (-failure.at_ms, failure.instance))
-
-
-def _status(record: ModelRecord, copies: list[Copy], now: int) -> Status:
-    if copies:
-        return Status.LOADED if any(copy.state is Status.LOADED for copy in copies) else Status.LOADING
-    is_failing = any(age_ms(failure.at, now) < _SETTINGS.failure_expiry_ms for failure in record.failures.values())
-    return Status.LOADING_FAILED if is_failing else Status.NOT_LOADED
-
-
-def _model(name: str, pair: Pair, instances: dict[str, InstanceRecord]) -> Model:
-    now = int(time.time() * 1000)
-    try:
-        record = ModelRecord.decode(pair.value, f"registry/{name}")
-    except BadRecord as error:
-        return Model(name, "", Status.UNKNOWN, failures=(Failure("", 0, error.text),), revision=pair.mod)
-    copies = _live(record, instances)
-    return Model(
-        name=name,
-        type=record.type,
-        path=record.path,
-        key=record.key,
-        size_bytes=record.size_bytes,
-        labels=dict(sorted(record.labels.items())),
-        min_copies=record.min_copies,
-        max_copies=record.max_copies,
-        pinned=record.is_pinned,
-        priority=record.priority,
-        status=_status(record, copies, now),
-        copies=tuple(copies),
-        failures=tuple(_failures(record)),
-        last_used_ms=record.last_used,
-        references=record.references,
-        auto_delete=record.auto_delete,
-        revision=pair.mod,
-    )
+def _error(error: StoreError) -> CommandError:
+    return Unavailable(str(error)) if isinstance(error, StoreUnavailable) else Failed(str(error))

@@ -82,6 +82,12 @@ class Store(Protocol):
     async def snapshot(self, prefix: str) -> Snapshot:
         """Every pair whose key starts with ``prefix``, all as of one revision: none before what anybody was told."""
 
+    async def page(self, prefix: str, after: str, limit: int) -> Snapshot:
+        """The first ``limit`` pairs whose key starts with ``prefix`` and comes after ``after``, all as of one revision.
+
+        Fewer than ``limit``: there are no more.
+        """
+
     async def read(self, *keys: str) -> Snapshot:
         """Those of 1 to MOST_WRITES ``keys`` that exist, linearisable: no older than anything that anybody was told."""
 

@@ -47,12 +47,11 @@ class EtcdStore:
 
     async def snapshot(self, prefix: str) -> Snapshot:
         """See Store."""
-        while True:
-            try:
-                return await self._pages(prefix)
-            except EtcdRefused as refused:
-                if refused.code is not grpc.StatusCode.OUT_OF_RANGE:
-                    raise  # else the revision was compacted before the last page: from the beginning
+        return await self._whole(prefix, "", None)
+
+    async def page(self, prefix: str, after: str, limit: int) -> Snapshot:
+        """See Store."""
+        return await self._whole(prefix, after, limit)
 
     async def read(self, *keys: str) -> Snapshot:
         """See Store."""
@@ -84,24 +83,40 @@ class EtcdStore:
         """See Store."""
         await self._cluster.close()
 
-    async def _pages(self, prefix: str) -> Snapshot:
-        start, end = range_of(prefix)
-        pairs: list[Pair] = []
-        revision, page = 0, PAGE
+    async def _whole(self, prefix: str, after: str, limit: int | None) -> Snapshot:
         while True:
-            request = etcd_pb2.RangeRequest(key=start, range_end=end, limit=page, revision=revision)
+            try:
+                return await self._pages(prefix, after, limit)
+            except EtcdRefused as refused:
+                if refused.code is not grpc.StatusCode.OUT_OF_RANGE:
+                    raise  # else the revision was compacted before the last page: from the beginning
+
+    async def _pages(self, prefix: str, after: str, limit: int | None) -> Snapshot:
+        start, end = range_of(prefix)
+        start = max(start, to_bytes(after) + b"\0")
+        pairs: list[Pair] = []
+        revision = 0
+        while True:
+            most = PAGE if limit is None else min(PAGE, limit - len(pairs))
+            reply = await self._range(start, end, most, revision)
+            revision = revision or reply.header.revision
+            pairs += map(to_pair, reply.kvs)
+            if not reply.more or len(pairs) == limit:
+                return Snapshot(revision, tuple(pairs))
+            start = reply.kvs[-1].key + b"\0"
+
+    async def _range(self, start: bytes, end: bytes, limit: int, revision: int) -> Any:
+        """At most ``limit`` pairs, fewer where they are more than one message may hold."""
+        while True:
+            request = etcd_pb2.RangeRequest(key=start, range_end=end, limit=limit, revision=revision)
             try:
                 reply, _ = await self._cluster.ask(_range, request, OTHER_S)
             except EtcdRefused as refused:
-                if refused.code is not grpc.StatusCode.RESOURCE_EXHAUSTED or page == 1:
+                if refused.code is not grpc.StatusCode.RESOURCE_EXHAUSTED or limit == 1:
                     raise
-                page //= 2  # more than one message may hold
+                limit //= 2
                 continue
-            revision = revision or reply.header.revision
-            pairs += map(to_pair, reply.kvs)
-            if not reply.more:
-                return Snapshot(revision, tuple(pairs))
-            start = reply.kvs[-1].key + b"\0"
+            return reply
 
 
 def _range(member: Member) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from random import Random
@@ -78,6 +79,12 @@ class MemoryStore:
     async def snapshot(self, prefix: str) -> Snapshot:
         """See Store."""
         return (await self.reach()).kv.snapshot(prefix)
+
+    async def page(self, prefix: str, after: str, limit: int) -> Snapshot:
+        """See Store."""
+        found = (await self.reach()).kv.snapshot(prefix)
+        first = bisect_right(found.pairs, after, key=lambda pair: pair.key)
+        return Snapshot(found.revision, found.pairs[first : first + limit])
 
     async def read(self, *keys: str) -> Snapshot:
         """See Store."""

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mmctl.cluster import Cluster
+from mmctl.completion import instance_names
 from mmctl.connect import Target, run
 from mmctl.errors import Failed
 from mmctl.options import Debug, Output, connected
@@ -16,7 +17,12 @@ from mmctl.progress import Progress
 from mmctl.sizes import parse_ms
 from mmctl.values import Drained, Taking
 
-Instance = Annotated[str, typer.Argument(metavar="INSTANCE", help="The id of an instance, as `instances` lists it.")]
+Instance = Annotated[
+    str,
+    typer.Argument(
+        metavar="INSTANCE", help="The id of an instance, as `instances` lists it.", autocompletion=instance_names
+    ),
+]
 
 
 @connected

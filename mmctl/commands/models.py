@@ -1,34 +1,32 @@
-"""The commands on models: register, unregister, list, get, load, infer."""
+"""The commands that change models, and have them work: register, set, unregister, load, infer."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
 from mmctl import views
 from mmctl.cluster import Cluster
+from mmctl.collecting import Collected, collected
+from mmctl.confirm import confirm
 from mmctl.connect import Target, run
 from mmctl.documents import check, read_registrations
-from mmctl.errors import Failed, NotFound, Usage, nearest
-from mmctl.options import Debug, DryRun, Output, connected
-from mmctl.output import Form, say, show_list, show_one, show_value
+from mmctl.errors import Failed, NotFound, Usage
+from mmctl.filters import parse_labels
+from mmctl.options import Debug, DryRun, Labels, Name, Names, Output, Timeout, TypeFilter, Yes, connected
+from mmctl.output import Form, say, show_list, show_value
 from mmctl.progress import Progress
-from mmctl.sizes import count, parse_size
+from mmctl.sizes import count, parse_size, shortened
 from mmctl.values import Change, Loaded, ModelFilter, Registered, Registration, Status, Unregistered
-
-T = TypeVar("T")
 
 LOADS_AT_ONCE = 8
 _LOAD_S = 600.0
 _INFER_S = 60.0
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The id of a model.")]
-Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="The ids of models.")]
-Labels = Annotated[list[str], typer.Option("--label", "-l", metavar="NAME=VALUE", help="Repeat it for more.")]
 Min = Annotated[
     int | None, typer.Option("--min", metavar="N", help="Have at least so many copies; 0: any.", show_default=False)
 ]
@@ -39,7 +37,6 @@ Priority = Annotated[
     int | None,
     typer.Option("--priority", metavar="0-9", help="Lower ones make room first; 5 if not given.", show_default=False),
 ]
-Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="How long to wait at most.")]
 
 
 @connected
@@ -71,7 +68,7 @@ def register(
     if file:
         if type_ or path or key or size or label or pin or (min_, max_, priority) != (None, None, None):
             raise Usage("with -f, all that is said about models stands in the file")
-        registrations = _from_files(file)
+        registrations = read_registrations(file)
     else:
         if not type_:
             raise Usage("--type is missing")
@@ -84,38 +81,28 @@ def register(
         registrations = [replace(one, load=True) for one in registrations]
     if wait and not any(one.load for one in registrations):
         raise Usage("--wait is about loads: give --load too, or set load in the file")
-    results = run(target, lambda cluster: _register(cluster, registrations, wait and not dry_run, timeout, dry_run))
-    show_list(views.REGISTERED, results, output)
-    words = [views.registered_word(result) for result in results]
+    told = run(target, lambda cluster: _register(cluster, registrations, wait and not dry_run, timeout, dry_run))
+    show_list(views.REGISTERED, told.results, output)
+    words = [views.registered_word(result) for result in told.results]
     _summarise(words, "model", dry_run)
-    if "failed" in words or any(result.status is Status.LOADING_FAILED for result in results if wait):
+    told.check()
+    if "failed" in words or any(result.status is Status.LOADING_FAILED for result in told.results if wait):
         raise typer.Exit(1)
-
-
-def _from_files(files: Sequence[str]) -> list[Registration]:
-    registrations: list[Registration] = []
-    places: dict[str, str] = {}
-    for file in files:
-        for one in read_registrations(file):
-            if places.setdefault(one.name, file) != file:
-                raise Usage(f"{file}: name {one.name!r} was given before, in {places[one.name]}")
-            registrations.append(one)
-    return registrations
 
 
 async def _register(
     cluster: Cluster, registrations: list[Registration], wait: bool, timeout_s: float, dry_run: bool
-) -> list[Registered]:
+) -> Collected[Registered]:
     with Progress() as progress:
-        results = await _collected(
-            cluster.register(registrations, dry_run), len(registrations), "registering", progress
-        )
-        by_name = {result.name: result for result in results}
-        if wait:
-            wanted = [one.name for one in registrations if one.load and not by_name[one.name].error]
-            for outcome in await _load_all(cluster, wanted, True, timeout_s, progress):
-                by_name[outcome.name] = _with_outcome(by_name[outcome.name], outcome)
-        return [by_name[one.name] for one in registrations]
+        names = [one.name for one in registrations]
+        told = await collected(cluster.register(registrations, dry_run), names, "registering", progress)
+        if not wait or told.error is not None:
+            return told
+        by_name = {result.name: result for result in told.results}
+        wanted = [one.name for one in registrations if one.load and not by_name[one.name].error]
+        for outcome in await _load_all(cluster, wanted, True, timeout_s, progress):
+            by_name[outcome.name] = _with_outcome(by_name[outcome.name], outcome)
+        return Collected(list(by_name.values()))
 
 
 def _with_outcome(result: Registered, outcome: Loaded) -> Registered:
@@ -145,67 +132,59 @@ def set_(
         raise Usage("say what is to be changed: --min, --max, --pin, --no-pin, --priority")
     check(replace(Registration("", ""), **wanted.given))
 
-    async def command(cluster: Cluster) -> list[Registered]:
+    async def command(cluster: Cluster) -> Collected[Registered]:
         with Progress() as progress:
             names = list(dict.fromkeys(name))
-            results = await _collected(cluster.change(names, wanted, dry_run), len(names), "changing", progress)
-            return sorted(results, key=lambda result: names.index(result.name))
+            return await collected(cluster.change(names, wanted, dry_run), names, "changing", progress)
 
-    results = run(target, command)
-    show_list(views.REGISTERED, results, output)
-    _summarise([views.registered_word(result) for result in results], "model", dry_run)
-    codes = {result.code for result in results if result.error}
+    told = run(target, command)
+    show_list(views.REGISTERED, told.results, output)
+    _summarise([views.registered_word(result) for result in told.results], "model", dry_run)
+    told.check()
+    codes = {result.code for result in told.results if result.error}
     if codes:
         raise typer.Exit(NotFound.exit_code if codes == {"NOT_FOUND"} else 1)
 
 
 @connected
 def unregister(
-    target: Target, name: Names, output: Output = Form.TABLE, dry_run: DryRun = False, debug: Debug = False
+    target: Target,
+    name: Annotated[list[str], typer.Argument(metavar="[NAME...]", help="The ids of models.", show_default=False)] = [],  # noqa: B006
+    file: Annotated[
+        list[str], typer.Option("--file", "-f", metavar="FILE", help="All that a file registers; - for stdin.")
+    ] = [],  # noqa: B006
+    type_: TypeFilter = "",
+    label: Labels = [],  # noqa: B006
+    yes: Yes = False,
+    output: Output = Form.TABLE,
+    dry_run: DryRun = False,
+    debug: Debug = False,
 ) -> None:
-    """Forget models; their copies are unloaded."""
+    """Forget models; their copies are unloaded. Of more than one it is asked first."""
+    if bool(name) + bool(file) + bool(type_ or label) != 1:
+        raise Usage("say which: the NAMEs of models, or -f FILE, or --type and --label")
+    wanted = ModelFilter(type_, labels=parse_labels(label))
+    given = [one.name for one in read_registrations(file)] if file else list(dict.fromkeys(name))
 
-    async def command(cluster: Cluster) -> list[Unregistered]:
+    async def chosen(cluster: Cluster) -> list[str]:
+        return given or [model.name async for model in cluster.models(wanted, 0)]
+
+    async def command(cluster: Cluster, names: Sequence[str]) -> Collected[Unregistered]:
         with Progress() as progress:
-            names = list(dict.fromkeys(name))
-            results = await _collected(cluster.unregister(names, dry_run), len(names), "unregistering", progress)
-            return sorted(results, key=lambda result: names.index(result.name))
+            return await collected(cluster.unregister(names, dry_run), names, "unregistering", progress)
 
-    results = run(target, command)
-    show_list(views.UNREGISTERED, results, output)
-    words = [views.unregistered_word(result) for result in results]
+    names = given or run(target, chosen)
+    if len(names) > 1 and not dry_run:
+        confirm(f"unregister {count(len(names), 'model')} ({shortened(names)})", yes)
+    told = run(target, lambda cluster: command(cluster, names))
+    show_list(views.UNREGISTERED, told.results, output)
+    words = [views.unregistered_word(result) for result in told.results]
     _summarise(words, "model", dry_run)
+    told.check()
     if "failed" in words:
         raise typer.Exit(1)
     if "not found" in words:
         raise typer.Exit(NotFound.exit_code)
-
-
-@connected
-def list_(
-    target: Target,
-    type_: Annotated[str, typer.Option("--type", help="Only models of this type.")] = "",
-    status: Annotated[str, typer.Option("--status", help="Only models in this state, as loaded.")] = "",
-    instance: Annotated[str, typer.Option("--instance", help="Only models with a copy there.")] = "",
-    label: Labels = [],  # noqa: B006
-    limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many; 0: all.")] = 0,
-    output: Output = Form.TABLE,
-    debug: Debug = False,
-) -> None:
-    """List models in the order of their ids."""
-    wanted = ModelFilter(type_, parse_status(status), instance, parse_labels(label))
-
-    async def command(cluster: Cluster) -> None:
-        show_list(views.MODELS, [model async for model in cluster.models(wanted, limit)], output)
-
-    run(target, command)
-
-
-@connected
-def get(target: Target, name: Name, output: Output = Form.TABLE, debug: Debug = False) -> None:
-    """Show one model: where it is loaded, and what went wrong."""
-    model = run(target, lambda cluster: cluster.get(name))
-    show_one(views.MODELS, model, output, views.describe_model)
 
 
 @connected
@@ -260,36 +239,6 @@ def infer(
     request = read_request(json, name)
     response = run(target, lambda cluster: cluster.infer(name, request, timeout))
     show_value(from_response(response), output)
-
-
-def parse_labels(pairs: Sequence[str]) -> dict[str, str]:
-    """``NAME=VALUE`` texts; Usage for anything else."""
-    labels = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise Usage(f"--label {pair!r}: write NAME=VALUE")
-        labels[name] = value
-    return labels
-
-
-def parse_status(text: str) -> Status | None:
-    """A status as people write it: ``loaded``, ``NOT_LOADED``, ``loading-failed``, ``failed``; None for nothing."""
-    if not text:
-        return None
-    word = text.lower().replace("-", "_").replace(" ", "_")
-    try:
-        return Status.LOADING_FAILED if word == "failed" else Status(word)
-    except ValueError:
-        raise Usage(f"--status {text!r}: {nearest(word, list(Status))}") from None
-
-
-async def _collected(results: AsyncIterator[T], total: int, doing: str, progress: Progress) -> list[T]:
-    collected = []
-    async for result in results:
-        collected.append(result)
-        progress.waiting(f"{doing} {len(collected):,} of {total:,}")
-    return collected
 
 
 async def _load_all(

@@ -101,7 +101,7 @@ AutoRollback = Annotated[
 ]
 
 
-@app.command("plan", epilog="Example: mmctl upgrade plan --version 2 --set MM_SCALEUP_RPM_THRESHOLD=3000")
+@app.command("plan")
 @connected
 def plan(
     target: Target,
@@ -132,7 +132,7 @@ def plan(
     show_plan(run(target, planned), output)
 
 
-@app.command("start", epilog="Example: mmctl upgrade start --runtime-arg=--load-ms --runtime-arg=20 --auto-rollback")
+@app.command("start")
 @connected
 def start(
     target: Target,
@@ -203,7 +203,7 @@ def start(
         raise Failed(f"the upgrade to {ended.wanted} was rolled back: {_cause(ended)}")
 
 
-@app.command("status", epilog="Example: mmctl upgrade status --watch")
+@app.command("status")
 @connected
 def status(
     target: Target,
@@ -223,7 +223,7 @@ def status(
     _show(target, output)
 
 
-@app.command("abort", epilog="Example: mmctl upgrade abort --no-wait")
+@app.command("abort")
 @connected
 def abort(
     target: Target,

@@ -74,6 +74,16 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["upgrade", "start", "--set", "KV_STORE=x", NOBODY], "--set KV_STORE: `up` chooses this itself"),
         (["upgrade", "start", "--max-wait", "5", NOBODY], "--max-wait '5': write a whole number above 0 and ms"),
         (["upgrade", "start", "--resume", "--version", "2", NOBODY], "--resume goes on with what was begun"),
+        (["list", "--watch", "--limit", "3", NOBODY], "--watch is about all that pass: leave --limit out"),
+        (["list", "--watch", "-o", "yaml", NOBODY], "-o yaml: what is watched is shown as table, wide or json"),
+        (["wait", "a", "--for", "good", NOBODY], "--for"),
+        (["unregister", NOBODY], "say which: the NAMEs of models, or -f FILE, or --type and --label"),
+        (["unregister", "a", "--type", "t", NOBODY], "say which: the NAMEs of models, or -f FILE"),
+        (["unregister", "a", "b", NOBODY], "unregister 2 models (a, b): nobody can be asked, as stdin is no terminal"),
+        (["export", "a", "--type", "t", NOBODY], "give either the NAMEs of models, or --type and --label"),
+        (["apply", NOBODY], "--file"),
+        (["apply", "-f", "gone.yaml", NOBODY], "gone.yaml: No such file or directory"),
+        (["diff", "-f", "gone.yaml", NOBODY], "gone.yaml: No such file or directory"),
         (["up", "--instances", "0"], "--instances 0: 1 to 100"),
         (["up", "--set", "KV_STORE=etcd:x"], "`up` chooses this itself"),
         (["up", "--model-dir", ".", "--runtime", "fake"], "--model-dir needs --runtime onnx"),
@@ -107,6 +117,11 @@ def test_mistake_in_the_arguments_is_usage(
         ["config", "get", "logger_level"],
         ["config", "set", "logger_level", "debug"],
         ["config", "unset", "logger_level"],
+        ["list", "--watch"],
+        ["get", "a", "--watch"],
+        ["wait", "a"],
+        ["export"],
+        ["unregister", "--type", "t"],
     ],
 )
 def test_nobody_there_is_unavailable(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,7 +148,24 @@ def test_mistakes_in_a_file_are_told_before_anybody_is_asked(
     file = tmp_path / "models.yaml"
     file.write_text("name: a\ntype: t\n---\nname: b\ntpe: t\n")
     assert run(["register", "-f", str(file), NOBODY]) == 2
-    assert f"{file}: document 2: unknown field 'tpe'; did you mean 'type'?" in capsys.readouterr().err
+    assert f"{file}: document 2 (line 4): unknown field 'tpe'; did you mean 'type'?" in capsys.readouterr().err
+
+
+def test_prune_has_a_scope_and_a_scope_is_for_prune(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text("name: a\ntype: t\n")
+    for words, error in ((["--prune"], "--prune needs --type or --label"), (["--type", "t"], "what --prune may unreg")):
+        for command in ("apply", "diff"):
+            assert run([command, "-f", str(file), *words, NOBODY]) == 2
+            assert error in capsys.readouterr().err
+
+
+def test_virtual_model_in_a_file_is_for_apply_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text("name: a\ntype: t\n---\nvmodel: v\ntargets: {a: 100}\n")
+    for command in ("register", "unregister"):
+        assert run([command, "-f", str(file), NOBODY]) == 2
+        assert "document 2 (line 4): a virtual model; only `mmctl apply`" in capsys.readouterr().err
 
 
 def test_name_in_two_files_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

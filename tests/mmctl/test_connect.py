@@ -129,7 +129,7 @@ def test_mistake_in_the_contexts_is_named(text: str, error: str, tmp_path: Path)
 
 
 def test_missing_file_of_contexts_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Usage, match=r"config\.yaml: No such file"):
+    with pytest.raises(Usage, match=r"config\.yaml: there is no context in it; `mmctl context set` makes one"):
         resolve(Target(context="prod"))
 
 

@@ -42,6 +42,26 @@ def test_pair_is_created_changed_and_deleted_by_compare_and_set(place: Place) ->
     run(test())
 
 
+def test_pages_are_in_order_each_after_a_key_and_the_last_is_short(place: Place) -> None:
+    async def test() -> None:
+        async with client(place) as store:
+            keys = [f"{place.prefix}{name}" for name in ("a", "a/b", "b", "é", "名")]
+            for key in keys:
+                await put(store, key)
+
+            async def page(after: str, limit: int) -> list[str]:
+                return [pair.key for pair in (await store.page(place.prefix, after, limit)).pairs]
+
+            assert await page("", 2) == keys[:2]
+            assert await page(keys[1], 2) == keys[2:4]
+            assert await page(keys[3], 2) == keys[4:]
+            assert await page(keys[4], 2) == []
+            assert await page(keys[0] + "0", 9) == keys[2:]
+            assert await page(place.prefix + "zz", 1) == keys[3:4]
+
+    run(test())
+
+
 def test_writes_of_one_commit_are_done_together_or_not_at_all(place: Place) -> None:
     async def test() -> None:
         async with client(place) as store:

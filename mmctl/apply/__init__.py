@@ -1,0 +1,1 @@
+"""Registrations as files: what they would change, having it so, and writing them down."""
