@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mmctl.commands import config, drain, local, mesh, models, trace, vmodels, why
+from mmctl.commands import config, doctor, drain, local, mesh, models, trace, vmodels, why
 from mmctl.commands.replay import replay_
 from mmctl.commands.simulate import simulate
 from mmctl.commands.tune import tune
@@ -45,6 +45,7 @@ app.command("events", rich_help_panel=_CLUSTER)(why.events)
 app.command("drain", rich_help_panel=_CLUSTER)(drain.drain)
 app.command("cordon", rich_help_panel=_CLUSTER)(drain.cordon)
 app.command("uncordon", rich_help_panel=_CLUSTER)(drain.uncordon)
+app.command("doctor", rich_help_panel=_CLUSTER)(doctor.doctor)
 app.command("version", rich_help_panel=_CLUSTER)(mesh.version)
 app.add_typer(vmodels.app, rich_help_panel=_MODELS)
 app.add_typer(config.app, rich_help_panel=_CLUSTER)

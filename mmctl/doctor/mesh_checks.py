@@ -1,0 +1,105 @@
+"""The checks on the instances of a mesh: what they say of themselves, their ports, clocks and certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from meshcore import dynamic
+from mmctl.doctor import mesh_rules
+from mmctl.doctor.certificates import Identity, now_utc, of_identity
+from mmctl.doctor.check import Check
+from mmctl.doctor.environment import of_environment, tried
+from mmctl.doctor.files import of_files
+from mmctl.doctor.finding import Finding, note, ok, problem, warning
+from mmctl.doctor.settings_rules import of_settings
+from mmctl.doctor.subject import Subject
+from mmctl.doctor.web import now_ms
+from mmctl.health import examine
+
+ALL_MODELS_S = 60.0
+"""A registry of a million models is gone through for the status."""
+
+
+def mesh_checks(subject: Subject) -> list[Check]:
+    """All of them."""
+
+    async def status() -> Sequence[Finding]:
+        health = await examine(subject.mesh(), subject.local)
+        found = [warning(str(text), do="`mmctl status`, `mmctl explain MODEL`") for text in health.problems]
+        return found or [ok(f"{len(health.instances)} instances, {health.registered:,} models")]
+
+    async def leader() -> Sequence[Finding]:
+        return mesh_rules.of_info(await subject.info(), await subject.instances())
+
+    async def versions() -> Sequence[Finding]:
+        return mesh_rules.of_versions(await subject.instances())
+
+    async def ports() -> Sequence[Finding]:
+        phases = {instance.id: instance.phase for instance in await subject.instances()}
+        return mesh_rules.of_ports(await subject.reached(), phases)
+
+    async def mesh_port() -> Sequence[Finding]:
+        return mesh_rules.of_mesh_ports(await subject.reached())
+
+    async def clocks() -> Sequence[Finding]:
+        skews: dict[str, int | None] = {}
+        if subject.kv_store:
+            skews |= {f"etcd at {each.address}": each.skew_ms for each in (await subject.etcd()).endpoints}
+        if subject.cluster is not None:
+            for name, reached in (await subject.reached()).items():
+                told = [page.skew_ms for page in (reached.live, reached.metrics) if page.skew_ms is not None]
+                skews[name] = told[0] if told else None
+        starts = {each.id: each.start_ms for each in await subject.instances()} if subject.cluster is not None else {}
+        return mesh_rules.of_clocks(skews, starts, now_ms())
+
+    async def certificates() -> Sequence[Finding]:
+        found = of_files(subject.env, now_ms())
+        for name, reached in (await subject.reached()).items() if subject.cluster is not None else ():
+            shown = ((reached.certificate, "clients"), (reached.mesh_certificate, "other instances"))
+            for certificate, whom in shown:
+                if certificate:
+                    where = f"{name}, port for {whom}"
+                    found += of_identity(Identity(where, certificate), now_utc(now_ms()))
+        return found or [ok("no TLS, so no certificates")]
+
+    async def settings() -> Sequence[Finding]:
+        known = {name: (setting.value, setting.origin) for name, setting in (await subject.settings()).items()}
+        return of_settings(known)
+
+    async def dynamic_settings() -> Sequence[Finding]:
+        look, found, number = subject.look(), list[Finding](), 0
+        async for key, value in look.pairs(f"{look.root}config/"):
+            number += 1
+            found += of_dynamic(key.removeprefix(f"{look.root}config/"), value)
+        return found or [ok(f"{number} set for the whole mesh")]
+
+    async def environment() -> Sequence[Finding]:
+        return of_environment(await tried(subject.env))
+
+    checks = [
+        Check("status", status, ALL_MODELS_S), Check("leader", leader), Check("versions", versions),
+        Check("ports", ports), Check("mesh-port", mesh_port), Check("clocks", clocks),
+        Check("certificates", certificates), Check("settings", settings), Check("config", dynamic_settings),
+    ]  # fmt: skip
+    return [*checks, Check("environment", environment)] if subject.is_env_given else checks
+
+
+def of_dynamic(name: str, value: bytes) -> list[Finding]:
+    """One key below config/ in the store."""
+    known = dynamic.BY_NAME.get(name)
+    if known is None:
+        return [warning(f"{name} is not a setting", "config/ in the store", f"`etcdctl del` it; {_known()}")]
+    try:
+        parsed = known.parsed(value)
+    except ValueError as error:
+        return [problem(f"{error}; the last good value stays in force", "config/ in the store",
+                        f"`mmctl config set {name} VALUE`")]  # fmt: skip
+    if known is dynamic.DISABLE and parsed:
+        return [problem("disable is set: no instance can start", "config/ in the store", "`mmctl config unset disable`")]
+    if known is dynamic.SEND_DESTINATION_ID:
+        return [note(f"{name} has no effect here", "config/ in the store")]
+    return [ok(f"{name}={parsed}", "config/ in the store")]
+
+
+def _known() -> str:
+    return f"known: {', '.join(dynamic.BY_NAME)}"
