@@ -36,8 +36,13 @@ def doctor(
     ] = None,
     runtime: Annotated[
         str,
-        typer.Option("--runtime", metavar="HOST:PORT|unix:PATH", rich_help_panel=_RUNTIME, show_default=False,
-                     help="Try whether a model runtime does what a mesh relies on. It loses all models that it has."),
+        typer.Option(
+            "--runtime",
+            metavar="HOST:PORT|unix:PATH",
+            rich_help_panel=_RUNTIME,
+            show_default=False,
+            help="Try whether a model runtime does what a mesh relies on. It loses all models that it has.",
+        ),
     ] = "",
     model_type: Annotated[
         str, typer.Option("--model-type", metavar="T", rich_help_panel=_RUNTIME, help="Type of a model it can load.")
@@ -50,35 +55,56 @@ def doctor(
     ] = "",
     bad_path: Annotated[
         str,
-        typer.Option("--bad-path", metavar="P", rich_help_panel=_RUNTIME, show_default="one that is not there",
-                     help="Path of a model that it cannot load."),
+        typer.Option(
+            "--bad-path",
+            metavar="P",
+            rich_help_panel=_RUNTIME,
+            show_default="one that is not there",
+            help="Path of a model that it cannot load.",
+        ),
     ] = "",
     timeout: Annotated[
         str, typer.Option("--timeout", metavar="TIME", rich_help_panel=_RUNTIME, help="How long a call may take.")
     ] = "30s",
     force: Annotated[
         bool,
-        typer.Option("--force", rich_help_panel=_RUNTIME,
-                     help="Though somebody uses the runtime, or nobody can tell: its models go."),
+        typer.Option(
+            "--force",
+            rich_help_panel=_RUNTIME,
+            help="Though somebody uses the runtime, or nobody can tell: its models go.",
+        ),
     ] = False,
     modelmesh: Annotated[
         bool,
-        typer.Option("--modelmesh", rich_help_panel=_MODELMESH,
-                     help="Look at a ModelMesh in its etcd: can instances of meshd take its place?"),
+        typer.Option(
+            "--modelmesh",
+            rich_help_panel=_MODELMESH,
+            help="Look at a ModelMesh in its etcd: can instances of meshd take its place?",
+        ),
     ] = False,
     file: Annotated[
         Path | None,
-        typer.Option("--file", "-f", metavar="FILE", rich_help_panel=_MODELMESH,
-                     help="Its Deployment, YAML or JSON, for the environment of its container."),
+        typer.Option(
+            "--file",
+            "-f",
+            metavar="FILE",
+            rich_help_panel=_MODELMESH,
+            help="Its Deployment, YAML or JSON, for the environment of its container.",
+        ),
     ] = None,
     deployment: Annotated[
         str,
-        typer.Option("--deployment", metavar="[NAMESPACE/]NAME", rich_help_panel=_MODELMESH, show_default=False,
-                     help="The same, asked of Kubernetes by kubectl."),
+        typer.Option(
+            "--deployment",
+            metavar="[NAMESPACE/]NAME",
+            rich_help_panel=_MODELMESH,
+            show_default=False,
+            help="The same, asked of Kubernetes by kubectl.",
+        ),
     ] = "",
     output: Output = Form.TABLE,
     debug: Debug = False,
-) -> None:  # fmt: skip
+) -> None:
     """Say what is wrong with a mesh and its etcd, and what to do; exit code 1 when there is a problem.
 
     Nothing is changed by it, but that --runtime makes a runtime drop its models.
@@ -100,7 +126,7 @@ def doctor(
     if runtime:
         wanted = Wanted(model_type, model_path, model_key, bad_path)
         limit_s = parse_ms("--timeout", timeout) / 1000
-        patience = Patience(call_s=limit_s, load_s=limit_s, linger_s=min(limit_s, Patience.linger_s))
+        patience = Patience(call_s=limit_s, load_s=limit_s, linger_s=min(limit_s, Patience().linger_s))
         found = _run(lambda told: _of_runtime(runtime, wanted, patience, force, only, skip, told))
     else:
         env = read_environment(env_file, file, deployment)
@@ -129,7 +155,8 @@ async def _of_mesh(
     target: Target, env: Mapping[str, str], modelmesh: bool, only: Sequence[str], skip: Sequence[str], told: Told
 ) -> list[Finding]:
     from mmctl.doctor.mesh_checks import mesh_checks
-    from mmctl.doctor.modelmesh_checks import modelmesh_checks, verdict
+    from mmctl.doctor.modelmesh_checks import modelmesh_checks
+    from mmctl.doctor.modelmesh_rules import verdict
     from mmctl.doctor.store_checks import store_checks
     from mmctl.doctor.subject import examined
 
@@ -149,11 +176,15 @@ async def _of_runtime(
         checks = chosen(conformance(runtime, wanted), only, skip)
         users = users_of(runtime.target)
         if users and not force:
-            raise Failed(f"{count(users, 'connection')} to {address}: somebody uses this runtime, and the run would make "
-                         "it drop all its models; take its instance out of the mesh first, or --force")  # fmt: skip
+            raise Failed(
+                f"{count(users, 'connection')} to {address}: somebody uses it, and the run would make "
+                "it drop all its models; take its instance out of the mesh first, or --force"
+            )
         if users is None and not force:
-            raise Failed(f"whether a mesh uses {address} cannot be told from here, and the run makes a runtime drop all "
-                         "its models: run it on its host, or --force")  # fmt: skip
+            raise Failed(
+                f"whether a mesh uses {address} cannot be told from here, and the run makes it drop all "
+                "its models: run it on its host, or --force"
+            )
         return await examine(checks, told, in_order=True)
     finally:
         await runtime.close()

@@ -47,8 +47,13 @@ def of_identity(identity: Identity, now: datetime) -> list[Finding]:
         found += [wrong] if wrong else _chain(identity.where, chain, trust)
     missed = [name for name in identity.names if not covers(own, name)]
     if missed:
-        found.append(problem(f"it is not for {', '.join(missed)} but for {', '.join(names_of(own)) or 'nobody'}",
-                             identity.where, "have it made with these names, or call it by a name that is in it"))  # fmt: skip
+        found.append(
+            problem(
+                f"it is not for {', '.join(missed)} but for {', '.join(names_of(own)) or 'nobody'}",
+                identity.where,
+                "have it made with these names, or call it by a name that is in it",
+            )
+        )
     return found or [ok(f"{_subject(own)}, until {own.not_valid_after_utc:%Y-%m-%d}", identity.where)]
 
 
@@ -111,12 +116,18 @@ def _dates(certificate: x509.Certificate, where: str, now: datetime) -> list[Fin
     if now > ends:
         return [problem(f"{subject} has expired on {ends:%Y-%m-%d %H:%M} UTC", where, "renew it now")]
     if now < begins:
-        return [problem(f"{subject} is not valid before {begins:%Y-%m-%d %H:%M} UTC", where,
-                        "wait, or set the clock right")]  # fmt: skip
+        return [
+            problem(f"{subject} is not valid before {begins:%Y-%m-%d %H:%M} UTC", where, "wait, or set the clock right")
+        ]
     if ends - now < SOON:
         left = (ends - now).days
-        return [warning(f"{subject} expires in {left} day{'' if left == 1 else 's'}, on {ends:%Y-%m-%d %H:%M} UTC",
-                        where, "renew it")]  # fmt: skip
+        return [
+            warning(
+                f"{subject} expires in {left} day{'' if left == 1 else 's'}, on {ends:%Y-%m-%d %H:%M} UTC",
+                where,
+                "renew it",
+            )
+        ]
     return []
 
 
@@ -146,8 +157,13 @@ def _chain(where: str, chain: Sequence[x509.Certificate], trust: Sequence[x509.C
         above = next((each for each in left if _issued(at, each)), None)
         if above is None:
             issuer = _name(at.issuer)
-            return [problem(f"the chain is not complete: {issuer}, which signed {_subject(at)}, is neither shown nor "
-                            "trusted", where, f"put the certificate of {issuer} after it in its file, or trust it")]  # fmt: skip
+            return [
+                problem(
+                    f"the chain is not complete: {issuer}, which signed {_subject(at)}, is neither shown nor trusted",
+                    where,
+                    f"put the certificate of {issuer} after it in its file, or trust it",
+                )
+            ]
         left.remove(above)
         at = above
 
@@ -167,4 +183,3 @@ def _subject(certificate: x509.Certificate) -> str:
 def _name(name: x509.Name) -> str:
     common = name.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(common[0].value) if common else name.rfc4514_string()
-

@@ -6,16 +6,18 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from mmctl.doctor.finding import Finding, note, ok, problem, warning
 from mmctl.doctor.settings_rules import of_settings
 from mmctl.errors import Failed, Usage
 
-TRY_S = 20.0
 _ONLY = ("PATH", "HOME", "PYTHONPATH", "VIRTUAL_ENV", "LANG", "LC_ALL", "TMPDIR")
 """What the process needs of this shell; nothing else of it counts."""
+_LISTS = ("MM_AUTO_REGISTER_MODEL_PATH", "MM_AUTO_REGISTER_MODELS_PATH")
 _ELSEWHERE = "cannot be read: No such file"
 
 
@@ -31,27 +33,50 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """``problems`` stop a start, then there are no ``rows``; ``remarks`` do not."""
+    """``problems`` stop a start, then there are no ``rows``; ``remarks`` do not. ``absent``: variables that name files
+    which are not on this host; they were tried with files that say nothing."""
 
     rows: tuple[Row, ...] = ()
     remarks: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
 
 async def tried(env: Mapping[str, str]) -> Tried:
     """What ``meshd --print-config`` says with this environment and no other."""
+    first = await _asked(env)
+    absent = tuple(text.partition(":")[0] for text in first.problems if _ELSEWHERE in text)
+    if not absent:
+        return first
+    with tempfile.TemporaryDirectory() as directory:
+        stand_ins = {}
+        for name in absent:
+            file = Path(directory) / name
+            file.write_text("[]" if name in _LISTS else "{}")
+            stand_ins[name] = str(file)
+        return replace(await _asked({**env, **stand_ins}), absent=absent)
+
+
+async def _asked(env: Mapping[str, str]) -> Tried:
     inherited = {name: value for name in _ONLY if (value := os.environ.get(name)) is not None}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "meshd", "--print-config", "-o", "json", env={**inherited, **env},
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "meshd",
+        "--print-config",
+        "-o",
+        "json",
+        env={**inherited, **env},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
     try:
-        async with asyncio.timeout(TRY_S):
-            out, said = await process.communicate()
-    except TimeoutError:
+        out, said = await process.communicate()
+    except BaseException:  # whoever asked gave it up
         process.kill()
         await process.wait()
-        raise Failed(f"meshd --print-config took more than {TRY_S:g} s") from None
+        raise
     lines = tuple(said.decode("utf-8", "replace").splitlines())
     if process.returncode == 2:
         return Tried(problems=lines)
@@ -65,19 +90,22 @@ async def tried(env: Mapping[str, str]) -> Tried:
 
 def of_environment(seen: Tried) -> list[Finding]:
     """What stops a start, what will not do what it asks for, and what is dangerous."""
-    found = [of_problem(text) for text in seen.problems]
+    found = [problem(text, do="correct it: no instance starts with it") for text in seen.problems]
+    found += of_absent(seen)
     found += [warning(text, do="take it out, or see docs/configuration.md") for text in seen.remarks]
     if seen.rows:
-        found += [each for each in of_settings({row.name: (row.value, row.origin) for row in seen.rows})
-                  if each.level != "ok"]  # fmt: skip
+        found += [
+            each for each in of_settings({row.name: (row.value, row.origin) for row in seen.rows}) if each.level != "ok"
+        ]
     return found or [ok(f"an instance starts with it; {_given(seen)} settings are given")]
 
 
-def of_problem(text: str) -> Finding:
-    """A setting that stops a start, unless it only names a file that may well be where the instance runs."""
-    if _ELSEWHERE in text:
-        return note(f"{text}; it may be there where the instance runs", do="look at the file there")
-    return problem(text, do="correct it: no instance starts with it")
+def of_absent(seen: Tried) -> list[Finding]:
+    """Files that could not be looked at."""
+    return [
+        note(f"{name} names a file that is not on this host", do="look at it where the instance runs")
+        for name in seen.absent
+    ]
 
 
 def _given(seen: Tried) -> int:
@@ -98,8 +126,3 @@ def parse_env(text: str, where: str) -> dict[str, str]:
             value = value[1:-1]
         found[name] = value
     return found
-
-
-def files_missing(problems: Sequence[str]) -> list[str]:
-    """Settings among ``problems`` whose only fault is that their file is not here."""
-    return [text.partition(":")[0].partition("=")[0] for text in problems if _ELSEWHERE in text]

@@ -83,7 +83,7 @@ class EtcdLook:
 
     async def see(self) -> Etcd:
         """All of it. Raises nothing for an etcd that is away: its endpoints say so."""
-        endpoints = await asyncio.gather(*map(self._endpoint, self._config.endpoints))
+        endpoints = tuple(await asyncio.gather(*map(self._endpoint, self._config.endpoints)))
         if all(endpoint.failure for endpoint in endpoints):
             return Etcd(endpoints)
         (alarms, alarms_failure), members, keys, written, read_ms, commits = await asyncio.gather(
@@ -97,9 +97,11 @@ class EtcdLook:
             tuple(names[member.ID] for member in members if not member.isLearner),
             tuple(names[member.ID] for member in members if member.isLearner),
             read_ms,
-            *commits,
-            *keys,
-            written,
+            commit_ms=commits[0],
+            commit_failure=commits[1],
+            keys=keys[0],
+            read=keys[1],
+            written=written,
         )
 
     async def pairs(self, prefix: str) -> AsyncIterator[tuple[str, bytes]]:
@@ -130,10 +132,19 @@ class EtcdLook:
             await member.channel.close()
         skew_ms, quota_bytes = await self._by_http(endpoint)
         return Endpoint(
-            endpoint.address, "", status.version, status.header.cluster_id, status.header.member_id, status.leader,
-            status.isLearner, tuple(status.errors), status.dbSize, status.dbSizeInUse,
-            status.dbSizeQuota or quota_bytes, skew_ms,
-        )  # fmt: skip
+            endpoint.address,
+            "",
+            status.version,
+            status.header.cluster_id,
+            status.header.member_id,
+            status.leader,
+            status.isLearner,
+            tuple(status.errors),
+            status.dbSize,
+            status.dbSizeInUse,
+            status.dbSizeQuota or quota_bytes,
+            skew_ms,
+        )
 
     @staticmethod
     async def _by_http(endpoint: Any) -> tuple[int | None, int]:
@@ -156,7 +167,9 @@ class EtcdLook:
     async def _members(self) -> list[Any]:
         try:
             found, _ = await self._cluster.ask(
-                lambda member: etcd_pb2_grpc.ClusterStub(member.channel).MemberList, etcd_pb2.MemberListRequest(), CALL_S
+                lambda member: etcd_pb2_grpc.ClusterStub(member.channel).MemberList,
+                etcd_pb2.MemberListRequest(),
+                CALL_S,
             )
         except StoreError:
             return []
@@ -217,5 +230,3 @@ async def _median_ms(call: Any) -> float:
         await call()
         took.append((time.perf_counter() - began) * 1000)
     return statistics.median(took)
-
-

@@ -41,11 +41,21 @@ def version(etcd: Etcd) -> list[Finding]:
         elif number < OLDEST:
             found.append(problem(f"etcd {endpoint.version} is too old", endpoint.address, "use 3.5.3 or later"))
         elif LOSING[0] <= number <= LOSING[1]:
-            found.append(problem(f"etcd {endpoint.version} is known to lose consistency when it is killed",
-                                 endpoint.address, "upgrade to 3.5.3 or later"))  # fmt: skip
+            found.append(
+                problem(
+                    f"etcd {endpoint.version} is known to lose consistency when it is killed",
+                    endpoint.address,
+                    "upgrade to 3.5.3 or later",
+                )
+            )
         elif number < (3, 5):
-            found.append(note(f"etcd {endpoint.version} gets no corrections any more", endpoint.address,
-                              "upgrade to 3.5.3 or later when you can"))  # fmt: skip
+            found.append(
+                note(
+                    f"etcd {endpoint.version} gets no corrections any more",
+                    endpoint.address,
+                    "upgrade to 3.5.3 or later when you can",
+                )
+            )
     versions = sorted({endpoint.version for endpoint in _there(etcd)})
     if len(versions) > 1:
         found.append(warning(f"members of different versions: {', '.join(versions)}", do="finish the upgrade of etcd"))
@@ -77,8 +87,9 @@ def alarms(etcd: Etcd) -> list[Finding]:
         meaning = "it takes no writes" if kind == "NOSPACE" else "its data differs from that of other members"
         found.append(problem(f"alarm {kind}: {meaning}", member, do))
     if not etcd.alarms:
-        found += [problem(error, endpoint.address, "see its log") for endpoint in _there(etcd)
-                  for error in endpoint.errors]  # fmt: skip
+        found += [
+            problem(error, endpoint.address, "see its log") for endpoint in _there(etcd) for error in endpoint.errors
+        ]
     if etcd.alarms_failure:
         found.append(note(f"alarms cannot be read: {etcd.alarms_failure}", do="ask as a user who may"))
     return found or [ok("no alarms")]
@@ -108,18 +119,29 @@ def space(etcd: Etcd) -> list[Finding]:
 def members(etcd: Etcd) -> list[Finding]:
     """Who leads, and whether all endpoints are one cluster."""
     there = _there(etcd)
-    found = [problem("it knows no leader", endpoint.address, "see whether most members run and reach each other")
-             for endpoint in there if not endpoint.leader]  # fmt: skip
+    found = [
+        problem("it knows no leader", endpoint.address, "see whether most members run and reach each other")
+        for endpoint in there
+        if not endpoint.leader
+    ]
     if len({endpoint.cluster for endpoint in there}) > 1:
         told = "; ".join(f"{endpoint.address} {endpoint.cluster:x}" for endpoint in there)
         found.append(problem(f"the endpoints are of different clusters: {told}", do="name the members of one"))
     elif len({endpoint.leader for endpoint in there if endpoint.leader}) > 1:
         found.append(warning("endpoints name different leaders", do="look again: an election may have been under way"))
-    found += [warning("it is a learner, which answers no reads that have to be right", endpoint.address,
-                      "promote it, or leave it out of the endpoints") for endpoint in there if endpoint.is_learner]  # fmt: skip
+    found += [
+        warning(
+            "it is a learner, which answers no reads that have to be right",
+            endpoint.address,
+            "promote it, or leave it out of the endpoints",
+        )
+        for endpoint in there
+        if endpoint.is_learner
+    ]
     if len(etcd.voters) == 1:
-        found.append(note("one member: when it is away nothing can be registered", etcd.voters[0],
-                          "run three for production"))  # fmt: skip
+        found.append(
+            note("one member: when it is away nothing can be registered", etcd.voters[0], "run three for production")
+        )
     elif etcd.voters and len(etcd.voters) % 2 == 0:
         found.append(note(f"{len(etcd.voters)} members bear no more failures than {len(etcd.voters) - 1}"))
     if any(finding.level in ("problem", "warning") for finding in found):

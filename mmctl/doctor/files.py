@@ -25,9 +25,7 @@ def of_files(env: Mapping[str, str], now_ms: int) -> list[Finding]:
         texts, keys = _texts(certificate, found), _texts(key, found)
         if texts and keys:
             passphrase = next(filter(None, (env.get(name, "") for name in PASSPHRASE)), "")
-            identity = Identity(
-                certificate, *texts.values(), *keys.values(), passphrase=passphrase, trust=b"".join(internal.values())
-            )
+            identity = Identity(certificate, texts[certificate], keys[key], passphrase, b"".join(internal.values()))
             found += of_identity(identity, when)
     for path, text in {**internal, **clients}.items():
         found += of_authorities(path, text, when)

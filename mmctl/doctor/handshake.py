@@ -1,4 +1,4 @@
-"""What a runtime says of itself when it is ready, looked over as the mesh will (docs/runtimes.md, the conformance run)."""
+"""What a runtime says of itself when it is ready, looked over as the mesh will do it."""
 
 from __future__ import annotations
 
@@ -43,14 +43,27 @@ def _of_figures(status: Any) -> list[Finding]:
         return [problem(str(error), do="an instance ends at its start with this sentence: correct the figure")]
     found = []
     if status.modelLoadingTimeoutMs < SHORT_MS:
-        found.append(warning(f"modelLoadingTimeoutMs is {status.modelLoadingTimeoutMs}: loads are cancelled after it",
-                             do="it has to be more than the longest load takes on a busy host"))  # fmt: skip
+        found.append(
+            warning(
+                f"modelLoadingTimeoutMs is {status.modelLoadingTimeoutMs}: loads are cancelled after it",
+                do="it has to be more than the longest load takes on a busy host",
+            )
+        )
     if status.modelLoadingTimeoutMs > LONG_MS:
-        found.append(warning(f"modelLoadingTimeoutMs is {status.modelLoadingTimeoutMs}: a load that hangs holds its "
-                             "place for that long", do="it should be a few times what the longest load takes"))  # fmt: skip
+        found.append(
+            warning(
+                f"modelLoadingTimeoutMs is {status.modelLoadingTimeoutMs}: a load that hangs holds its "
+                "place for that long",
+                do="it should be a few times what the longest load takes",
+            )
+        )
     if status.maxLoadingConcurrency > MANY_LOADS:
-        found.append(warning(f"maxLoadingConcurrency is {status.maxLoadingConcurrency}: so many loads come at once",
-                             do="say how many loads the host can do side by side"))  # fmt: skip
+        found.append(
+            warning(
+                f"maxLoadingConcurrency is {status.maxLoadingConcurrency}: so many loads come at once",
+                do="say how many loads the host can do side by side",
+            )
+        )
     return found
 
 
@@ -59,8 +72,12 @@ def _of_methods(status: Any) -> list[Finding]:
     for method, info in sorted(status.methodInfos.items()):
         service, slash, name = method.rpartition("/")
         if not slash or not service or not name or service.startswith("/"):
-            found.append(problem(f"methodInfos names {method!r}, which no call matches",
-                                 do="write package.Service/Method, without a slash before it"))  # fmt: skip
+            found.append(
+                problem(
+                    f"methodInfos names {method!r}, which no call matches",
+                    do="write package.Service/Method, without a slash before it",
+                )
+            )
         elif service.endswith("ModelRuntime"):
             found.append(warning(f"methodInfos names {method}, which clients can never call", do="leave it out"))
         if 0 in info.idInjectionPath:

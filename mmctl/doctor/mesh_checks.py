@@ -77,10 +77,16 @@ def mesh_checks(subject: Subject) -> list[Check]:
         return of_environment(await tried(subject.env))
 
     checks = [
-        Check("status", status, ALL_MODELS_S), Check("leader", leader), Check("versions", versions),
-        Check("ports", ports), Check("mesh-port", mesh_port), Check("clocks", clocks),
-        Check("certificates", certificates), Check("settings", settings), Check("config", dynamic_settings),
-    ]  # fmt: skip
+        Check("status", status, ALL_MODELS_S),
+        Check("leader", leader),
+        Check("versions", versions),
+        Check("ports", ports),
+        Check("mesh-port", mesh_port),
+        Check("clocks", clocks),
+        Check("certificates", certificates),
+        Check("settings", settings),
+        Check("config", dynamic_settings),
+    ]
     return [*checks, Check("environment", environment)] if subject.is_env_given else checks
 
 
@@ -92,10 +98,17 @@ def of_dynamic(name: str, value: bytes) -> list[Finding]:
     try:
         parsed = known.parsed(value)
     except ValueError as error:
-        return [problem(f"{error}; the last good value stays in force", "config/ in the store",
-                        f"`mmctl config set {name} VALUE`")]  # fmt: skip
+        return [
+            problem(
+                f"{error}; the last good value stays in force",
+                "config/ in the store",
+                f"`mmctl config set {name} VALUE`",
+            )
+        ]
     if known is dynamic.DISABLE and parsed:
-        return [problem("disable is set: no instance can start", "config/ in the store", "`mmctl config unset disable`")]
+        return [
+            problem("disable is set: no instance can start", "config/ in the store", "`mmctl config unset disable`")
+        ]
     if known is dynamic.SEND_DESTINATION_ID:
         return [note(f"{name} has no effect here", "config/ in the store")]
     return [ok(f"{name}={parsed}", "config/ in the store")]

@@ -19,18 +19,36 @@ def of_info(info: Info, instances: Sequence[Instance]) -> list[Finding]:
     """Store, leader, read-only."""
     found = []
     if not info.store_available:
-        found.append(problem("the store does not answer it: nothing can be registered", info.instance,
-                             "see the etcd checks, and its log"))  # fmt: skip
+        found.append(
+            problem(
+                "the store does not answer it: nothing can be registered",
+                info.instance,
+                "see the etcd checks, and its log",
+            )
+        )
     if info.read_only:
-        found.append(warning("it only reads the registry (KV_READ_ONLY)", info.instance,
-                             "unset KV_READ_ONLY on all instances when that is over"))  # fmt: skip
+        found.append(
+            warning(
+                "it only reads the registry (KV_READ_ONLY)",
+                info.instance,
+                "unset KV_READ_ONLY on all instances when that is over",
+            )
+        )
     if instances and not info.leader:
-        found.append(problem("nobody leads: nothing is pruned, and no virtual model moves on", do="see whether the "
-                             "instances can write to the store (etcd-permission)"))  # fmt: skip
+        found.append(
+            problem(
+                "nobody leads: nothing is pruned, and no virtual model moves on",
+                do="see whether the instances can write to the store (etcd-permission)",
+            )
+        )
     names = {instance.id for instance in instances}
     if info.leader and names and info.leader not in names:
-        found.append(warning(f"the leader {info.leader} has no record", do="look again in half a minute: its lease may "
-                             "be about to end"))  # fmt: skip
+        found.append(
+            warning(
+                f"the leader {info.leader} has no record",
+                do="look again in half a minute: its lease may be about to end",
+            )
+        )
     return found or [ok(f"{info.leader} leads" if info.leader else "no instances, so no leader")]
 
 
@@ -48,8 +66,12 @@ def of_versions(instances: Sequence[Instance]) -> list[Finding]:
     if len({instance.data_plane for instance in ours}) > 1:
         found.append(note("instances carry requests by different data planes", do="give all the same image"))
     if java and ours:
-        found.append(note(f"{count(len(java), 'ModelMesh pod')} in the same mesh: {shortened(java)}",
-                          do="expected only while one replaces the other"))  # fmt: skip
+        found.append(
+            note(
+                f"{count(len(java), 'ModelMesh pod')} in the same mesh: {shortened(java)}",
+                do="expected only while one replaces the other",
+            )
+        )
     return found or [ok(f"{count(len(ours), 'instance')} of version {next(iter(by_version), 'none')}")]
 
 
@@ -68,8 +90,13 @@ def of_ports(reached: Mapping[str, Reached], phases: Mapping[str, str]) -> list[
         if not way.probes:
             wrong.append(note("where its probes are is not known", name, "ask through --endpoint, or on the host"))
         if way.grpc and each.health != "OK":
-            wrong.append(problem(f"gRPC health: {each.health}", f"{name} at {way.grpc}",
-                                 "see whether the way to this port is open, and its certificates"))  # fmt: skip
+            wrong.append(
+                problem(
+                    f"gRPC health: {each.health}",
+                    f"{name} at {way.grpc}",
+                    "see whether the way to this port is open, and its certificates",
+                )
+            )
         if not way.metrics:
             wrong.append(note("it has no metrics", name, "MM_METRICS=prometheus:port=2112;scheme=http"))
         elif each.metrics.status != 200:
@@ -97,8 +124,13 @@ def of_mesh_ports(reached: Mapping[str, Reached]) -> list[Finding]:
         elif each.mesh_certificate:
             found.append(ok("speaks TLS, and turns away who does not", where))
         else:
-            found.append(warning(f"cannot be reached from here: {each.stranger}", where,
-                                 "fine where a NetworkPolicy keeps it to instances; they have to reach it"))  # fmt: skip
+            found.append(
+                warning(
+                    f"cannot be reached from here: {each.stranger}",
+                    where,
+                    "fine where a NetworkPolicy keeps it to instances; they have to reach it",
+                )
+            )
     return found or [note("no instance says where its mesh port is")]
 
 
@@ -109,8 +141,9 @@ def of_clocks(skews: Mapping[str, int | None], starts: Mapping[str, int], now_ms
     for name, skew_ms in skews.items():
         if skew_ms is not None and abs(skew_ms) >= OFF_MS:
             level = problem if abs(skew_ms) >= FAR_OFF_MS else warning
-            found.append(level(f"its clock is {abs(skew_ms) / 1000:.0f} s {'ahead' if skew_ms > 0 else 'behind'}",
-                               name, do))  # fmt: skip
+            found.append(
+                level(f"its clock is {abs(skew_ms) / 1000:.0f} s {'ahead' if skew_ms > 0 else 'behind'}", name, do)
+            )
     known = {name for name, skew_ms in skews.items() if skew_ms is not None}
     for name, start_ms in starts.items():
         if name not in known and start_ms - now_ms >= OFF_MS:

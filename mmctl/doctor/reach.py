@@ -45,14 +45,10 @@ class Reached:
 
 async def reach(way: Way) -> Reached:
     """Ask all of them side by side."""
-    ready, live, metrics, health, stranger, certificate, mesh_certificate = await asyncio.gather(
-        _page(way.probes, "/ready"),
-        _page(way.probes, "/live"),
-        _metrics(way.metrics),
-        _health(way),
-        _stranger(way.mesh),
-        _certificate(way.grpc),
-        _certificate(way.mesh),
+    (ready, live, metrics), (health, stranger), (certificate, mesh_certificate) = await asyncio.gather(
+        asyncio.gather(_page(way.probes, "/ready"), _page(way.probes, "/live"), _metrics(way.metrics)),
+        asyncio.gather(_health(way), _stranger(way.mesh)),
+        asyncio.gather(_certificate(way.grpc), _certificate(way.mesh)),
     )
     return Reached(way, ready, live, metrics, health, stranger, certificate, mesh_certificate)
 
