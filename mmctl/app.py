@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mmctl.commands import config, doctor, drain, local, mesh, models, trace, vmodels, why
+from mmctl.commands import config, debug, doctor, drain, local, mesh, models, trace, vmodels, why
 from mmctl.commands.replay import replay_
 from mmctl.commands.simulate import simulate
 from mmctl.commands.tune import tune
@@ -49,6 +49,7 @@ app.command("doctor", rich_help_panel=_CLUSTER)(doctor.doctor)
 app.command("version", rich_help_panel=_CLUSTER)(mesh.version)
 app.add_typer(vmodels.app, rich_help_panel=_MODELS)
 app.add_typer(config.app, rich_help_panel=_CLUSTER)
+app.add_typer(debug.app, rich_help_panel=_CLUSTER)
 app.command("simulate", rich_help_panel=_SIMULATOR)(simulate)
 app.command("tune", rich_help_panel=_SIMULATOR)(tune)
 app.command("replay", rich_help_panel=_SIMULATOR)(replay_)
