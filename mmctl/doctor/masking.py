@@ -11,10 +11,12 @@ MASK = "***"
 LEAST = 4
 """A known secret that is shorter is masked where it stands by name, not wherever its characters occur."""
 
-_SECRET = r"(?:pass(?:word|wd|phrase|code)?|pwd|secret|token|credential|signature|api_?key|access_?key|private_?key|" \
-    r"client_?key|account_?key|sas|sig)"  # fmt: skip
+_SECRET = (
+    r"(?:passw(?:or)?d|passphrase|passcode|secret|token(?!s)|credential|signature|api_?key|access_?key|private_?key"
+    r"|client_?key|account_?key|(?<![a-z])(?:pass|pwd|sas|sig)(?![a-z]))"
+)
 _NAMES_FILE = r"(?:_path|_file|_paths|_files|_name)"
-NAME = re.compile(rf"(?i)(?<![a-z]){_SECRET}|{_SECRET}(?![a-z])")
+NAME = re.compile(rf"(?i){_SECRET}")
 _IS_FILE = re.compile(rf"(?i){_NAMES_FILE}$")
 
 _KEY_BLOCK = re.compile(
@@ -24,7 +26,7 @@ _KEY_END = re.compile(r"\A(?:(?!-----BEGIN ).)*?-----END [A-Z0-9 ]*PRIVATE KEY--
 """Of a text that begins in the middle of a key."""
 _USER_INFO = re.compile(r"(?<=://)[^\s/@\"']+(?=@)|(?<=[:,;\s\"'=])[^\s,;:/@\"'=]+:[^\s,;/@\"']+(?=@[\w\[])")
 _PAIR = re.compile(
-    rf"(?i)(?P<name>(?<![a-z])[\w.-]*?{_SECRET}(?!{_NAMES_FILE}\b)[\w.-]*?\\*[\"']?\s*(?::|=|%3D)\s*)"
+    rf"(?i)(?P<name>(?<![\w.-])[\w.-]*?{_SECRET}(?!{_NAMES_FILE}\b)[\w.-]*?\\*[\"']?\s*(?::|=|%3D)\s*)"
     r"(?P<value>\\+\"(?:(?!\\+\").)*\\+\"|\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s\"'\\,;&}\]]+)"
 )
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}")
@@ -47,8 +49,11 @@ class Masker:
         self._known: dict[str, dict[int, set[str]]] = {}
         """Secrets by how they begin and how long they are: there may be one for each of many models, all alike."""
 
+        self._begins: re.Pattern[str] | None = None
+
     def learn(self, secrets: Iterable[str]) -> None:
         """These are secrets wherever they turn up, as they are or inside a JSON text."""
+        self._begins = None
         for secret in secrets:
             in_json = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
             for form in {secret, *secret.splitlines(), *in_json}:
@@ -100,9 +105,13 @@ class Masker:
 
     def _without_known(self, text: str) -> str:
         """Goes through the text once, however many secrets there are."""
+        if self._begins is None:
+            columns = ("".join(map(re.escape, sorted(set(column)))) for column in zip(*self._known, strict=True))
+            self._begins = re.compile("".join(f"[{column}]" for column in columns), re.DOTALL)
         parts, kept, at = [], 0, 0
-        while at <= len(text) - LEAST:
-            by_length = self._known.get(text[at : at + LEAST], _NONE)
+        while found := self._begins.search(text, at):
+            at = found.start()
+            by_length = self._known.get(found[0], _NONE)
             longest = max((size for size, forms in by_length.items() if text[at : at + size] in forms), default=0)
             if longest:
                 parts += [text[kept:at], MASK]
