@@ -15,6 +15,8 @@ from mmctl.doctor.finding import Finding, note, ok, problem, warning
 from mmctl.doctor.settings_rules import of_settings
 from mmctl.errors import Failed, Usage
 
+START_S = 60.0
+"""So long two starts of meshd may take on a busy host."""
 _ONLY = ("PATH", "HOME", "PYTHONPATH", "VIRTUAL_ENV", "LANG", "LC_ALL", "TMPDIR")
 """What the process needs of this shell; nothing else of it counts."""
 _LISTS = ("MM_AUTO_REGISTER_MODEL_PATH", "MM_AUTO_REGISTER_MODELS_PATH")

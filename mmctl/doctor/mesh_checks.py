@@ -8,7 +8,7 @@ from meshcore import dynamic
 from mmctl.doctor import mesh_rules
 from mmctl.doctor.certificates import Identity, now_utc, of_identity
 from mmctl.doctor.check import Check
-from mmctl.doctor.environment import of_environment, tried
+from mmctl.doctor.environment import START_S, of_environment, tried
 from mmctl.doctor.files import of_files
 from mmctl.doctor.finding import Finding, note, ok, problem, warning
 from mmctl.doctor.settings_rules import of_settings
@@ -87,7 +87,7 @@ def mesh_checks(subject: Subject) -> list[Check]:
         Check("settings", settings),
         Check("config", dynamic_settings),
     ]
-    return [*checks, Check("environment", environment)] if subject.is_env_given else checks
+    return [*checks, Check("environment", environment, START_S)] if subject.is_env_given else checks
 
 
 def of_dynamic(name: str, value: bytes) -> list[Finding]:

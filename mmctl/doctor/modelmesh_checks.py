@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mmctl.doctor import modelmesh_rules as rules
 from mmctl.doctor.check import Check
-from mmctl.doctor.environment import Tried, tried
+from mmctl.doctor.environment import START_S, Tried, tried
 from mmctl.doctor.finding import Finding, ok
 from mmctl.doctor.mesh_checks import of_dynamic
 from mmctl.doctor.subject import Subject
@@ -53,7 +53,7 @@ def modelmesh_checks(subject: Subject) -> list[Check]:
         Check("pods", instances, GO_THROUGH_S),
         Check("types", types, GO_THROUGH_S),
         Check("config", config, GO_THROUGH_S),
-        Check("environment", environment),
+        Check("environment", environment, START_S),
     ]
 
 

@@ -56,10 +56,8 @@ def manifest(env: dict[str, str | None], name: str = "mm", image: str = "kserve/
         else {"name": key, "value": value}
         for key, value in env.items()
     ]  # fmt: skip
-    containers = [
-        {"name": "puller", "image": "x/modelmesh-runtime-adapter"},
-        {"name": name, "image": image, "env": variables},
-    ]
+    puller = {"name": "puller", "image": "x/modelmesh-runtime-adapter"}
+    containers = [puller, {"name": name, "image": image, "env": variables}]
     return {"kind": "Deployment", "spec": {"template": {"spec": {"containers": containers}}}}
 
 
@@ -120,23 +118,24 @@ def test_each_variable_is_judged_by_meshd_itself(tmp_path: Path) -> None:
     says(found, Level.NOTE, "MM_TLS_PRIVATE_KEY_PATH gives TLS between instances too")
     says(found, Level.NOTE, "MM_AUTO_REGISTER_MODEL_PATH names a file that is not on this host")
     says(found, Level.OK, "4 variables mean the same")
-    says(judged(ZOOKEEPER="z:1", KV_STORE="zookeeper:z:1"), Level.PROBLEM, "KV_STORE")
+    refused = Tried(problems=("KV_STORE=zookeeper:z is not allowed",))
+    says(modelmesh_rules.of_variables({"KV_STORE": "zookeeper:z"}, refused), Level.PROBLEM, "KV_STORE=zookeeper:z")
     says(modelmesh_rules.of_variables({}, Tried()), Level.NOTE, "not known")
 
 
 def test_the_container_is_found_in_what_kubernetes_has(tmp_path: Path) -> None:
     deployed = manifest({"A": "1", "B": None})
     assert deployment.of_documents(json.dumps(deployed), "f") == {"A": "1", "B": "model-mesh-0-abcdef-12345"}
-    several = yaml.safe_dump_all([{"kind": "Service"}, {"kind": "List", "items": [deployed]}, None])
+    several = yaml.safe_dump_all([None, {"kind": "Service"}, {"kind": "List", "items": [deployed]}])
     assert deployment.of_documents(several, "f")["A"] == "1"
     assert deployment.of_documents(yaml.safe_dump(manifest({"A": "1"}, name="other")), "f") == {"A": "1"}
     for text, words in (
         ("a: [", "not YAML"), ("kind: Service", "one Deployment is expected, there are 0"),
-        (several + several, "there are 2"), ("kind: Deployment", "not as a Deployment is"),
+        (f"{several}---\n{several}", "there are 2"), ("kind: Deployment", "not as a Deployment is"),
         (yaml.safe_dump(manifest({}, "x", "y")), "no container 'mm'"),
     ):  # fmt: skip
         with pytest.raises(Usage, match=words):
-            deployment.of_documents(text.replace("---\n---", "---"), "f")
+            deployment.of_documents(text, "f")
     with pytest.raises(Usage, match="give one"):
         deployment.read_environment(tmp_path, tmp_path, "")
     with pytest.raises(Usage, match="No such file"):
@@ -158,9 +157,7 @@ def test_kubectl_is_asked_for_the_deployment(tmp_path: Path, monkeypatch: pytest
         deployment.read_environment(None, None, "none")
 
 
-def test_a_whole_installation_is_examined_and_the_verdict_given(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_installation_is_examined_and_the_verdict_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = EtcdServer(tmp_path).start()
 
     async def fill() -> None:
