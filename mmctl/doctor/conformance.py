@@ -29,7 +29,7 @@ NOT_KNOWN = ("Request for unknown model", "Model ")
 def conformance(runtime: Runtime, wanted: Wanted) -> list[Check]:
     """All steps against one runtime, in their order; each of their calls has its own deadline."""
     trial, patience = Trial(runtime, wanted), runtime.patience
-    within_s = 4 * patience.load_s + 8 * patience.call_s + patience.linger_s
+    within_s = 4 * patience.load_s + 4 * (patience.call_s + patience.unload_s) + patience.linger_s
     steps = {
         "status": status, "predict": predict, "load": load, "size": size, "load-again": load_again, "unload": unload,
         "unload-unknown": unload_unknown, "load-together": load_together, "load-cancelled": load_cancelled,

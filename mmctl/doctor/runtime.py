@@ -30,6 +30,7 @@ class Patience:
     call_s: float = 30.0
     predict_s: float = 0.5
     load_s: float = 180.0
+    unload_s: float = 30.0
     linger_s: float = 10.0
     """So long at most it is watched whether a load that was cancelled leaves something."""
 
@@ -101,7 +102,7 @@ class Runtime:
 
     async def unload(self, model: str) -> Answer:
         """unloadModel."""
-        return await self._call("unloadModel", spi.UnloadModelRequest(modelId=model), self.patience.call_s)
+        return await self._call("unloadModel", spi.UnloadModelRequest(modelId=model), self.patience.unload_s)
 
     async def infer(self, method: str, model: str, request: Any, reply: Any) -> Answer:
         """A call of what the runtime serves, for one model."""

@@ -22,7 +22,6 @@ from mmctl.doctor.subject import examined
 from protos import etcd_pb2, etcd_pb2_grpc
 from tests.certificates import Authority
 from tests.etcd import EtcdServer, free_port
-from tests.mmctl.meshes import mmctl
 
 ROOT = "/tas-runtime/mesh/"
 QUOTA = 64 * 1024
@@ -177,7 +176,9 @@ def test_etcd_with_tls_has_its_certificate_looked_at(tmp_path: Path) -> None:
         server.kill()
 
 
-def test_a_secret_that_cannot_be_read_is_a_problem_and_the_exit_code_1(tmp_path: Path) -> None:
+def test_a_secret_that_cannot_be_read_is_a_problem_and_the_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "etcd.json").write_text('{"endpoints": "etcd:1", "userid": "u"}')
     ended = mmctl(
         "doctor", "--kv-store", f"etcd:{tmp_path / 'etcd.json'}", "--service", "m", "--only", "kv-store", "-o", "json"

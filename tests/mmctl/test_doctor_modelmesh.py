@@ -19,7 +19,7 @@ from mmctl.doctor.survey import Survey
 from mmctl.errors import Failed, Unavailable, Usage
 from protos import etcd_pb2, etcd_pb2_grpc
 from tests.etcd import EtcdServer
-from tests.mmctl.meshes import mmctl
+from tests.mmctl.meshes import mmctl_here
 
 DUMP = json.loads((Path(__file__).parents[1] / "data" / "modelmesh-etcd.json").read_text("utf-8"))["pairs"]
 ROOT = "/mm/mm/"
@@ -157,7 +157,9 @@ def test_kubectl_is_asked_for_the_deployment(tmp_path: Path, monkeypatch: pytest
         deployment.read_environment(None, None, "none")
 
 
-def test_an_installation_is_examined_and_the_verdict_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installation_is_examined_and_the_verdict_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     server = EtcdServer(tmp_path).start()
 
     async def fill() -> None:
@@ -170,14 +172,14 @@ def test_an_installation_is_examined_and_the_verdict_given(tmp_path: Path, monke
         asyncio.run(fill())
         (tmp_path / "deployment.yaml").write_text(yaml.safe_dump(manifest(CONTROLLERS)))
         way = ("--modelmesh", "--kv-store", f"etcd:{server.address}", "--service", "mm", "--prefix", "mm")
-        ended = mmctl("doctor", *way, "-f", str(tmp_path / "deployment.yaml"), "-o", "json")
+        ended = mmctl_here(capsys, "doctor", *way, "-f", str(tmp_path / "deployment.yaml"), "-o", "json")
         assert ended.code == 1, ended.err
         found = [(each["check"], each["level"], each["what"]) for each in ended.json]
         assert found[-1] == ("verdict", "problem", "not ready to switch: 1 problem in the way")
         assert ("records", "ok", "10 models, 2 virtual models: all can be read") in found
         assert ("config", "ok", "scaleup_rpm_threshold=500") in found
         (env := tmp_path / "env").write_text("MM_SERVICE_NAME=mm\nKV_STORE=etcd:a\nMM_METRICS=disabled\n")
-        ready = mmctl("doctor", *way, "--env-file", str(env), "-o", "json")
+        ready = mmctl_here(capsys, "doctor", *way, "--env-file", str(env), "-o", "json")
         assert ready.code == 0, ready.out
         assert ready.json[-1]["what"] == "ready to switch"
 
