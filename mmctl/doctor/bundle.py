@@ -67,9 +67,9 @@ class Bundle:
             "doctor.json": lambda: self._doctor(told),
             "etcd.json": self._etcd,
         }
-        for part in await asyncio.gather(*(self._made(name, make) for name, make in makers.items())):
-            yield part
-        for part in [*await self._of_ports(), *self._of_host()]:
+        made = asyncio.gather(*(self._made(name, make) for name, make in makers.items()))
+        told_parts, ports = await asyncio.gather(made, self._of_ports())
+        for part in [*told_parts, *ports, *self._of_host()]:
             yield part
 
     def _learn(self) -> None:

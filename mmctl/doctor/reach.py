@@ -9,7 +9,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mmctl.doctor.handshakes import shown_certificate
-from mmctl.doctor.web import Page, get, without_proof
+from mmctl.doctor.web import SILENT, Page, get, without_proof
 from mmctl.tls import Tls
 from protos import meshd_internal_pb2, meshd_internal_pb2_grpc
 
@@ -59,7 +59,7 @@ async def _page(address: str, path: str) -> Page:
 
 async def _metrics(address: str) -> Page:
     page = await _page(address, "/metrics")
-    if address and page.status == 0:
+    if address and page.status == 0 and page.text != SILENT:
         over_tls = await get(address, "/metrics", without_proof())
         return over_tls if over_tls.status else page
     return page

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
 WAIT_S = 3.0
+SILENT = f"no answer within {WAIT_S:g} s"
 MOST_BYTES = 8 << 20
 """Of an answer; the rest is not read."""
 
@@ -44,7 +45,7 @@ def _get(address: str, path: str, tls: ssl.SSLContext | None) -> Page:
         date, after_ms = answer.getheader("Date"), now_ms()
         body = answer.read(MOST_BYTES)
     except TimeoutError:
-        return Page(0, f"no answer within {WAIT_S:g} s")
+        return Page(0, SILENT)
     except (OSError, HTTPException) as error:
         return Page(0, str(getattr(error, "strerror", None) or error or type(error).__name__))
     finally:

@@ -180,9 +180,8 @@ def test_a_secret_that_cannot_be_read_is_a_problem_and_the_exit_code_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "etcd.json").write_text('{"endpoints": "etcd:1", "userid": "u"}')
-    ended = mmctl(
-        "doctor", "--kv-store", f"etcd:{tmp_path / 'etcd.json'}", "--service", "m", "--only", "kv-store", "-o", "json"
-    )
+    way = ("--kv-store", f"etcd:{tmp_path / 'etcd.json'}", "--service", "m")
+    ended = mmctl_here(capsys, "doctor", *way, "--only", "kv-store", "-o", "json")
     assert ended.code == 1
     (finding,) = ended.json
     assert (finding["check"], finding["level"]) == ("kv-store", "problem")

@@ -47,9 +47,8 @@ def test_the_registry_alone_tells_as_much_of_etcd_and_less_of_ports(
     up: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     way = ("--kv-store", up["kv_store"], "--service", "mesh")
-    ended = mmctl_here(
-        capsys, "doctor", *way, "--only", "etcd-permission", "--only", "ports", "--only", "versions", "-o", "json"
-    )
+    only = ("--only", "etcd-permission", "--only", "ports", "--only", "versions")
+    ended = mmctl_here(capsys, "doctor", *way, *only, "-o", "json")
     assert ended.code == 0, ended.out
     assert {finding["check"] for finding in ended.json} == {"etcd-permission", "ports", "versions"}
     assert "where its probes are is not known" in ended.out
