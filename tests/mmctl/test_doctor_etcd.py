@@ -22,6 +22,7 @@ from mmctl.doctor.subject import examined
 from protos import etcd_pb2, etcd_pb2_grpc
 from tests.certificates import Authority
 from tests.etcd import EtcdServer, free_port
+from tests.mmctl.meshes import mmctl_here
 
 ROOT = "/tas-runtime/mesh/"
 QUOTA = 64 * 1024
