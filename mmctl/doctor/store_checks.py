@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 
 from meshd.store.connect import StoreConfig
@@ -39,7 +39,9 @@ def store_checks(subject: Subject) -> list[Check]:
         return etcd_rules.permission(await subject.live_etcd(), subject.root())
 
     async def certificates() -> Sequence[Finding]:
-        return await of_etcd_certificates(subject.store(), now_ms())
+        config = subject.store()
+        refused = {endpoint.address for endpoint in (await subject.etcd()).endpoints if endpoint.failure}
+        return await of_etcd_certificates(config, refused, now_ms())
 
     return [
         Check("kv-store", secret),
@@ -77,8 +79,11 @@ def of_secret(kv_store: str, config: StoreConfig) -> list[Finding]:
     return found or [ok(f"{count(len(addresses), 'endpoint')}{tls}{user}", str(file or ""))]
 
 
-async def of_etcd_certificates(config: StoreConfig, now: int) -> list[Finding]:
-    """Those that KV_STORE names, and those that etcd shows."""
+async def of_etcd_certificates(config: StoreConfig, refused: Collection[str], now: int) -> list[Finding]:
+    """Those that KV_STORE names, and those that etcd shows; where it answers, chain and name are good.
+
+    Only its own certificate is seen here, not what it shows beside it.
+    """
     etcd = config.etcd
     assert etcd is not None
     when, tls, found = now_utc(now), etcd.tls, list[Finding]()
@@ -93,7 +98,9 @@ async def of_etcd_certificates(config: StoreConfig, now: int) -> list[Finding]:
             found.append(note("shows no certificate", where, "see etcd-reachable"))
             continue
         names = (tls.authority or address.rpartition(":")[0].strip("[]"),)
-        found += of_identity(Identity(where, shown, trust=tls.trust or b"", names=names), when)
+        is_refused = address in refused
+        trust = (tls.trust or b"") if is_refused else b""
+        found += of_identity(Identity(where, shown, trust=trust, names=names if is_refused else ()), when)
     return found or [ok("no TLS to etcd, so no certificates")]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from meshd.store.connect import StoreConfig, StoreConfigError, parse_kv_store
@@ -155,7 +155,11 @@ async def examined(target: Target, env: Mapping[str, str]) -> AsyncIterator[Subj
         except Unavailable as error:
             if not env.get("KV_STORE"):
                 raise
-            found, subject.no_cluster = Target(), str(error)
+            found, subject.no_cluster = Target(), f"{error}; MM_SERVICE_NAME in the environment names one too"
+            if service := env.get("MM_SERVICE_NAME"):
+                found = replace(
+                    target, kv_store=env["KV_STORE"], service=service, prefix=env.get("MM_KVSTORE_PREFIX", "")
+                )
         subject.tls, subject.endpoints = found.tls, found.endpoints
         own = next((service.env for service in local.of_role(MESHD)), {}) if local else {}
         subject.local = local
@@ -165,7 +169,7 @@ async def examined(target: Target, env: Mapping[str, str]) -> AsyncIterator[Subj
         subject.prefix = found.prefix or subject.env.get("MM_KVSTORE_PREFIX", "") or DEFAULT_PREFIX
         if found != Target():
             try:
-                subject.cluster = await stack.enter_async_context(opened(target))
+                subject.cluster = await stack.enter_async_context(opened(found))
             except CommandError as error:
                 subject.no_cluster = f"the mesh cannot be asked: {error}"
         yield subject

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from mmctl.doctor.finding import Finding, Level
 from mmctl.output import Cell, Column, View, show_table
+from mmctl.sizes import shortened
 
 _STYLES = {Level.OK: "green", Level.NOTE: "", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 
@@ -25,12 +26,16 @@ FINDINGS: View[Finding] = View(
 
 
 def describe(findings: Sequence[Finding]) -> None:
-    """A table for people: what to do stands below what was found, so that it fits on a terminal."""
+    """A table for people: what to do stands below what was found, and what several checks say is said once."""
     columns = FINDINGS.columns[:-1]
     rows = []
+    checks: dict[Finding, list[str]] = {}
     for finding in findings:
-        rows.append([Cell(finding.level.value, _STYLES[finding.level]), Cell(finding.check), Cell(finding.where or "-"),
-                     Cell(finding.what)])  # fmt: skip
+        checks.setdefault(replace(finding, check=""), []).append(finding.check)
+    for finding, names in checks.items():
+        name = shortened(list(dict.fromkeys(names)), 2)
+        what = Cell(finding.what)
+        rows.append([Cell(finding.level.value, _STYLES[finding.level]), Cell(name), Cell(finding.where or "-"), what])
         if finding.do:
             rows.append([Cell(""), Cell(""), Cell(""), Cell(f"do: {finding.do}", "bold")])
     show_table(columns, rows)
