@@ -124,7 +124,7 @@ class EtcdLook:
         member = Member(endpoint, self._config.tls)
         try:
             status: Any = await etcd_pb2_grpc.MaintenanceStub(member.channel).Status(
-                etcd_pb2.StatusRequest(), timeout=CALL_S
+                etcd_pb2.StatusRequest(), timeout=CALL_S, metadata=await self._token(member)
             )
         except grpc.aio.AioRpcError as error:
             return Endpoint(endpoint.address, cause_of(f"{error.code().name}: {error.details()}"))
@@ -145,6 +145,16 @@ class EtcdLook:
             status.dbSizeQuota or quota_bytes,
             skew_ms,
         )
+
+    async def _token(self, member: Member) -> tuple[tuple[str, str], ...]:
+        """Of this endpoint, for an etcd that asks for one; that it gives none is told by what needs one."""
+        if not self._config.user:
+            return ()
+        request = etcd_pb2.AuthenticateRequest(name=self._config.user, password=self._config.password)
+        try:
+            return (("token", (await member.auth.Authenticate(request, timeout=CALL_S)).token),)
+        except grpc.aio.AioRpcError:
+            return ()
 
     @staticmethod
     async def _by_http(endpoint: Any) -> tuple[int | None, int]:

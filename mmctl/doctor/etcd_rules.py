@@ -51,7 +51,7 @@ def version(etcd: Etcd) -> list[Finding]:
         elif number < (3, 5):
             found.append(
                 note(
-                    f"etcd {endpoint.version} gets no corrections any more",
+                    f"etcd {endpoint.version} is of an old line",
                     endpoint.address,
                     "upgrade to 3.5.3 or later when you can",
                 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from mmctl.doctor import modelmesh_rules as rules
 from mmctl.doctor.check import Check
@@ -38,7 +39,7 @@ def modelmesh_checks(subject: Subject) -> list[Check]:
 
     async def types() -> Sequence[Finding]:
         labels = [label.strip() for label in subject.env.get("MM_LABELS", "").split(",") if label.strip()]
-        return rules.of_types(await survey(), rules.constraints_of(subject.env), labels)
+        return rules.of_types(await survey(), rules.constraints_of(_constraints(subject.env)), labels)
 
     async def config() -> Sequence[Finding]:
         found = [each for name, value in (await survey()).config.items() for each in of_dynamic(name, value)]
@@ -55,6 +56,16 @@ def modelmesh_checks(subject: Subject) -> list[Check]:
         Check("config", config, GO_THROUGH_S),
         Check("environment", environment, START_S),
     ]
+
+
+def _constraints(env: Mapping[str, str]) -> str:
+    """The text of the type constraints, as far as it can be had here."""
+    if text := env.get("MM_TYPE_CONSTRAINTS"):
+        return text
+    try:
+        return Path(env.get("MM_TYPE_CONSTRAINTS_PATH", "")).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 async def _survey(subject: Subject) -> Survey:

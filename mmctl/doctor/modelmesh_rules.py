@@ -186,10 +186,10 @@ def _differences(env: Mapping[str, str]) -> list[Finding]:
     return found
 
 
-def constraints_of(env: Mapping[str, str]) -> dict[str, Any]:
-    """MM_TYPE_CONSTRAINTS as far as it stands in the environment itself; what cannot be read is named elsewhere."""
+def constraints_of(text: str) -> dict[str, Any]:
+    """Type constraints by type; none where ``text`` cannot be read, which meshd itself tells."""
     try:
-        found = json.loads(env.get("MM_TYPE_CONSTRAINTS") or "{}")
+        found = json.loads(text or "{}")
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

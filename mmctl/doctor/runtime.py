@@ -168,11 +168,13 @@ def users_of(target: str) -> int | None:
 
 
 def connections_to_port(table: str, port: int) -> int:
-    """Connections that stand to ``port`` on this host, by the table of /proc/net/tcp, seen from the other end."""
-    rows = [line.split() for line in table.splitlines()[1:]]
-    return sum(
-        row[3] == ESTABLISHED and int(row[2].rpartition(":")[2], 16) == port and _is_loopback(row[2]) for row in rows
-    )
+    """Connections that stand to ``port`` on this host, by the table of /proc/net/tcp.
+
+    Most have both ends in it; that of another host has one, and so has one into a container.
+    """
+    rows = [row for line in table.splitlines()[1:] if (row := line.split())[3] == ESTABLISHED]
+    here = sum(int(row[1].rpartition(":")[2], 16) == port for row in rows)
+    return max(here, sum(int(row[2].rpartition(":")[2], 16) == port and _is_loopback(row[2]) for row in rows))
 
 
 def connections_to_socket(table: str, path: str) -> int:

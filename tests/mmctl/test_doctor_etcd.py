@@ -101,6 +101,19 @@ def test_an_etcd_that_is_well_is_changed_by_nothing_and_then_named_when_it_is_fu
     assert "nothing can be written" in said(full, "etcd-permission")
     assert levels(full)["etcd-reachable"] is Level.OK
 
+    async def do_what_it_says(channel: Any) -> None:
+        await channel.unary_unary("/etcdserverpb.Maintenance/Defragment")(b"")
+        maintenance = etcd_pb2_grpc.MaintenanceStub(channel)
+        for raised in (await maintenance.Alarm(etcd_pb2.AlarmRequest(action=etcd_pb2.AlarmRequest.GET))).alarms:
+            disarm = etcd_pb2.AlarmRequest.DEACTIVATE
+            request = etcd_pb2.AlarmRequest(action=disarm, memberID=raised.memberID, alarm=raised.alarm)
+            await maintenance.Alarm(request)
+
+    asked(small.address, do_what_it_says)
+    again = levels(found_of(f"etcd:{small.address}"))
+    assert again["etcd-alarms"] is Level.OK
+    assert again["etcd-permission"] is Level.OK
+
 
 def test_a_user_without_permission_is_told_which_part_is_closed(tmp_path: Path) -> None:
     server = EtcdServer(tmp_path).start()
@@ -205,7 +218,7 @@ def with_(**fields: Any) -> Etcd:
         (etcd_rules.version, with_(version="3.5.2"), Level.PROBLEM, "known to lose consistency"),
         (etcd_rules.version, with_(version="3.5.3"), Level.OK, "etcd 3.5.3"),
         (etcd_rules.version, with_(version="3.3.27"), Level.PROBLEM, "too old"),
-        (etcd_rules.version, with_(version="3.4.23"), Level.NOTE, "no corrections"),
+        (etcd_rules.version, with_(version="3.4.23"), Level.NOTE, "old line"),
         (etcd_rules.version, with_(version="3.6.0-rc.1"), Level.OK, "3.6.0-rc.1"),
         (etcd_rules.version, with_(version="next"), Level.NOTE, "its version is 'next'"),
         (etcd_rules.version, Etcd((A, Endpoint("b:1", version="3.5.8"))), Level.WARNING, "different versions"),
