@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,7 @@ import typer
 
 from mmctl.connect import Target
 from mmctl.doctor.check import Told
+from mmctl.doctor.view import teller
 from mmctl.options import Debug, Output, connected
 from mmctl.output import Form, say, show_text, show_value
 from mmctl.progress import Progress
@@ -63,12 +63,8 @@ def bundle(
     """
     path = out or Path(f"mmctl-bundle-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.tar.gz")
     with Progress() as progress:
-
-        def told(name: str, left: Sequence[str]) -> None:
-            progress.waiting(f"{name} is done; still looking at {', '.join(left)}" if left else name)
-
         progress.waiting("collecting")
-        written = asyncio.run(_write(target, path, all_, with_keys, told))
+        written = asyncio.run(_write(target, path, all_, with_keys, teller(progress)))
     if output is Form.NAME:
         show_text(f"{written.path}\n")
     elif output in (Form.JSON, Form.YAML):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +16,7 @@ from mmctl.doctor.check import Told, chosen, examine
 from mmctl.doctor.deployment import read_environment
 from mmctl.doctor.finding import Finding, has_problem
 from mmctl.doctor.runtime import Patience, Runtime, Wanted, users_of
-from mmctl.doctor.view import FINDINGS, describe, summary
+from mmctl.doctor.view import FINDINGS, describe, summary, teller
 from mmctl.errors import Failed, Usage
 from mmctl.options import Debug, Output, connected
 from mmctl.output import Form, say, show_list
@@ -134,7 +136,7 @@ def doctor(
         env = read_environment(env_file, file, deployment)
         found = _run(lambda told: _of_mesh(target, env, modelmesh, only, skip, told))
     if output is Form.TABLE and found:
-        describe(found)
+        describe(found, shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
     else:
         show_list(FINDINGS, found, output)
     if output in (Form.TABLE, Form.WIDE):
@@ -145,12 +147,8 @@ def doctor(
 
 def _run(examination: Callable[[Told], Coroutine[Any, Any, list[Finding]]]) -> list[Finding]:
     with Progress() as progress:
-
-        def told(name: str, left: Sequence[str]) -> None:
-            progress.waiting(f"{name} is done; still looking at {', '.join(left)}" if left else name)
-
         progress.waiting("looking")
-        return asyncio.run(examination(told))
+        return asyncio.run(examination(teller(progress)))
 
 
 async def _of_mesh(

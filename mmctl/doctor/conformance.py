@@ -13,8 +13,8 @@ from functools import partial
 from mmctl.doctor.check import Check, NotLooked
 from mmctl.doctor.conformance_loads import load, load_again, load_together, size, unload
 from mmctl.doctor.finding import Finding, note, ok, problem, warning
-from mmctl.doctor.handshake import look_over
 from mmctl.doctor.runtime import LATE, SERVICES, Runtime, Wanted
+from mmctl.doctor.runtime_status import look_over
 from mmctl.doctor.trial import GONE, POLL_S, Trial
 from mmctl.sizes import human_size
 from protos import grpc_predict_v2_pb2 as v2

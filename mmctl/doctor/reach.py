@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from mmctl.doctor.handshakes import shown_certificate
+from mmctl.doctor.tls_shown import shown_certificate
 from mmctl.doctor.web import SILENT, Page, get, without_proof
 from mmctl.tls import Tls
 from protos import meshd_internal_pb2, meshd_internal_pb2_grpc

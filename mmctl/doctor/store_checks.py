@@ -14,8 +14,8 @@ from mmctl.doctor.certificates import Identity, now_utc, of_authorities, of_iden
 from mmctl.doctor.check import Check
 from mmctl.doctor.etcd_look import Etcd
 from mmctl.doctor.finding import Finding, note, ok, warning
-from mmctl.doctor.handshakes import shown_certificate
 from mmctl.doctor.subject import Subject
+from mmctl.doctor.tls_shown import shown_certificate
 from mmctl.doctor.web import now_ms
 from mmctl.sizes import count
 

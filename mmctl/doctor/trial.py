@@ -7,8 +7,8 @@ from typing import Any
 
 from mmctl.doctor.check import NotLooked
 from mmctl.doctor.finding import Finding, problem
-from mmctl.doctor.handshake import SIZE_MOST
 from mmctl.doctor.runtime import Answer, Runtime, Wanted
+from mmctl.doctor.runtime_status import SIZE_MOST
 from mmctl.sizes import human_size
 from protos import model_runtime_pb2 as spi
 

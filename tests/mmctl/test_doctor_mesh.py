@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.certificates import Authority
 from tests.mmctl.meshes import mesh, mmctl, mmctl_here, process
 
 LOADED = '{"secret_access_key": "planted-in-a-key"}'
@@ -107,3 +108,34 @@ def test_a_bundle_has_all_there_is_and_no_secret_and_notes_who_is_silent(
     assert [(model["id"], model["key"]) for model in models] == [("m/1", "***"), ("m/2", "")]
     assert "password=***" in files["logs/mesh-1.log"]
     assert mmctl_here(capsys, "debug", "bundle", *where(up), "--out", str(out)).code == 1, "nothing is written over"
+
+
+def test_a_bundle_by_the_registry_tells_nothing_of_its_secret(
+    up: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = Authority().issue().key.decode()
+    secret = {"endpoints": up["kv_store"].removeprefix("etcd:"), "userid": "mesh", "password": "planted-in-kv-store",
+              "tls_mode": "PLAINTEXT", "client_key": key, "client_certificate": Authority().pem.decode()}  # fmt: skip
+    (tmp_path / "etcd.json").write_text(json.dumps(secret))
+    model = {"name": "m/3", "type": "planted-in-kv-store", "path": key.splitlines()[1], "key": "short but a key"}
+    assert mmctl("register", "-f", "-", *where(up), stdin=json.dumps(model)).code == 0
+    way = ("--kv-store", f"etcd:{tmp_path / 'etcd.json'}", "--service", "mesh")
+    for options, shown in (((), "***"), (("--with-keys", "--all"), "short but a key")):
+        out = tmp_path / f"{len(options)}.tar.gz"
+        assert mmctl_here(capsys, "debug", "bundle", *way, "--out", str(out), *options).code == 0
+        with tarfile.open(out) as tar:
+            files = {member.name.partition("/")[2]: tar.extractfile(member).read().decode() for member in tar}  # type: ignore[union-attr]
+        assert not [
+            name for name, text in files.items() if "planted-in-kv-store" in text or key.splitlines()[1] in text
+        ]
+        models = {each["id"]: each for each in map(json.loads, files["models.jsonl"].splitlines())}
+        assert models["m/3"]["key"] == shown
+        assert "etcd.json" in files
+
+
+def test_no_mesh_is_no_bundle_and_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ended = mmctl_here(
+        capsys, "debug", "bundle", "--data-dir", str(tmp_path / "x"), "--out", str(tmp_path / "b.tar.gz")
+    )
+    assert ended.code == 4
+    assert list(tmp_path.iterdir()) == []

@@ -20,7 +20,7 @@ from mmctl.doctor.finding import Finding, Level, ok, warning
 from mmctl.doctor.mesh_checks import of_dynamic
 from mmctl.doctor.reach import Reached, Way
 from mmctl.doctor.settings_rules import of_settings
-from mmctl.doctor.view import summary
+from mmctl.doctor.view import describe, summary
 from mmctl.doctor.web import Page, skew_ms
 from mmctl.errors import Failed, Usage
 from mmctl.values import Info, Instance
@@ -204,3 +204,31 @@ def test_an_environment_is_read_as_shells_write_it() -> None:
     for line in ("no pair", "=x", "a b=c"):
         with pytest.raises(Usage, match="f, line 2: NAME=VALUE"):
             parse_env(f"A=1\n{line}\n", "f")
+
+
+FOUND = [
+    Finding(Level.PROBLEM, "it does not answer at all, not even after a while", "host:1", "start it", "first"),
+    *(Finding(Level.NOTE, "not looked at: no mesh", check=name) for name in ("b", "c", "d")),
+]
+
+
+def test_findings_are_told_in_a_pipe_on_one_line_each_and_alike_ones_once(capsys: pytest.CaptureFixture[str]) -> None:
+    describe(FOUND, None)
+    assert capsys.readouterr().out.splitlines() == [
+        "LEVEL    CHECK            WHERE   WHAT",
+        "problem  first            host:1  it does not answer at all, not even after a while",
+        "                                  do: start it",
+        "note     b, c and 1 more  -       not looked at: no mesh",
+    ]
+
+
+def test_findings_are_broken_into_the_width_of_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    describe(FOUND, 60)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "LEVEL    CHECK            WHAT",
+        "problem  first            host:1: it does not answer at all,",
+        "                          not even after a while",
+        "                          do: start it",
+        "note     b, c and 1 more  not looked at: no mesh",
+    ]
