@@ -13,7 +13,7 @@ from protos import model_runtime_pb2 as spi
 from protos.model_runtime_pb2_grpc import ModelRuntimeServicer
 
 SIZE = 1 << 20
-LOAD_S = 0.06
+LOAD_S = 0.1
 BAD = "bad"
 """The path that cannot be loaded."""
 
