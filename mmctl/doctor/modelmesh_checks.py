@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,13 +19,11 @@ GO_THROUGH_S = 120.0
 
 def modelmesh_checks(subject: Subject) -> list[Check]:
     """All of them."""
-    surveys: list[asyncio.Future[Survey]] = []
 
     async def survey() -> Survey:
         await subject.live_etcd()
-        if not surveys:
-            surveys.append(asyncio.ensure_future(_survey(subject)))
-        return await asyncio.shield(surveys[0])
+        found: Survey = await subject.once("survey", lambda: _survey(subject))
+        return found
 
     async def keys() -> Sequence[Finding]:
         return rules.of_keys(await survey(), subject.root())

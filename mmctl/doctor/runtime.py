@@ -161,8 +161,8 @@ def users_of(target: str) -> int | None:
         host, _, port = target.rpartition(":")
         if host.strip("[]") not in LOOPBACK:
             return None
-        tables = [Path(f"/proc/net/{name}") for name in ("tcp", "tcp6")]
-        return sum(connections_to_port(table.read_text(), int(port)) for table in tables if table.exists())
+        tables = [table for name in ("tcp", "tcp6") if (table := Path(f"/proc/net/{name}")).exists()]
+        return sum(connections_to_port(table.read_text(), int(port)) for table in tables) if tables else None
     except OSError:
         return None
 

@@ -71,7 +71,7 @@ class Subject:
         async def see() -> Etcd:
             return await self.look().see()
 
-        found: Etcd = await self._once("etcd", see)
+        found: Etcd = await self.once("etcd", see)
         return found
 
     async def live_etcd(self) -> Etcd:
@@ -83,17 +83,17 @@ class Subject:
 
     async def info(self) -> Info:
         """Who answers."""
-        found: Info = await self._once("info", lambda: self._mesh().info())
+        found: Info = await self.once("info", lambda: self._mesh().info())
         return found
 
     async def instances(self) -> list[Instance]:
         """All instances, Java pods among them."""
-        found: list[Instance] = await self._once("instances", lambda: self._mesh().instances())
+        found: list[Instance] = await self.once("instances", lambda: self._mesh().instances())
         return found
 
     async def settings(self) -> dict[str, Setting]:
         """The settings of the instance that answers, or what the registry says, by name."""
-        found: list[Setting] = await self._once("settings", lambda: self._mesh().settings([]))
+        found: list[Setting] = await self.once("settings", lambda: self._mesh().settings([]))
         return {setting.name: setting for setting in found}
 
     async def reached(self) -> dict[str, Reached]:
@@ -104,7 +104,7 @@ class Subject:
             ways = [self._way(each, await self.settings()) for each in instances]
             return dict(zip((each.id for each in instances), await asyncio.gather(*map(reach, ways)), strict=True))
 
-        found: dict[str, Reached] = await self._once("reached", ask)
+        found: dict[str, Reached] = await self.once("reached", ask)
         return found
 
     def mesh(self) -> Cluster:
@@ -134,7 +134,7 @@ class Subject:
         tls = self.tls if self.tls.is_said or any(map(self.tls.is_for, self.endpoints)) else None
         return Way(instance.grpc, instance.address, instance.http, probes, tls)
 
-    async def _once(self, what: str, ask: Callable[[], Awaitable[Any]]) -> Any:
+    async def once(self, what: str, ask: Callable[[], Awaitable[Any]]) -> Any:
         """The same answer for all who ask; one of them that gives up ends it for nobody else."""
         if what not in self._asked:
             self._asked[what] = asyncio.ensure_future(ask())

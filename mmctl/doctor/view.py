@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from textwrap import wrap
 
 from mmctl.doctor.check import Told
@@ -25,7 +25,7 @@ FINDINGS: View[Finding] = View(
         Column("WHAT", lambda finding: finding.what),
         Column("DO", lambda finding: finding.do or "-"),
     ),
-    plain=lambda finding: {name: asdict(finding)[name] for name in ("check", "level", "where", "what", "do")},
+    plain=lambda finding: {name: str(getattr(finding, name)) for name in ("check", "level", "where", "what", "do")},
     name=lambda finding: finding.check,
     nothing="nothing was looked at",
 )

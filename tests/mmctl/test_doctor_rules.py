@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from email.utils import format_datetime
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,9 +22,10 @@ from mmctl.doctor.finding import Finding, Level, ok, warning
 from mmctl.doctor.mesh_checks import of_dynamic
 from mmctl.doctor.reach import Reached, Way
 from mmctl.doctor.settings_rules import of_settings
-from mmctl.doctor.view import describe, summary
+from mmctl.doctor.view import FINDINGS, describe, summary
 from mmctl.doctor.web import Page, skew_ms
 from mmctl.errors import Failed, Usage
+from mmctl.output import Form, show_list
 from mmctl.values import Info, Instance
 
 WAY = Way("h:1", "h:2", "h:3", "h:4", None)
@@ -232,3 +235,11 @@ def test_findings_are_broken_into_the_width_of_a_terminal(capsys: pytest.Capture
         "                          do: start it",
         "note     b, c and 1 more  not looked at: no mesh",
     ]
+
+
+def test_findings_have_one_form_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    plain = {"check": "first", "level": "problem", "where": "host:1", "what": FOUND[0].what, "do": "start it"}
+    show_list(FINDINGS, FOUND[:1], Form.JSON)
+    assert json.loads(capsys.readouterr().out) == [plain]
+    show_list(FINDINGS, FOUND[:1], Form.YAML)
+    assert yaml.safe_load(capsys.readouterr().out) == [plain]
