@@ -56,7 +56,9 @@ class Bundle:
 
     async def parts(self, told: Told) -> AsyncIterator[Part]:
         """All parts; the models come first, for their keys are secrets that others may repeat."""
+        etcd = await self._made("etcd.json", self._etcd)  # is timed, and to go through the registry holds it up
         yield await self._made("models.jsonl", self._models)
+        yield etcd
         makers: dict[str, Callable[[], Awaitable[Any]]] = {
             "about.json": self._about,
             "status.json": self._status,
@@ -65,7 +67,6 @@ class Bundle:
             "settings.json": self._settings,
             "decisions.jsonl": self._decisions,
             "doctor.json": lambda: self._doctor(told),
-            "etcd.json": self._etcd,
         }
         made = asyncio.gather(*(self._made(name, make) for name, make in makers.items()))
         told_parts, ports = await asyncio.gather(made, self._of_ports())

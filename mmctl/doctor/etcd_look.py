@@ -86,8 +86,9 @@ class EtcdLook:
         endpoints = tuple(await asyncio.gather(*map(self._endpoint, self._config.endpoints)))
         if all(endpoint.failure for endpoint in endpoints):
             return Etcd(endpoints)
-        (alarms, alarms_failure), members, keys, written, read_ms, commits = await asyncio.gather(
-            self._alarms(), self._members(), self._keys(), self._writable(), self._read_ms(), self._commit_ms()
+        read_ms, commits = await self._read_ms(), await self._commit_ms()  # alone, for they are timed
+        (alarms, alarms_failure), members, keys, written = await asyncio.gather(
+            self._alarms(), self._members(), self._keys(), self._writable()
         )
         names = {member.ID: member.name or f"{member.ID:x}" for member in members}
         return Etcd(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from meshcore import dynamic
+from meshd.store.base import StoreError
 from mmctl.doctor import mesh_rules
 from mmctl.doctor.certificates import Identity, now_utc, of_identity
-from mmctl.doctor.check import Check
+from mmctl.doctor.check import Check, NotLooked
 from mmctl.doctor.environment import START_S, of_environment, tried
 from mmctl.doctor.files import of_files
 from mmctl.doctor.finding import Finding, note, ok, problem, warning
 from mmctl.doctor.settings_rules import of_settings
 from mmctl.doctor.subject import Subject
 from mmctl.doctor.web import now_ms
+from mmctl.errors import CommandError
 from mmctl.health import examine
 
 ALL_MODELS_S = 60.0
@@ -24,6 +27,9 @@ def mesh_checks(subject: Subject) -> list[Check]:
     """All of them."""
 
     async def status() -> Sequence[Finding]:
+        if subject.kv_store:
+            with suppress(CommandError, NotLooked, StoreError):
+                await subject.etcd()  # is timed, and a registry that is gone through here would hold it up
         health = await examine(subject.mesh(), subject.local)
         found = [warning(str(text), do="`mmctl status`, `mmctl explain MODEL`") for text in health.problems]
         return found or [ok(f"{len(health.instances)} instances, {health.registered:,} models")]
