@@ -24,6 +24,8 @@ from tests.certificates import Authority
 from tests.etcd import EtcdServer, free_port
 from tests.mmctl.meshes import mmctl_here
 
+pytestmark = pytest.mark.etcd
+
 ROOT = "/tas-runtime/mesh/"
 QUOTA = 64 * 1024
 

@@ -15,6 +15,8 @@ import pytest
 from tests.certificates import Authority
 from tests.mmctl.meshes import mesh, mmctl, mmctl_here, process
 
+pytestmark = [pytest.mark.e2e, pytest.mark.etcd]
+
 LOADED = '{"secret_access_key": "planted-in-a-key"}'
 PLANTED = ("planted-in-a-key", "planted-in-a-path", "planted-in-settings", "planted-in-a-log")
 

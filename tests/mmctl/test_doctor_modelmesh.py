@@ -21,6 +21,8 @@ from protos import etcd_pb2, etcd_pb2_grpc
 from tests.etcd import EtcdServer
 from tests.mmctl.meshes import mmctl_here
 
+pytestmark = pytest.mark.etcd
+
 DUMP = json.loads((Path(__file__).parents[1] / "data" / "modelmesh-etcd.json").read_text("utf-8"))["pairs"]
 ROOT = "/mm/mm/"
 CONTROLLERS = {
