@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 OTHER_PYTHONS := 3.12 3.13
 
-.PHONY: setup demo test test-pythons test-all check bench clean
+.PHONY: setup demo test test-pythons test-all check image-check bench clean
 
 setup: $(INSTALLED)
 
@@ -21,24 +21,25 @@ $(INSTALLED): pyproject.toml
 demo: setup
 	@$(BIN)/python -m demo
 
-# What takes longest begins first, so that both cores are busy to the end. Whole meshes wait for much, so three at once.
+# What takes longest begins first (tests/conftest.py). Whole meshes wait for much, so three at once.
 # Machines of random steps take three times as long where every line is counted, and nothing is to be covered by chance.
 IN_ORDER := --dist loadfile --no-loadscope-reorder
 
 test: setup
 	$(BIN)/python -m pytest tests/meshcore --ignore-glob='*_machine.py' --cov -n 2 $(IN_ORDER)
 	$(BIN)/python -m pytest tests/meshcore/test_*_machine.py -n 2 $(IN_ORDER)
-	$(BIN)/python -m pytest tests/e2e tests --ignore=tests/meshcore -n 3 $(IN_ORDER)
+	$(BIN)/python -m pytest tests --ignore=tests/meshcore --ignore=tests/image -n 3 $(IN_ORDER)
 
 test-pythons:
 	@set -e; for version in $(OTHER_PYTHONS); do .ci/on-python $$version; done
 
-test-all: test test-pythons check demo
+test-all: test test-pythons check image-check demo
 
 bench: setup
 	@$(BIN)/python -m bench.plane
 	@$(BIN)/python -m bench.simulator --long
 	@$(BIN)/python -m bench.queues
+	@$(BIN)/python -m bench.top
 
 check: setup
 	$(BIN)/ruff check .
@@ -46,6 +47,9 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py
 	$(BIN)/python -m protos.generate --check
+
+image-check: setup
+	@$(BIN)/python -m tests.image
 
 clean:
 	rm -rf $(VENV) $(OTHER_PYTHONS:%=$(VENV)-%) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage *.egg-info

@@ -14,9 +14,9 @@ from statistics import fmean
 
 import numpy as np
 
-from meshcore.asks import Done, Failed
 from meshcore.commands import Command
 from sim.arrivals import arrivals
+from sim.given import Ending
 from sim.mesh import Mesh
 from sim.plane import Server
 from sim.scenario import Scenario
@@ -55,16 +55,7 @@ class Ends:
     def answered(self, instance: str, is_forwarded: bool, arrivals: list[float], ends: list[float]) -> None:
         self.spans += zip(arrivals, ends, strict=True)
 
-    def ended(
-        self,
-        instance: str,
-        arrival: float,
-        end: float,
-        has_waited: bool,
-        is_forwarded: bool,
-        how: Done | Failed,
-        is_retried: bool = False,
-    ) -> None: ...
+    def ended(self, ending: Ending) -> None: ...
 
     def left(self, instance: str, arrival: float) -> None: ...
 

@@ -71,6 +71,11 @@ class Departure:
         for model, gen in self.handovers.clear():
             self.handovers.withdraw(model, gen)
 
+    @property
+    def until(self) -> int:
+        """By when the copies are to be handed over; NEVER: this instance is not on its way out."""
+        return self._until
+
     # -- time --------------------------------------------------------------------------------------
 
     def next_wake(self) -> int:

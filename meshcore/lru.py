@@ -58,3 +58,8 @@ class Lru:
     def ascending(self) -> Iterator[tuple[str, int]]:
         """(key, last use), the least recent first; nothing may change meanwhile."""
         return ((key, last_used) for last_used, _, key in self._order)
+
+    def since(self, instant: int) -> Iterator[tuple[str, int]]:
+        """(key, last use) of those last used at ``instant`` or later; nothing may change meanwhile."""
+        first = bisect_left(self._order, (instant, 0, ""))
+        return ((key, last_used) for last_used, _, key in self._order[first:])

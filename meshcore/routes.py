@@ -50,6 +50,11 @@ class Routes:
             others.sort(key=lambda holder: holder.instance)
         return tuple(others)
 
+    def ready(self, model: str) -> int:
+        """Live copies of ``model`` that answer."""
+        route = self._routes.get(model)
+        return sum(holder.is_ready for holder in route.holders) if route else 0
+
     def update(self, model: str, record: ModelRecord | None) -> None:
         """``model``'s record, an instance it names, or the copy here changed."""
         self._copies.update(model, tuple(record.copies) if record else ())

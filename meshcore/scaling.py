@@ -122,6 +122,16 @@ class Scaling:
             return ()
         return tuple((other, ts) for other, ts in record.copies.items() if other != me and record.is_ready(other))
 
+    def rpm_of(self, model: str) -> int:
+        """Requests a minute that the copy here got before the last pass; 0 without one."""
+        meter = self._meters.get(model)
+        return meter.rpm if meter is not None and meter.rated_in == self._passes else 0
+
+    def queued_on(self, model: str) -> int:
+        """Requests that wait for their turn on it, as the plane told last."""
+        meter = self._meters.get(model)
+        return meter.queued if meter is not None else 0
+
     # -- time ------------------------------------------------------------------------------------------
 
     def next_wake(self) -> int:

@@ -6,17 +6,19 @@ import argparse
 import asyncio
 import json
 import logging
-import signal
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
 from meshcore.errors import BadRecord
 from meshd import config as configuration
-from meshd import log
+from meshd import log, stopping
 from meshd.app import App
+from meshd.build import described
 from meshd.certificates import TlsError
 from meshd.config import Config, ConfigError
 from meshd.handshake import RuntimeUnusable
@@ -43,11 +45,15 @@ def run(arguments: Sequence[str]) -> int:
         prog="meshd", description="One instance of a model mesh, set up by its environment."
     )
     parser.add_argument("--config", metavar="FILE", default="", help="YAML file of settings; the environment wins")
+    parser.add_argument("--version", action="store_true", help="print the version, and the build that is installed")
     parser.add_argument("--print-config", action="store_true", help="print every setting with its value and origin")
     parser.add_argument("-o", dest="form", choices=("table", "json"), help="how it is printed; table unless said")
     options = parser.parse_args(arguments)
     if options.form and not options.print_config:
         parser.error("-o says how --print-config prints; give both or neither")
+    if options.version:
+        print(f"meshd {version('meshd')}{described(os.environ.get(configuration.INSTALLED, ''))}")
+        return 0
     try:
         config = configuration.load(options.config)
     except ConfigError as error:
@@ -70,9 +76,10 @@ def run(arguments: Sequence[str]) -> int:
 
 async def _serve(config: Config) -> int:
     app = App(config)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, app.ending.ask)
+    stopping.on_signals(app.ending.ask)
+    told = [asyncio.ensure_future(stopping.on_line(app.ending.ask))]
+    if config.anchor_path:
+        told.append(asyncio.ensure_future(stopping.on_anchor(config.anchor_path, app.ending.ask)))
     try:
         await app.run()
     except (
@@ -81,6 +88,9 @@ async def _serve(config: Config) -> int:
         _log.error("%s", error)
         _say_why(config.termination_path, str(error))
         return 1
+    finally:
+        for each in told:
+            each.cancel()
     if (failure := app.fail()) is None:
         return 0
     _say_why(config.termination_path, str(failure))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 FILE = "build-version"
-"""What an image says of its build, in its first line."""
+"""What an image says of its build, in its first line; below that lines as in ``commit=4f1c2d``."""
 
 
 def version_number(text: str) -> int:
@@ -35,6 +35,17 @@ def installed_build(directory: str) -> str:
         return _bare((Path(directory) / FILE).read_text("utf-8").partition("\n")[0])
     except (OSError, UnicodeDecodeError):
         return ""
+
+
+def described(directory: str) -> str:
+    """What is installed in ``directory`` as words that go on after a version; empty: nothing says which."""
+    try:
+        lines = (Path(directory) / FILE).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    said = [("build", installed_build(directory)), *(line.partition("=")[::2] for line in lines[1:])]
+    words = ", ".join(f"{name.strip()} {value.strip()}" for name, value in said if value.strip())
+    return f" ({words})" if words else ""
 
 
 def _bare(text: str) -> str:

@@ -90,6 +90,8 @@ class Config:
     shutdown_timeout_ms: int
     termination_path: str
     """Empty: none."""
+    anchor_path: str
+    """Empty: none."""
 
     kv_store: str
     kv_prefix: str

@@ -149,11 +149,11 @@ class Fanout:
 
     async def _live(self, name: str, live: Any) -> AsyncIterator[Any]:
         """What one instance decides, until its stream ends; raises grpc.aio.AioRpcError."""
-        stub = None if name == self._node.me else self._stub(name)
+        stub = None if name == self._node.me else self.stub(name)
         if name == self._node.me:
             stream: Any = self._own.stream(live)
         elif stub is not None:
-            stream = stub.Decisions(live, metadata=self._metadata())
+            stream = stub.Decisions(live, metadata=self.metadata())
         else:
             return
         async for reason in stream:
@@ -161,21 +161,21 @@ class Fanout:
 
     async def _explained(self, name: str, model: str) -> Any | None:
         """What one instance tells; None: it does not answer."""
-        stub = self._stub(name)
+        stub = self.stub(name)
         if stub is None:
             return None
         try:
             request = wire.ExplainRequest(model=model)
-            return await stub.Explain(request, timeout=DEADLINE_S, metadata=self._metadata())
+            return await stub.Explain(request, timeout=DEADLINE_S, metadata=self.metadata())
         except grpc.aio.AioRpcError as error:
             # nothing is known of it there, which is an answer
             return wire.ExplainResponse() if error.code() is grpc.StatusCode.NOT_FOUND else None
 
     async def _kept(self, name: str, request: Any) -> list[Any] | None:
-        stub = self._stub(name)
+        stub = self.stub(name)
         if stub is None:
             return None
-        call, kept = stub.Decisions(request, metadata=self._metadata()), list[Any]()
+        call, kept = stub.Decisions(request, metadata=self.metadata()), list[Any]()
         try:
             while (reason := await asyncio.wait_for(call.read(), DEADLINE_S)) is not grpc.aio.EOF:
                 kept.append(reason)  # there may be many, which take longer than anybody may be silent
@@ -185,11 +185,13 @@ class Fanout:
             call.cancel()
         return kept
 
-    def _stub(self, name: str) -> Any | None:
+    def stub(self, name: str) -> Any | None:
+        """The way to another instance; None: it is not known (any more)."""
         channel = self._plane.channel(name)
         return None if channel is None else stubs.MeshStub(channel)
 
-    def _metadata(self) -> Any:
+    def metadata(self) -> Any:
+        """What shows an instance that another one asks."""
         return (("mm-i-v", internal.VERSION), ("mm-i-key-bin", self._plane.key))
 
 

@@ -153,6 +153,11 @@ class Metrics:
         self._gauge("instance_used_bps", "Share of the memory that models take, in hundredths of a percent", share)
         self._gauge("instance_models_total", "Copies", models)
 
+    def wanted(self, wanted_bytes: int, capacity_bytes: int) -> None:
+        """What the models in use need of this instance's memory."""
+        ratio = wanted_bytes / capacity_bytes if capacity_bytes else 0
+        self._gauges["meshd_wanted_ratio"] = ("Share of the memory that models used within an hour need", ratio)
+
     def worth(self, lost_bytes: int, unsatisfied_bytes: int) -> None:
         """What the runtime never gave back, and what pinned copies take beyond what there is."""
         self._gauges["meshd_lost_bytes"] = ("Memory that unloads which fail have cost so far", lost_bytes)

@@ -15,12 +15,14 @@ from meshcore.vmodel_asks import AskVModel
 from meshd.accounting import complete
 from meshd.codes import TO_GRPC, TO_NUMBER
 from meshd.config import Config
+from meshd.counting import Counting, census_message
 from meshd.draining import Draining
 from meshd.fanout import Fanout
 from meshd.listing import ListGone, Listing, Page
 from meshd.management import Management
-from meshd.messages import instance_message, model_message
+from meshd.messages import model_message
 from meshd.reach import Reach
+from meshd.rollcall import RollCall
 from meshd.settings_api import SettingsApi
 from meshd.store.connect import StoreConfig
 from meshd.tables import Models, VModels
@@ -29,8 +31,8 @@ from protos import meshd_pb2 as wire
 from protos import meshd_pb2_grpc as stubs
 
 METHODS = (
-    "Info", "Register", "Unregister", "GetModel", "ListModels", "ListInstances", "ListVModels", "SetVModel",
-    "Explain", "Decisions", "Drain", "GetSettings", "SetSetting",
+    "Info", "Register", "Unregister", "GetModel", "ListModels", "ListInstances", "ListCopies", "Census",
+    "ListVModels", "SetVModel", "Explain", "Decisions", "Drain", "GetSettings", "SetSetting",
 )  # fmt: skip
 
 AT_ONCE = 128
@@ -48,6 +50,7 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
         self._store, self._reach = store, reach
         self._models, self._vmodels = Listing(Models(node)), Listing(VModels(node))
         self._draining, self._fanout = draining, fanout
+        self._rollcall, self._counting = RollCall(node, fanout), Counting(node)
 
     async def Info(self, request: Any, context: Any) -> Any:
         """Who answers."""
@@ -163,10 +166,16 @@ class MeshV1(stubs.MeshServicer):  # type: ignore[misc]
 
     async def ListInstances(self, request: Any, context: Any) -> Any:
         """Every instance whose record can be read."""
-        view = self._node.view
-        known = {**dict(view.instances()), self._node.me: self._node.own_record()}
-        instances = [instance_message(name, known[name], view.instance_mod(name)) for name in sorted(known)]
-        return wire.ListInstancesResponse(instances=instances, revision=view.revision)
+        instances = await self._rollcall.instances(request.ask)
+        return wire.ListInstancesResponse(instances=instances, revision=self._node.view.revision)
+
+    async def ListCopies(self, request: Any, context: Any) -> Any:
+        """What one instance holds."""
+        return await self._rollcall.copies(request, context)
+
+    async def Census(self, request: Any, context: Any) -> Any:
+        """How many models there are in which state."""
+        return census_message(await self._counting.count())
 
     async def Explain(self, request: Any, context: Any) -> Any:
         """One model, or those that answer for a virtual one, and why they are where they are, or NOT_FOUND."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from meshcore.demand import wanted_units
 from meshcore.node import Node
 from meshcore.reasons import Reason, Rule
 from meshcore.units import UNIT_BYTES
@@ -40,6 +41,8 @@ class Witness:
         self._metrics.instance(
             record.lru_ms, node.now, record.capacity_units * UNIT_BYTES, record.used_units * UNIT_BYTES, record.count
         )
+        wanted = wanted_units(node.cache, node.routes.ready, node.now)
+        self._metrics.wanted(wanted * UNIT_BYTES, record.capacity_units * UNIT_BYTES)
         self._metrics.store(node.outage.is_blind, len(node.writer))
         upkeep = node.upkeep
         self._metrics.upkeep(upkeep.is_leading, len(upkeep.minimum.unsatisfied), upkeep.counts)

@@ -7,6 +7,7 @@ import typer
 from mmctl.commands import config, debug, doctor, drain, local, mesh, models, trace, vmodels, why
 from mmctl.commands.replay import replay_
 from mmctl.commands.simulate import simulate
+from mmctl.commands.top import top
 from mmctl.commands.tune import tune
 from mmctl.options import Debug
 
@@ -40,6 +41,7 @@ app.command("load", rich_help_panel=_MODELS)(models.load)
 app.command("infer", rich_help_panel=_MODELS)(models.infer)
 app.command("status", rich_help_panel=_CLUSTER)(mesh.status)
 app.command("instances", rich_help_panel=_CLUSTER)(mesh.instances)
+app.command("top", rich_help_panel=_CLUSTER)(top)
 app.command("explain", rich_help_panel=_CLUSTER)(why.explain)
 app.command("events", rich_help_panel=_CLUSTER)(why.events)
 app.command("drain", rich_help_panel=_CLUSTER)(drain.drain)

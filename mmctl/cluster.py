@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from meshcore.census import Counted
 from mmctl.values import (
     Change,
     Drained,
+    Held,
     Info,
     Instance,
     Loaded,
@@ -58,8 +60,15 @@ class Cluster(Protocol):
     async def count(self, wanted: ModelFilter) -> int:
         """How many pass the filter."""
 
-    async def instances(self) -> list[Instance]:
-        """All of them, by id."""
+    async def instances(self, asked: bool = False) -> list[Instance]:
+        """All of them, by id; ``asked``: with what each says itself, as far as they can be asked."""
+
+    async def census(self, load_timeout_ms: int) -> Counted:
+        """How many models are in which state; a load may take ``load_timeout_ms`` as far as who counts knows no
+        better. Asked again it costs what changed since."""
+
+    async def copies(self, instance: str, most: int) -> Held:
+        """What one instance holds, as it says itself; NotFound, Unavailable, Failed for one that cannot be asked."""
 
     async def settings(self, names: Sequence[str]) -> list[Setting]:
         """The settings that are named (none: all that can be told); NotFound."""

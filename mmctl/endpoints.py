@@ -55,6 +55,13 @@ class Endpoints:
         """All of them, that which answered last first."""
         return tuple(self._addresses)
 
+    async def renew(self, addresses: Sequence[str]) -> None:
+        """These are the instances now: others are asked no more."""
+        kept = [address for address in self._addresses if address in addresses]
+        self._addresses = [*kept, *(address for address in addresses if address not in kept)]
+        for address in self._channels.keys() - set(addresses):
+            await self._channels.pop(address).close()
+
     async def call(self, call: Callable[[grpc.aio.Channel], Awaitable[T]]) -> T:
         """What ``call`` makes of the first endpoint that is there.
 

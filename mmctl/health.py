@@ -2,115 +2,83 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from meshcore.census import Counted
 from mmctl.cluster import Cluster
 from mmctl.local.state import State
-from mmctl.sizes import count, human_size, printable, shortened
-from mmctl.values import Info, Instance, Model, ModelFilter, Status
+from mmctl.lookback import LAG_MS, Lookback
+from mmctl.problems import Problem, Seen, problems
+from mmctl.values import Info, Instance
 
-_EXAMPLES = 3
-_FULL = 0.98
+LOAD_TIMEOUT_MS = 300_000
+"""How long a load may take where no instance says what its runtime has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """All of it; ``counts`` has registered models by status, ``problems`` a sentence for each."""
+    """All of it at ``at_ms``."""
 
     info: Info
     instances: tuple[Instance, ...]
-    counts: dict[Status, int]
-    registered: int
-    problems: tuple[str, ...]
+    census: Counted
+    problems: tuple[Problem, ...]
+    at_ms: int
 
     @property
     def capacity_bytes(self) -> int:
         """Of the instances that count."""
-        return sum(instance.capacity_bytes for instance in self.instances if not instance.is_java)
+        return sum(each.capacity_bytes for each in self._ours)
 
     @property
     def used_bytes(self) -> int:
         """Of the instances that count."""
-        return sum(instance.used_bytes for instance in self.instances if not instance.is_java)
+        return sum(each.used_bytes for each in self._ours)
+
+    @property
+    def loads_in_progress(self) -> int:
+        """Of the instances that count."""
+        return sum(each.loads_in_progress for each in self._ours)
+
+    @property
+    def requests_per_minute(self) -> int:
+        """Of the instances that count."""
+        return sum(each.requests_per_minute for each in self._ours)
+
+    @property
+    def _ours(self) -> list[Instance]:
+        return [each for each in self.instances if not each.is_java]
 
 
-async def examine(cluster: Cluster, local: State | None) -> Health:
-    """Ask for everything; ``local`` are the processes when the cluster is the one on this machine."""
-    info = await cluster.info()
-    instances = tuple(await cluster.instances())
-    counts = {
-        status: await cluster.count(ModelFilter(status=status))
-        for status in (Status.LOADED, Status.LOADING, Status.LOADING_FAILED)
-    }
-    registered = await cluster.count(ModelFilter())
-    failed = []
-    if counts[Status.LOADING_FAILED]:
-        wanted = ModelFilter(status=Status.LOADING_FAILED)
-        failed = [model async for model in cluster.models(wanted, _EXAMPLES)]
-    problems = itertools.chain(
-        _of_processes(local),
-        _of_store(info),
-        _of_instances(instances),
-        _of_models(failed, counts[Status.LOADING_FAILED]),
-    )
-    return Health(info, instances, counts, registered, tuple(problems))
+class Examiner:
+    """Looks at one cluster, once or again and again."""
+
+    def __init__(self, cluster: Cluster, local: Callable[[], State | None], expected: int = 0) -> None:
+        """``local`` gives the processes when the cluster is the one on this machine; ``expected`` instances (0: any
+        number)."""
+        self._cluster, self._local, self._expected = cluster, local, expected
+        self._before = Lookback()
+
+    async def look(self) -> Health:
+        """Ask for everything."""
+        info = await self._cluster.info()
+        instances = await self._cluster.instances(asked=True)
+        timeouts_ms = [each.now.load_timeout_ms for each in instances if each.now is not None]
+        census = await self._cluster.census(max(timeouts_ms, default=0) or LOAD_TIMEOUT_MS)
+        late = self._before.late(instances, census, _now_ms())
+        if late is None:
+            await asyncio.sleep(LAG_MS / 1000)
+            late = self._before.late(await self._cluster.instances(asked=True), census, _now_ms())
+        now_ms = _now_ms()
+        local = self._local()
+        down = [(each.name, each.instance) for each in local.services if not each.is_up] if local is not None else []
+        vanished = self._before.vanished(instances, now_ms)
+        seen = Seen(info, instances, census, now_ms, down, self._expected, late or {}, vanished)
+        return Health(info, tuple(instances), census, problems(seen), now_ms)
 
 
-def _of_processes(local: State | None) -> list[str]:
-    if local is None:
-        return []
-    return [
-        f"{service.name} does not run"
-        + (f": `mmctl restart {service.instance}` brings it back" if service.instance else "")
-        for service in local.services
-        if not service.is_up
-    ]
-
-
-def _of_store(info: Info) -> list[str]:
-    problems = []
-    if not info.store_available:
-        problems.append(
-            f"the store does not answer {info.instance}: loaded models are served, nothing can be registered"
-        )
-    if info.read_only:
-        problems.append("the registry is read-only")
-    return problems
-
-
-def _of_instances(instances: Sequence[Instance]) -> list[str]:
-    ours = [instance for instance in instances if not instance.is_java]
-    problems = []
-    if not ours:
-        problems.append("no instance is up")
-    by_phase: dict[str, list[str]] = {}
-    for instance in ours:
-        if instance.phase != "ready":
-            by_phase.setdefault(instance.phase or "in an unknown phase", []).append(instance.id)
-    problems += [f"{count(len(ids), 'instance')} {phase}: {shortened(ids)}" for phase, ids in by_phase.items()]
-    empty = [instance.id for instance in ours if not instance.capacity_bytes]
-    if empty:
-        problems.append(f"{count(len(empty), 'instance')} without memory for models: {shortened(empty)}")
-    problems += [
-        f"{instance.id} has lost {human_size(instance.lost_bytes)} of memory to unloads that failed"
-        for instance in ours
-        if instance.lost_bytes
-    ]
-    return problems
-
-
-def _of_models(failed: Sequence[Model], number: int) -> list[str]:
-    if not number:
-        return []
-    problems = [
-        f"{printable(model.name)} failed to load: {printable(model.failures[0].text)}"
-        for model in failed
-        if model.failures
-    ]
-    if number > len(failed):
-        problems.append(
-            f"{count(number - len(failed), 'more model')} failed to load: `mmctl list --status loading_failed`"
-        )
-    return problems
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import grpc
 
-from mmctl import vmodel_calls
+from meshcore.census import Counted
+from mmctl import told, vmodel_calls
 from mmctl.asking import decisions, explain
 from mmctl.endpoints import CALL_S, Endpoints, has_gone, translated
 from mmctl.errors import Failed, NotFound, Unavailable
@@ -17,6 +18,7 @@ from mmctl.values import (
     Copy,
     Drained,
     Failure,
+    Held,
     Info,
     Instance,
     Loaded,
@@ -155,9 +157,14 @@ class MeshCluster:
             return int(page.total)
         return sum([1 async for _ in self.models(wanted, 0)])
 
-    async def instances(self) -> list[Instance]:
-        answer = await self._call(lambda stub: stub.ListInstances(pb.ListInstancesRequest(), timeout=CALL_S))
-        return sorted((_instance(instance) for instance in answer.instances), key=lambda instance: instance.id)
+    async def instances(self, asked: bool = False) -> list[Instance]:
+        return await self._asked(told.instances(self._endpoints, asked))
+
+    async def census(self, load_timeout_ms: int) -> Counted:
+        return await self._asked(told.census(self._endpoints))
+
+    async def copies(self, instance: str, most: int) -> Held:
+        return await self._asked(told.copies(self._endpoints, instance, most))
 
     async def settings(self, names: Sequence[str]) -> list[Setting]:
         request = pb.GetSettingsRequest(names=names)
@@ -169,8 +176,8 @@ class MeshCluster:
         return _setting(await self._call(lambda stub: stub.SetSetting(request, timeout=CALL_S)))
 
     async def take(self, instance: str, what: Taking, budget_ms: int) -> AsyncIterator[Drained]:
-        async for told in self._endpoints.take(instance, what, budget_ms):
-            yield told
+        async for progress in self._endpoints.take(instance, what, budget_ms):
+            yield progress
 
     async def load(self, name: str, wait: bool, timeout_s: float) -> Loaded:
         return await self._endpoints.load(name, wait, timeout_s)
@@ -194,10 +201,7 @@ class MeshCluster:
         return await self._endpoints.infer(name, request, timeout_s)
 
     async def explain(self, name: str) -> Any:
-        try:
-            return await explain(self._endpoints, name)
-        except grpc.aio.AioRpcError as error:
-            raise self._translated(error) from None
+        return await self._asked(explain(self._endpoints, name))
 
     async def decisions(self, wanted: Mapping[str, Any], last: int, follow: bool) -> AsyncIterator[Any]:
         async for reason in decisions(self._endpoints, wanted, last, follow):
@@ -207,8 +211,11 @@ class MeshCluster:
         await self._endpoints.close()
 
     async def _call(self, call: Callable[[Any], Awaitable[Any]]) -> Any:
+        return await self._asked(self._endpoints.call(lambda channel: call(pb_grpc.MeshStub(channel))))
+
+    async def _asked(self, asking: Awaitable[T]) -> T:
         try:
-            return await self._endpoints.call(lambda channel: call(pb_grpc.MeshStub(channel)))
+            return await asking
         except grpc.aio.AioRpcError as error:
             raise self._translated(error) from None
 
@@ -330,30 +337,4 @@ def _model(model: Any) -> Model:
         auto_delete=model.auto_delete,
         revision=model.revision,
         unsatisfied=tuple(model.unsatisfied),
-    )
-
-
-def _instance(instance: Any) -> Instance:
-    return Instance(
-        id=instance.id,
-        phase=instance.phase,
-        grpc=instance.grpc,
-        address=instance.address,
-        http=instance.http,
-        version=instance.version,
-        data_plane=instance.data_plane,
-        location=instance.location,
-        zone=instance.zone,
-        labels=tuple(instance.labels),
-        start_ms=instance.start_ms,
-        lru_ms=instance.lru_ms,
-        models=instance.models,
-        capacity_bytes=instance.capacity_bytes,
-        lost_bytes=instance.lost_bytes,
-        used_bytes=instance.used_bytes,
-        load_threads=instance.load_threads,
-        loads_in_progress=instance.loads_in_progress,
-        rpm=instance.rpm,
-        is_java=instance.is_java,
-        cordoned=instance.cordoned,
     )

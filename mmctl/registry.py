@@ -14,6 +14,7 @@ import grpc
 
 from meshcore import dynamic
 from meshcore.asks import Kept, Register
+from meshcore.census import Counted
 from meshcore.dynamic import Dynamic
 from meshcore.errors import BadRecord, MeshError, UnknownModel
 from meshcore.kv import ABSENT, ANY, DELETE, MOST_WRITES, Conflict, Pair, Write
@@ -27,13 +28,15 @@ from mmctl import vmodel_calls
 from mmctl.asking import decisions, explain
 from mmctl.endpoints import Endpoints, translated
 from mmctl.errors import CommandError, Failed, NotFound, Unavailable, Usage, nearest
-from mmctl.recorded import instance_of
+from mmctl.fleet import Fleet
 from mmctl.tls import NO_TLS, Tls
+from mmctl.told import copies as held
 from mmctl.values import (
     Change,
     Copy,
     Drained,
     Failure,
+    Held,
     Info,
     Instance,
     Loaded,
@@ -81,6 +84,7 @@ class RegistryCluster:
         self._opened: Store | None = None
         self._tls = tls
         self._endpoints: Endpoints | None = None
+        self._fleet = Fleet(self._store, self._root, self._asked)
 
     async def info(self) -> Info:
         found = await self._told((await self._store()).snapshot(f"{self._root}/leaderLatch/"))
@@ -137,8 +141,17 @@ class RegistryCluster:
     async def count(self, wanted: ModelFilter) -> int:
         return sum([1 async for _ in self.models(wanted, 0)])
 
-    async def instances(self) -> list[Instance]:
-        return [instance_of(name, record) for name, record in sorted((await self._instance_records()).items())]
+    async def instances(self, asked: bool = False) -> list[Instance]:
+        return await self._told(self._fleet.instances(asked))
+
+    async def census(self, load_timeout_ms: int) -> Counted:
+        return await self._told(self._fleet.census(load_timeout_ms))
+
+    async def copies(self, instance: str, most: int) -> Held:
+        try:
+            return await held(await self._asked(), instance, most)
+        except grpc.aio.AioRpcError as error:
+            raise translated(error) from None
 
     async def settings(self, names: Sequence[str]) -> list[Setting]:
         known = [_dynamic(name) for name in names] or dynamic.ALL
@@ -190,6 +203,7 @@ class RegistryCluster:
             yield reason
 
     async def close(self) -> None:
+        await self._fleet.close()
         if self._endpoints is not None:
             await self._endpoints.close()
         if self._opened is not None:
@@ -287,21 +301,18 @@ class RegistryCluster:
         return {keys[pair.key]: pair for pair in found.pairs}
 
     async def _instance_records(self) -> dict[str, InstanceRecord]:
-        prefix = f"{self._root}/instances/"
-        records = {}
-        for pair in (await self._told((await self._store()).snapshot(prefix))).pairs:
-            with suppress(BadRecord):
-                records[pair.key.removeprefix(prefix)] = InstanceRecord.decode(pair.value, pair.key)
-        return records
+        return await self._told(self._fleet.records())
 
     async def _asked(self) -> Endpoints:
         """The instances that can be asked, those that are ready first."""
+        ours = [instance for instance in await self.instances() if instance.grpc and not instance.is_java]
+        ours.sort(key=lambda instance: (instance.phase != "ready", instance.id))
+        if not ours:
+            raise Unavailable(f"no instance of {self._service} is up that could be asked")
         if self._endpoints is None:
-            ours = [instance for instance in await self.instances() if instance.grpc and not instance.is_java]
-            ours.sort(key=lambda instance: (instance.phase != "ready", instance.id))
-            if not ours:
-                raise Unavailable(f"no instance of {self._service} is up that could be asked")
             self._endpoints = Endpoints([instance.grpc for instance in ours], self._tls)
+        else:
+            await self._endpoints.renew([instance.grpc for instance in ours])
         return self._endpoints
 
     async def _store(self) -> Store:

@@ -52,6 +52,7 @@ def interruptible(sweeping: Sweeping, is_kept: bool) -> Iterator[None]:
     """What ends a sweep before its time, in a sentence."""
     from sim.problems import ScenarioError
     from sim.sweep import SweepBroken
+    from sim.sweep_state import NotKept
 
     try:
         yield
@@ -61,8 +62,8 @@ def interruptible(sweeping: Sweeping, is_kept: bool) -> Iterator[None]:
         raise Failed(f"{error}{_kept(sweeping, is_kept)}") from None
     except ScenarioError as error:
         raise Usage("\n".join(error.problems)) from None
-    except OSError as error:
-        raise Failed(f"{state_dir()}: finished runs cannot be kept there: {error}") from None
+    except NotKept as error:
+        raise Failed(str(error)) from None
 
 
 def _kept(sweeping: Sweeping, is_kept: bool) -> str:

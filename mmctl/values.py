@@ -134,6 +134,21 @@ class ModelFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class InstanceNow:
+    """What only an instance itself knows, as of when it was asked."""
+
+    seen_revision: int = 0
+    """It has been told of every change of the store up to this revision."""
+    requests_per_minute: int = 0
+    load_timeout_ms: int = 0
+    store_away: bool = False
+    leader: str = ""
+    """As far as it knows; empty: nobody."""
+    going_until_ms: int = 0
+    """By when its copies are to be with others; 0: it is not on its way out."""
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     """An instance as its record in the store shows it; ``grpc`` is where clients reach it."""
 
@@ -158,6 +173,40 @@ class Instance:
     rpm: int = 0
     is_java: bool = False
     cordoned: bool = False
+    revision: int = 0
+    """Of the last change of its record."""
+    now: InstanceNow | None = None
+    """None: it was not asked, or did not answer."""
+    is_silent: bool = False
+    """It was asked and did not answer."""
+
+    @property
+    def requests_per_minute(self) -> int:
+        """As it says itself, else as its record says: that is thousandths of busy time where the runtime limits
+        concurrency."""
+        return self.rpm if self.now is None else self.now.requests_per_minute
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCopy:
+    """A model on one instance; ``state`` is one of new, queued, waiting, loading, sizing, active and failed."""
+
+    model: str
+    state: str
+    load_ts_ms: int = 0
+    size_bytes: int = 0
+    last_used_ms: int = 0
+    in_flight: int = 0
+    queued: int = 0
+    requests_per_minute: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an instance holds, the most used first; ``total`` copies of which these are some."""
+
+    copies: tuple[HeldCopy, ...]
+    total: int
 
 
 class Taking(StrEnum):

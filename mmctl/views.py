@@ -186,14 +186,25 @@ def plain_instance(instance: Instance) -> dict[str, Any]:
         "load_threads": instance.load_threads,
         "loads_in_progress": instance.loads_in_progress,
         "rpm": instance.rpm,
+        "requests_per_minute": instance.requests_per_minute,
         "is_java": instance.is_java,
         "cordoned": instance.cordoned,
+        "silent": instance.is_silent,
+        "revision": instance.revision,
+        "seen_revision": instance.now.seen_revision if instance.now else 0,
     }
 
 
 def _phase(instance: Instance) -> Cell:
     phase = instance.phase or ("java" if instance.is_java else "unknown")
+    if instance.is_silent:
+        return Cell(f"{phase}, silent", "red")
     return Cell(f"{phase}, cordoned" if instance.cordoned else phase, _PHASES.get(phase, ""))
+
+
+def _seen(instance: Instance) -> str:
+    """The newest revision of the store that it knows of."""
+    return f"{instance.now.seen_revision:,}" if instance.now else "-"
 
 
 def _capacity(instance: Instance) -> str:
@@ -214,13 +225,16 @@ INSTANCES: View[Instance] = View(
         Column("CAPACITY", _capacity, right=True),
         Column("%", _share, right=True),
         Column("LOADING", lambda instance: f"{instance.loads_in_progress}/{instance.load_threads}", right=True),
-        Column("RPM", lambda instance: f"{instance.rpm:,}", right=True),
+        Column("RPM", lambda instance: f"{instance.requests_per_minute:,}", right=True),
         Column("LRU", lambda instance: _age(instance.lru_ms), right=True),
         Column("AGE", lambda instance: _age(instance.start_ms), right=True),
         Column("GRPC", lambda instance: instance.grpc or "-"),
         Column("ADDRESS", lambda instance: instance.address or "-", wide=True),
         Column("HTTP", lambda instance: instance.http or "-", wide=True),
         Column("VERSION", lambda instance: instance.version or "-", wide=True),
+        Column(
+            "SEEN", lambda instance: f"{instance.now.seen_revision:,}" if instance.now else "-", wide=True, right=True
+        ),
         Column("PLANE", lambda instance: instance.data_plane or "-", wide=True),
         Column("LOCATION", lambda instance: instance.location or "-", wide=True),
         Column("ZONE", lambda instance: instance.zone or "-", wide=True),

@@ -125,33 +125,37 @@ class Verdict(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., instance: _Optional[str] = ..., load_ts: _Optional[int] = ..., gen: _Optional[int] = ..., accepted: _Optional[int] = ..., record: _Optional[bytes] = ..., code: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
 
 class StatusRequest(_message.Message):
-    __slots__ = ("protocol", "with_copies", "page_size", "page_token")
+    __slots__ = ("protocol", "with_copies", "page_size", "page_token", "most_used")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     WITH_COPIES_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    MOST_USED_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     with_copies: bool
     page_size: int
     page_token: str
-    def __init__(self, protocol: _Optional[int] = ..., with_copies: bool = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    most_used: bool
+    def __init__(self, protocol: _Optional[int] = ..., with_copies: bool = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., most_used: bool = ...) -> None: ...
 
 class StatusResponse(_message.Message):
-    __slots__ = ("instance", "accepted", "copies", "next_page_token", "usage")
+    __slots__ = ("instance", "accepted", "copies", "next_page_token", "usage", "total")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     COPIES_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
     instance: _meshd_pb2.Instance
     accepted: int
     copies: _containers.RepeatedCompositeFieldContainer[HeldCopy]
     next_page_token: str
     usage: _meshd_pb2.UsageReport
-    def __init__(self, instance: _Optional[_Union[_meshd_pb2.Instance, _Mapping]] = ..., accepted: _Optional[int] = ..., copies: _Optional[_Iterable[_Union[HeldCopy, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., usage: _Optional[_Union[_meshd_pb2.UsageReport, _Mapping]] = ...) -> None: ...
+    total: int
+    def __init__(self, instance: _Optional[_Union[_meshd_pb2.Instance, _Mapping]] = ..., accepted: _Optional[int] = ..., copies: _Optional[_Iterable[_Union[HeldCopy, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., usage: _Optional[_Union[_meshd_pb2.UsageReport, _Mapping]] = ..., total: _Optional[int] = ...) -> None: ...
 
 class HeldCopy(_message.Message):
-    __slots__ = ("model", "state", "load_ts", "gen", "size_units", "last_used_ms", "in_flight", "queued")
+    __slots__ = ("model", "state", "load_ts", "gen", "size_units", "last_used_ms", "in_flight", "queued", "requests_per_minute")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     LOAD_TS_FIELD_NUMBER: _ClassVar[int]
@@ -160,6 +164,7 @@ class HeldCopy(_message.Message):
     LAST_USED_MS_FIELD_NUMBER: _ClassVar[int]
     IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
     QUEUED_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_PER_MINUTE_FIELD_NUMBER: _ClassVar[int]
     model: str
     state: str
     load_ts: int
@@ -168,4 +173,5 @@ class HeldCopy(_message.Message):
     last_used_ms: int
     in_flight: int
     queued: int
-    def __init__(self, model: _Optional[str] = ..., state: _Optional[str] = ..., load_ts: _Optional[int] = ..., gen: _Optional[int] = ..., size_units: _Optional[int] = ..., last_used_ms: _Optional[int] = ..., in_flight: _Optional[int] = ..., queued: _Optional[int] = ...) -> None: ...
+    requests_per_minute: int
+    def __init__(self, model: _Optional[str] = ..., state: _Optional[str] = ..., load_ts: _Optional[int] = ..., gen: _Optional[int] = ..., size_units: _Optional[int] = ..., last_used_ms: _Optional[int] = ..., in_flight: _Optional[int] = ..., queued: _Optional[int] = ..., requests_per_minute: _Optional[int] = ...) -> None: ...

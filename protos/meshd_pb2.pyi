@@ -279,7 +279,7 @@ class WatchModelsResponse(_message.Message):
     def __init__(self, revision: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[ModelChange, _Mapping]]] = ..., more: bool = ...) -> None: ...
 
 class Instance(_message.Message):
-    __slots__ = ("id", "is_java", "address", "grpc", "http", "location", "zone", "labels", "version", "phase", "start_ms", "lru_ms", "models", "capacity_bytes", "used_bytes", "load_threads", "loads_in_progress", "rpm", "shutting_down", "data_plane", "replica_set", "cordoned", "revision", "lost_bytes")
+    __slots__ = ("id", "is_java", "address", "grpc", "http", "location", "zone", "labels", "version", "phase", "start_ms", "lru_ms", "models", "capacity_bytes", "used_bytes", "load_threads", "loads_in_progress", "rpm", "shutting_down", "data_plane", "replica_set", "cordoned", "revision", "lost_bytes", "now", "silent")
     ID_FIELD_NUMBER: _ClassVar[int]
     IS_JAVA_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
@@ -304,6 +304,8 @@ class Instance(_message.Message):
     CORDONED_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     LOST_BYTES_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    SILENT_FIELD_NUMBER: _ClassVar[int]
     id: str
     is_java: bool
     address: str
@@ -328,11 +330,31 @@ class Instance(_message.Message):
     cordoned: bool
     revision: int
     lost_bytes: int
-    def __init__(self, id: _Optional[str] = ..., is_java: bool = ..., address: _Optional[str] = ..., grpc: _Optional[str] = ..., http: _Optional[str] = ..., location: _Optional[str] = ..., zone: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ..., phase: _Optional[str] = ..., start_ms: _Optional[int] = ..., lru_ms: _Optional[int] = ..., models: _Optional[int] = ..., capacity_bytes: _Optional[int] = ..., used_bytes: _Optional[int] = ..., load_threads: _Optional[int] = ..., loads_in_progress: _Optional[int] = ..., rpm: _Optional[int] = ..., shutting_down: bool = ..., data_plane: _Optional[str] = ..., replica_set: _Optional[str] = ..., cordoned: bool = ..., revision: _Optional[int] = ..., lost_bytes: _Optional[int] = ...) -> None: ...
+    now: InstanceNow
+    silent: bool
+    def __init__(self, id: _Optional[str] = ..., is_java: bool = ..., address: _Optional[str] = ..., grpc: _Optional[str] = ..., http: _Optional[str] = ..., location: _Optional[str] = ..., zone: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ..., phase: _Optional[str] = ..., start_ms: _Optional[int] = ..., lru_ms: _Optional[int] = ..., models: _Optional[int] = ..., capacity_bytes: _Optional[int] = ..., used_bytes: _Optional[int] = ..., load_threads: _Optional[int] = ..., loads_in_progress: _Optional[int] = ..., rpm: _Optional[int] = ..., shutting_down: bool = ..., data_plane: _Optional[str] = ..., replica_set: _Optional[str] = ..., cordoned: bool = ..., revision: _Optional[int] = ..., lost_bytes: _Optional[int] = ..., now: _Optional[_Union[InstanceNow, _Mapping]] = ..., silent: bool = ...) -> None: ...
+
+class InstanceNow(_message.Message):
+    __slots__ = ("seen_revision", "requests_per_minute", "load_timeout_ms", "store_away", "leader", "going_until_ms")
+    SEEN_REVISION_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_PER_MINUTE_FIELD_NUMBER: _ClassVar[int]
+    LOAD_TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    STORE_AWAY_FIELD_NUMBER: _ClassVar[int]
+    LEADER_FIELD_NUMBER: _ClassVar[int]
+    GOING_UNTIL_MS_FIELD_NUMBER: _ClassVar[int]
+    seen_revision: int
+    requests_per_minute: int
+    load_timeout_ms: int
+    store_away: bool
+    leader: str
+    going_until_ms: int
+    def __init__(self, seen_revision: _Optional[int] = ..., requests_per_minute: _Optional[int] = ..., load_timeout_ms: _Optional[int] = ..., store_away: bool = ..., leader: _Optional[str] = ..., going_until_ms: _Optional[int] = ...) -> None: ...
 
 class ListInstancesRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("ask",)
+    ASK_FIELD_NUMBER: _ClassVar[int]
+    ask: bool
+    def __init__(self, ask: bool = ...) -> None: ...
 
 class ListInstancesResponse(_message.Message):
     __slots__ = ("instances", "revision")
@@ -355,6 +377,118 @@ class InstanceChange(_message.Message):
     kind: ChangeKind
     instance: Instance
     def __init__(self, kind: _Optional[_Union[ChangeKind, str]] = ..., instance: _Optional[_Union[Instance, _Mapping]] = ...) -> None: ...
+
+class ListCopiesRequest(_message.Message):
+    __slots__ = ("instance", "most")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    MOST_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    most: int
+    def __init__(self, instance: _Optional[str] = ..., most: _Optional[int] = ...) -> None: ...
+
+class HeldCopy(_message.Message):
+    __slots__ = ("model", "state", "load_ts_ms", "size_bytes", "last_used_ms", "in_flight", "queued", "requests_per_minute")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    LOAD_TS_MS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LAST_USED_MS_FIELD_NUMBER: _ClassVar[int]
+    IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_PER_MINUTE_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    state: str
+    load_ts_ms: int
+    size_bytes: int
+    last_used_ms: int
+    in_flight: int
+    queued: int
+    requests_per_minute: int
+    def __init__(self, model: _Optional[str] = ..., state: _Optional[str] = ..., load_ts_ms: _Optional[int] = ..., size_bytes: _Optional[int] = ..., last_used_ms: _Optional[int] = ..., in_flight: _Optional[int] = ..., queued: _Optional[int] = ..., requests_per_minute: _Optional[int] = ...) -> None: ...
+
+class ListCopiesResponse(_message.Message):
+    __slots__ = ("copies", "total")
+    COPIES_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    copies: _containers.RepeatedCompositeFieldContainer[HeldCopy]
+    total: int
+    def __init__(self, copies: _Optional[_Iterable[_Union[HeldCopy, _Mapping]]] = ..., total: _Optional[int] = ...) -> None: ...
+
+class CensusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class CensusResponse(_message.Message):
+    __slots__ = ("registered", "loaded", "loading", "failed", "unreadable", "stuck", "short", "failed_models", "stuck_loads", "short_models", "gone", "at_ms", "copies", "revision")
+    REGISTERED_FIELD_NUMBER: _ClassVar[int]
+    LOADED_FIELD_NUMBER: _ClassVar[int]
+    LOADING_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    UNREADABLE_FIELD_NUMBER: _ClassVar[int]
+    STUCK_FIELD_NUMBER: _ClassVar[int]
+    SHORT_FIELD_NUMBER: _ClassVar[int]
+    FAILED_MODELS_FIELD_NUMBER: _ClassVar[int]
+    STUCK_LOADS_FIELD_NUMBER: _ClassVar[int]
+    SHORT_MODELS_FIELD_NUMBER: _ClassVar[int]
+    GONE_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    COPIES_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    registered: int
+    loaded: int
+    loading: int
+    failed: int
+    unreadable: int
+    stuck: int
+    short: int
+    failed_models: _containers.RepeatedCompositeFieldContainer[FailedModel]
+    stuck_loads: _containers.RepeatedCompositeFieldContainer[StuckLoad]
+    short_models: _containers.RepeatedCompositeFieldContainer[ShortModel]
+    gone: _containers.RepeatedCompositeFieldContainer[GoneInstance]
+    at_ms: int
+    copies: int
+    revision: int
+    def __init__(self, registered: _Optional[int] = ..., loaded: _Optional[int] = ..., loading: _Optional[int] = ..., failed: _Optional[int] = ..., unreadable: _Optional[int] = ..., stuck: _Optional[int] = ..., short: _Optional[int] = ..., failed_models: _Optional[_Iterable[_Union[FailedModel, _Mapping]]] = ..., stuck_loads: _Optional[_Iterable[_Union[StuckLoad, _Mapping]]] = ..., short_models: _Optional[_Iterable[_Union[ShortModel, _Mapping]]] = ..., gone: _Optional[_Iterable[_Union[GoneInstance, _Mapping]]] = ..., at_ms: _Optional[int] = ..., copies: _Optional[int] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class FailedModel(_message.Message):
+    __slots__ = ("model", "instance", "at_ms", "text")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    instance: str
+    at_ms: int
+    text: str
+    def __init__(self, model: _Optional[str] = ..., instance: _Optional[str] = ..., at_ms: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
+
+class StuckLoad(_message.Message):
+    __slots__ = ("model", "instance", "since_ms")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_MS_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    instance: str
+    since_ms: int
+    def __init__(self, model: _Optional[str] = ..., instance: _Optional[str] = ..., since_ms: _Optional[int] = ...) -> None: ...
+
+class ShortModel(_message.Message):
+    __slots__ = ("model", "copies", "min_copies")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    COPIES_FIELD_NUMBER: _ClassVar[int]
+    MIN_COPIES_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    copies: int
+    min_copies: int
+    def __init__(self, model: _Optional[str] = ..., copies: _Optional[int] = ..., min_copies: _Optional[int] = ...) -> None: ...
+
+class GoneInstance(_message.Message):
+    __slots__ = ("instance", "models")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    models: int
+    def __init__(self, instance: _Optional[str] = ..., models: _Optional[int] = ...) -> None: ...
 
 class WatchInstancesResponse(_message.Message):
     __slots__ = ("revision", "changes", "more")

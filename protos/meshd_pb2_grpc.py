@@ -74,6 +74,16 @@ class MeshStub(object):
                 request_serializer=meshd__pb2.WatchInstancesRequest.SerializeToString,
                 response_deserializer=meshd__pb2.WatchInstancesResponse.FromString,
                 _registered_method=True)
+        self.ListCopies = channel.unary_unary(
+                '/meshd.v1.Mesh/ListCopies',
+                request_serializer=meshd__pb2.ListCopiesRequest.SerializeToString,
+                response_deserializer=meshd__pb2.ListCopiesResponse.FromString,
+                _registered_method=True)
+        self.Census = channel.unary_unary(
+                '/meshd.v1.Mesh/Census',
+                request_serializer=meshd__pb2.CensusRequest.SerializeToString,
+                response_deserializer=meshd__pb2.CensusResponse.FromString,
+                _registered_method=True)
         self.ListVModels = channel.unary_unary(
                 '/meshd.v1.Mesh/ListVModels',
                 request_serializer=meshd__pb2.ListVModelsRequest.SerializeToString,
@@ -176,6 +186,21 @@ class MeshServicer(object):
 
     def WatchInstances(self, request, context):
         """As WatchModels.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCopies(self, request, context):
+        """What one instance holds, the most used first. NOT_FOUND when there is no such instance, UNAVAILABLE
+        when it does not answer, FAILED_PRECONDITION when it cannot be asked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Census(self, request, context):
+        """How many models there are in which state, and of those with which something is wrong a few.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -287,6 +312,16 @@ def add_MeshServicer_to_server(servicer, server):
                     servicer.WatchInstances,
                     request_deserializer=meshd__pb2.WatchInstancesRequest.FromString,
                     response_serializer=meshd__pb2.WatchInstancesResponse.SerializeToString,
+            ),
+            'ListCopies': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCopies,
+                    request_deserializer=meshd__pb2.ListCopiesRequest.FromString,
+                    response_serializer=meshd__pb2.ListCopiesResponse.SerializeToString,
+            ),
+            'Census': grpc.unary_unary_rpc_method_handler(
+                    servicer.Census,
+                    request_deserializer=meshd__pb2.CensusRequest.FromString,
+                    response_serializer=meshd__pb2.CensusResponse.SerializeToString,
             ),
             'ListVModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListVModels,
@@ -550,6 +585,60 @@ class Mesh(object):
             '/meshd.v1.Mesh/WatchInstances',
             meshd__pb2.WatchInstancesRequest.SerializeToString,
             meshd__pb2.WatchInstancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCopies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meshd.v1.Mesh/ListCopies',
+            meshd__pb2.ListCopiesRequest.SerializeToString,
+            meshd__pb2.ListCopiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Census(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meshd.v1.Mesh/Census',
+            meshd__pb2.CensusRequest.SerializeToString,
+            meshd__pb2.CensusResponse.FromString,
             options,
             channel_credentials,
             insecure,

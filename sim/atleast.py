@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from meshcore.asks import Answered, Done, Failed
+from meshcore.asks import Answered, Done
 from meshcore.units import to_units
 from sim.arrivals import placed
 from sim.bounds import Requests, least_loads
-from sim.given import Book
+from sim.given import Book, Ending
 from sim.mesh import Mesh
 from sim.scenario import Scenario
 
@@ -33,23 +33,14 @@ class Noted:
         self.arrivals, self.ends = array("d"), array("d")
         """Of each, an end of inf if it had no answer; no more than are needed to know that there are too many."""
 
-    def ended(
-        self,
-        instance: str,
-        arrival: float,
-        end: float,
-        has_waited: bool,
-        is_forwarded: bool,
-        how: Done | Failed,
-        is_retried: bool = False,
-    ) -> None:
+    def ended(self, ending: Ending) -> None:
         """A request that the core was asked about is over."""
-        match how:
+        match ending.how:
             case Done(Answered()):  # whoever was let go on within a millisecond went on before the next began
-                self._note(arrival, floor(end) + 1)
+                self._note(ending.arrival, floor(ending.end) + 1)
             case _:
-                self._note(arrival, inf)
-        self._book.ended(instance, arrival, end, has_waited, is_forwarded, how, is_retried)
+                self._note(ending.arrival, inf)
+        self._book.ended(ending)
 
     def left(self, instance: str, arrival: float) -> None:
         """A client went away."""

@@ -15,7 +15,7 @@ from meshcore.capacity import CacheParams
 from meshcore.errors import NeverFits
 from meshcore.records import ModelRecord
 from meshcore.units import UNIT_BYTES, to_units
-from sim.given import Arrivals, Book, World
+from sim.given import Arrivals, Book, Ending, World
 from sim.plane import Server
 from sim.scenario import Scenario
 
@@ -113,5 +113,5 @@ def in_turn(traffic: Iterable[Arrivals], sizes: dict[str, int], world: World, bo
                 kept.append(model)
             else:
                 text = f"{model} of {sizes[model]} bytes is larger than the capacity of {most * UNIT_BYTES} bytes"
-                book.ended(instance, at, at, False, False, Failed(NeverFits(text)))
+                book.ended(Ending(instance, at, at, Failed(NeverFits(text))))
         yield instants, kept, [0] * len(kept)

@@ -81,7 +81,7 @@ class Hand:
         """Take an instance out of service as meshd does on SIGTERM."""
         yield from self._turn(at_s, number)
         mesh, instance = self._mesh, self._mesh.instances[number]
-        mesh.close(number)
+        mesh.close_entrance(number)
         mesh.records.resign(instance.name)
         instance.driver.feed(DrainAsked(HANDOVER_MS))
         while not instance.node.departure.is_over:
@@ -116,7 +116,7 @@ class Hand:
         mesh, number = self._mesh, self._numbers[kill.instance]
         yield from self._turn(kill.at_s, number)
         instance = mesh.instances[number]
-        mesh.close(number)
+        mesh.close_entrance(number)
         harm.kill(mesh, instance)
         mesh.records.unwatch(instance.name)
         lease = mesh.records.lease(instance.name)

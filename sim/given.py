@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from meshcore.asks import Done, Failed
 from meshcore.capacity import CacheParams
@@ -27,23 +27,28 @@ Arrivals = tuple[Sequence[float], Sequence[str], Sequence[int]]
 """Requests in order: milliseconds from the start, model, number of the instance that they come to."""
 
 
+class Ending(NamedTuple):
+    """How a request that the core was asked about was over; times are milliseconds from the start."""
+
+    instance: str
+    """That it came to."""
+    arrival: float
+    end: float
+    how: Done | Failed
+    has_waited: bool = False
+    is_forwarded: bool = False
+    is_retried: bool = False
+    """Whether a copy or more had not taken it."""
+
+
 class Book(Protocol):
     """Is told what became of the requests; times are milliseconds from the start."""
 
     def answered(self, instance: str, is_forwarded: bool, arrivals: list[float], ends: list[float]) -> None:
         """Copies that were ready answered requests that came to ``instance``."""
 
-    def ended(
-        self,
-        instance: str,
-        arrival: float,
-        end: float,
-        has_waited: bool,
-        is_forwarded: bool,
-        how: Done | Failed,
-        is_retried: bool = False,
-    ) -> None:
-        """A request that the core was asked about is over; ``is_retried``: a copy or more had not taken it."""
+    def ended(self, ending: Ending) -> None:
+        """A request that the core was asked about is over."""
 
     def left(self, instance: str, arrival: float) -> None:
         """A client went away."""

@@ -25,7 +25,7 @@ def kill(mesh: Mesh, instance: Instance) -> None:
             model = _taken(running, end - line.back_ms)
             trip = Trip(network, other)
             mesh.ask(now, other, arrival, model, trip, _broken(other, name, model, trip))
-    for line in instance.plane.lines.values():
+    for line in instance.plane.lines:
         there = network.instances.get(line.instance)
         behind = running if line.instance == name else there.plane.unfinished(now) if there is not None else {}
         for arrival, end in instance.plane.returns.lose(line, now):
@@ -41,7 +41,7 @@ def kill(mesh: Mesh, instance: Instance) -> None:
 def freeze(mesh: Mesh, number: int, for_ms: int) -> None:
     """An instance and its model server do nothing until ``thaw``, ``for_ms`` later."""
     instance, now = mesh.instances[number], int(mesh.env.now)
-    mesh.watch_over(number)
+    mesh.serve_apart(number)
     instance.driver.freeze()
     instance.plane.stand_still(now, for_ms)
     for other in mesh.present():
@@ -53,7 +53,7 @@ def freeze(mesh: Mesh, number: int, for_ms: int) -> None:
 
 def thaw(mesh: Mesh, number: int, from_ms: int) -> None:
     """An instance that was frozen at ``from_ms`` goes on, and finds the answers that have come meanwhile."""
-    mesh.let_pass(number)
+    mesh.serve_inline(number)
     instance = mesh.instances[number]
     instance.plane.returns.hold(from_ms, int(mesh.env.now))
     instance.driver.thaw()
@@ -63,7 +63,7 @@ def cut(mesh: Mesh, instances: frozenset[str]) -> None:
     """From now on these reach each other, and the others each other; all again where there are none."""
     mesh.network.cut(instances)
     for instance in mesh.present():
-        for line in instance.plane.lines.values():
+        for line in instance.plane.lines:
             line.is_cut = mesh.network.is_cut(instance.name, line.instance)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
-from sys import intern
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -113,12 +112,15 @@ class Returns:
 class Hop:
     """Where a request for a model goes: to one holder."""
 
-    __slots__ = ("copy", "holder", "instance")
+    __slots__ = ("__weakref__", "agreed", "copy", "holder", "instance", "number")
 
-    def __init__(self, holder: Holder, copy: Copy) -> None:
-        self.holder, self.instance = holder, intern(holder.instance)
+    def __init__(self, holder: Holder, number: int, copy: Copy) -> None:
+        self.holder, self.instance, self.number = holder, holder.instance, number
+        """``number`` is the instance's."""
         self.copy = copy
         """As it was seen there last."""
+        self.agreed = 0
+        """Planes that send all requests for the model there."""
 
 
 class Known:
@@ -126,51 +128,88 @@ class Known:
 
     __slots__ = ("__weakref__", "hops", "route")
 
-    def __init__(self, route: Route, copy: Copy) -> None:
-        self.route = route
-        self.hops = {holder.instance: Hop(holder, copy) for holder in route.holders}
+    def __init__(self, route: Route, hops: dict[str, Hop]) -> None:
+        self.route, self.hops = route, hops
 
 
 class Shared:
     """What all planes of a mesh have together.
 
-    Most have the same route for a model. They have it as one object, with its hops: where there are hundreds of planes,
-    what a request looks at is then near, and not one of as many copies of it.
+    Most know the same of a model. They have it as one object, and where all of them send all requests for it to one
+    copy it is in one table: where there are hundreds of planes, what a request looks at is then near, and not one of as
+    many copies of it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, instances: tuple[str, ...], nowhere: Copy) -> None:
+        self.number_of = {instance: number for number, instance in enumerate(instances)}
         self.numbers = count()
         """Tell apart what happens at one instant."""
+        self.agreed: dict[str, Hop] = {}
+        """By model: some of the hops that are every plane's only one."""
+        self._planes = 0
+        self._nowhere = nowhere
         self._known: WeakValueDictionary[Route, Known] = WeakValueDictionary()
+        self._hops: WeakValueDictionary[tuple[str, Holder], Hop] = WeakValueDictionary()
 
-    def known(self, route: Route, copy: Copy) -> Known:
-        """The one for ``route``, with hops to ``copy`` if it is new."""
+    def known(self, route: Route) -> Known:
+        """The one for ``route``; a hop that is new leads to no copy that takes anything."""
         known = self._known.get(route)
         if known is None:
-            known = self._known[route] = Known(route, copy)
+            hops = {holder.instance: self._hop(route.model, holder) for holder in route.holders}
+            known = self._known[route] = Known(route, hops)
         return known
+
+    def _hop(self, model: str, holder: Holder) -> Hop:
+        hop = self._hops.get((model, holder))
+        if hop is None:
+            hop = self._hops[model, holder] = Hop(holder, self.number_of[holder.instance], self._nowhere)
+        return hop
+
+    def came(self) -> None:
+        """There is another plane, which agrees to nothing yet."""
+        self._planes += 1
+        self.agreed.clear()
+
+    def went(self, sole: Mapping[str, Hop]) -> None:
+        """A plane is gone, and these were its only ways."""
+        self._planes -= 1
+        for hop in sole.values():
+            hop.agreed -= 1
+
+    def look(self, model: str, hop: Hop) -> None:
+        """A plane uses this one: if it is every plane's only one, nobody has to ask a plane any more."""
+        if hop.agreed == self._planes:
+            self.agreed[model] = hop
+
+    def begin(self, model: str, hop: Hop) -> None:
+        """A plane sends all requests for ``model`` there from now on."""
+        hop.agreed += 1
+
+    def end(self, model: str, hop: Hop) -> None:
+        """A plane does so no longer."""
+        hop.agreed -= 1
+        self.agreed.pop(model, None)
 
 
 class Outstanding(Mapping[str, int]):
     """Requests under way by instance at the instant of ``at``, which lines have been told of."""
 
-    def __init__(self, me: str, here: Callable[[float], int], lines: Mapping[str, Line]) -> None:
-        self._me, self._here, self._lines = me, here, lines
+    def __init__(self, me: str, here: Callable[[float], int], lines: list[Line], number_of: Mapping[str, int]) -> None:
+        self._me, self._here, self._lines, self._number_of = me, here, lines, number_of
         self.at = 0.0
 
     def get(self, instance: str, default: int = 0) -> int:  # type: ignore[override]
         """How many are under way on ``instance``."""
         if instance == self._me:
             return self._here(self.at)
-        line = self._lines.get(instance)
-        return default if line is None else line.out
+        number = self._number_of.get(instance)
+        return default if number is None else self._lines[number].out
 
     def __getitem__(self, instance: str) -> int:
         return self.get(instance)
 
     def __iter__(self) -> Iterator[str]:
-        yield self._me
-        yield from self._lines
+        yield from self._number_of
 
     def __len__(self) -> int:
-        return 1 + len(self._lines)
+        return len(self._number_of)

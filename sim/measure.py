@@ -8,6 +8,7 @@ from meshcore.asks import Answered, Done, Failed, RuntimeFailed
 from meshcore.commands import Begin, Command, Commit, Load, Route, Unload
 from meshcore.reasons import Rule
 from sim.answers import CAUSES, INTERVALS, Answers, Cause
+from sim.given import Ending
 
 LEFT = "CLIENT_LEFT"
 """What a request counts as whose client went away; the others that fail count under their status."""
@@ -52,25 +53,16 @@ class Measure:
         self.warm += len(ends)
         self.answers.add(instance, is_forwarded, arrivals, ends)
 
-    def ended(
-        self,
-        instance: str,
-        arrival: float,
-        end: float,
-        has_waited: bool,
-        is_forwarded: bool,
-        how: Done | Failed,
-        is_retried: bool = False,
-    ) -> None:
+    def ended(self, ending: Ending) -> None:
         """A request that the core was asked about is over."""
-        match how:
+        match ending.how:
             case Done(Answered()):
-                cause = COLD if has_waited else RETRIED if is_retried else FORWARDED * is_forwarded
-                self.answers.add(instance, cause, (arrival,), (end,))
+                cause = COLD if ending.has_waited else RETRIED if ending.is_retried else FORWARDED * ending.is_forwarded
+                self.answers.add(ending.instance, cause, (ending.arrival,), (ending.end,))
             case Done(RuntimeFailed(code)):
-                self._fail(arrival, code)
+                self._fail(ending.arrival, code)
             case Failed(error):
-                self._fail(arrival, error.code)
+                self._fail(ending.arrival, error.code)
 
     def left(self, instance: str, arrival: float) -> None:
         """A client went away."""

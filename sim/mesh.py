@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from heapq import heappop, heappush, heapreplace
 from math import ceil, inf
@@ -20,9 +20,9 @@ from meshcore.events import Constrained, Reached, Started
 from sim.churn import Registrar
 from sim.driver import Driver
 from sim.fates import Hand
-from sim.given import Arrivals, Book, World, make_node, make_plane
+from sim.given import Arrivals, Book, Ending, World, make_node, make_plane
 from sim.lines import Hop, Line, Shared
-from sim.plane import Plane
+from sim.plane import NOWHERE, Plane
 from sim.runtime import ModelServer
 from sim.store import Client, Records
 from sim.trip import BROKEN, GONE, SILENT, Died, Ends, Instance, Network, Trip, as_outcome, failed
@@ -35,9 +35,6 @@ NOTED_AT = 1 << 18
 
 NOBODY = ""
 """Asked for when only time is to go on."""
-
-NO_WAY: Mapping[str, Hop] = {}
-"""Every request that comes to an instance has to be looked at."""
 
 AGAIN = frozenset({Code.UNAVAILABLE})
 """Clients ask again where a request fails with one of these."""
@@ -57,10 +54,8 @@ class Mesh:
         self.records = Records(world.delays, self.later)
         for model, value in world.registrations.items():
             self.records.register(model, value)
-        self._shared = Shared()
+        self._shared = Shared(world.instances, NOWHERE)
         self.instances = [self._instance(name) for name in world.instances]
-        self.ways: list[Mapping[str, Hop]] = [instance.plane.sole for instance in self.instances]
-        """Where requests go without a question, by the number of the instance that they come to."""
         self._lines = [instance.plane.lines for instance in self.instances]
         self._planes: list[Plane | None] = [None] * len(self.instances)
         """Of those instances, None where every request has to be looked at."""
@@ -113,7 +108,7 @@ class Mesh:
         hand = Hand(self, self.world.instances, self.world.fates)
         for number in range(len(self.instances)):
             if number in hand.late:
-                self.watch_over(number)
+                self.serve_apart(number)
             else:
                 self._join(number)
         hand.play()
@@ -136,8 +131,8 @@ class Mesh:
 
     def _serve(self, instants: Iterable[float], models: Iterable[str], entries: Iterable[int]) -> None:
         """The loop that all requests go through: ``Plane.begin`` and ``_look_closer`` without the calls."""
-        passed_on, ways, numbers = self.passed_on, self.ways, self._shared.numbers
-        planes, lines, event_at = self._planes, self._lines, self._event_at
+        passed_on, shared, numbers = self.passed_on, self._shared, self._shared.numbers
+        planes, lines, agreed, event_at = self._planes, self._lines, shared.agreed, self._event_at
         for at, model, entry in zip(instants, models, entries, strict=True):
             while True:
                 if passed_on and (there_at := passed_on[0][0]) <= at and there_at < event_at:
@@ -157,19 +152,25 @@ class Mesh:
                 if event_at > at:
                     break
                 event_at = self._happen(min(at, passed_on[0][0]) if passed_on else at)
-            way = ways[entry].get(model)
+            plane = planes[entry]
+            if plane is None:
+                self._look_closer(at, model, entry)
+                event_at = self._event_at
+                continue
+            way = agreed.get(model)
             if way is None:
-                plane = planes[entry]
-                if plane is None or model is NOBODY:
-                    self._look_closer(at, model, entry)
-                    event_at = self._event_at
+                way = plane.sole.get(model)
+                if way is not None:
+                    shared.look(model, way)
+                elif model is NOBODY:
                     continue
-                way = plane.choose(at, model)
-                if way is None:
-                    self._ask_core(at, model, self.instances[entry])
-                    event_at = self._event_at
-                    continue
-            line = lines[entry][way.instance]
+                else:
+                    way = plane.choose(at, model)
+                    if way is None:
+                        self._ask_core(at, model, self.instances[entry])
+                        event_at = self._event_at
+                        continue
+            line = lines[entry][way.number]
             line.out += 1
             if line.out_ms:
                 heappush(passed_on, (at + line.out_ms, next(numbers), way, line, at, model))
@@ -222,26 +223,26 @@ class Mesh:
     def _join(self, number: int) -> None:
         instance = self.instances[number]
         self.network.instances[instance.name] = instance
-        self.let_pass(number)
+        self._shared.came()
+        self.serve_inline(number)
         insort(self._entrances, number)
         instance.driver.feed(Constrained(self.world.constraints))
         self.records.watch(instance.name, instance.driver.feed, self.world.start_ms + int(self.env.now))
         instance.driver.feed(Started())
         self.env.process(self._account(instance))
 
-    def let_pass(self, number: int) -> None:
+    def serve_inline(self, number: int) -> None:
         """Requests that come to an instance go where its plane says."""
         plane = self._planes[number] = self.instances[number].plane
         self._lines[number] = plane.lines
-        self.ways[number] = plane.sole
 
-    def watch_over(self, number: int) -> None:
+    def serve_apart(self, number: int) -> None:
         """Every request that comes to an instance is looked at."""
-        self.ways[number], self._planes[number] = NO_WAY, None
+        self._planes[number] = None
 
-    def close(self, number: int) -> None:
+    def close_entrance(self, number: int) -> None:
         """Clients come to the others from now on."""
-        self.watch_over(number)
+        self.serve_apart(number)
         if number in self._entrances:
             self._entrances.remove(number)
 
@@ -273,7 +274,7 @@ class Mesh:
         if hop is None:
             self._ask_core(at, model, entry)
             return
-        line = entry.plane.lines[hop.instance]
+        line = entry.plane.lines[hop.number]
         line.out += 1
         if not line.out_ms:
             line.fresh.append((entry.plane.begin(at, hop.copy), at, line))
@@ -338,7 +339,7 @@ class Mesh:
                 trip = Trip(self.network, entry)
                 ends = entry.driver.run(Request(model), trip)
             end, is_retried = max(arrival, self.env.now), is_again or trip.tries > 1
-            self._book.ended(name, arrival, end, trip.has_waited, trip.is_forwarded, how, is_retried)
+            self._book.ended(Ending(name, arrival, end, how, trip.has_waited, trip.is_forwarded, is_retried))
         except simpy.Interrupt:
             self._book.left(name, arrival)
         self._open -= 1

@@ -101,11 +101,15 @@ class Plane:
         self.copies: dict[str, Copy] = {}
         self.begun: list[Begun] = []
         """What began since somebody looked."""
-        self.lines: dict[str, Line] = {}
         self.returns = Returns(shared.numbers)
-        self.outstanding = Outstanding(me, self.running_at, self.lines)
         self.local, self.forwarded = Answers(), Answers()
         """To requests that came here, given here and given by others."""
+        self.lines = [
+            Line(me, instance, self.local if instance == me else self.forwarded, self.returns)
+            for instance in shared.number_of
+        ]
+        """By the numbers of the instances that they lead to."""
+        self.outstanding = Outstanding(me, self.running_at, self.lines, shared.number_of)
         self._running: list[tuple[float, int, Begun]] = []
         """Heap of what was not done when somebody looked, numbered."""
         self._news: list[Copy] = []
@@ -129,19 +133,20 @@ class Plane:
         if local is not None and held is None:
             server = self.server.apart(local.max_concurrency) if local.max_concurrency else self.server
             self.copies[model] = Copy(model, local, server, self.begun)
-        self.sole.pop(model, None)
+        if model in self.sole:
+            self._shared.end(model, self.sole.pop(model))
         if not route.holders:
             self.known.pop(model, None)
             return
-        known = self.known[model] = self._shared.known(route, NOWHERE)
+        known = self.known[model] = self._shared.known(route)
         if local is not None and self.me in known.hops:
             known.hops[self.me].copy = self.copies[model]
         if len(route.holders) > 1:
             return
         chosen = alone(route, self.me)
         if isinstance(chosen, str) or (chosen is Choice.LOCAL and self.copies[model].is_plain):
-            self.sole[model] = known.hops[route.holders[0].instance]
-            self.line(route.holders[0].instance)
+            hop = self.sole[model] = known.hops[route.holders[0].instance]
+            self._shared.begin(model, hop)
 
     def peers(self, peers: Peers) -> None:
         """Replace what is known about some instances."""
@@ -183,7 +188,7 @@ class Plane:
         """Whether nothing is under way here, nor elsewhere for a client that came here."""
         now = self._clock()
         self.returns.settle(now)
-        return not self.running_at(now) and not any(line.out for line in self.lines.values())
+        return not self.running_at(now) and not any(line.out for line in self.lines)
 
     # -- requests --------------------------------------------------------------------------------------
 
@@ -236,11 +241,7 @@ class Plane:
 
     def line(self, instance: str) -> Line:
         """The way to another instance."""
-        line = self.lines.get(instance)
-        if line is None:
-            done = self.local if instance == self.me else self.forwarded
-            line = self.lines[instance] = Line(self.me, instance, done, self.returns)
-        return line
+        return self.lines[self._shared.number_of[instance]]
 
     def settle(self, now: float) -> None:
         """Take note of all that has begun, and of what has ended by ``now``."""
@@ -297,6 +298,7 @@ class Plane:
         """No copy here takes requests any more."""
         for copy in self.copies.values():
             copy.leave()
+        self._shared.went(self.sole)
 
     def running_at(self, now: float) -> int:
         """How many requests run here at ``now``."""

@@ -14,6 +14,7 @@ from sim.names import with_names
 from sim.problems import ScenarioError
 from sim.scenario import Scenario
 from sim.traces.scenario import with_traces
+from sim.where import placed
 from sim.workloads import REGISTRY
 
 
@@ -48,7 +49,7 @@ def read_text(path: Path) -> str:
 def parse_scenario(text: str, name: str) -> Scenario:
     """The scenario that ``text`` describes; ``name`` stands in front of every problem, and files that the text names
     are beside it."""
-    return scenario_of(parse_tree(text, name), name, Path(name).parent)
+    return scenario_of(parse_tree(text, name), name, Path(name).parent, text)
 
 
 def parse_tree(text: str, name: str) -> dict[str, Any]:
@@ -68,14 +69,15 @@ def parse_tree(text: str, name: str) -> dict[str, Any]:
     return tree
 
 
-def scenario_of(tree: dict[str, Any], name: str, folder: Path) -> Scenario:
-    """The scenario of these keys and values, with the traces that they name in ``folder``; raises ScenarioError."""
+def scenario_of(tree: dict[str, Any], name: str, folder: Path, text: str = "") -> Scenario:
+    """The scenario of these keys and values, with the traces that they name in ``folder``; raises ScenarioError, with
+    lines if all of them stand in ``text``."""
     try:
         return Scenario.model_validate(with_names(with_traces(tree, folder)))
     except ScenarioError as error:
-        raise ScenarioError([f"{name}: {problem}" for problem in error.problems]) from None
+        raise ScenarioError([placed(problem, name, text) for problem in error.problems]) from None
     except ValidationError as error:
-        raise ScenarioError([f"{name}: {problem}" for problem in _problems(error)]) from None
+        raise ScenarioError([placed(problem, name, text) for problem in _problems(error)]) from None
 
 
 def _problems(error: ValidationError) -> Iterator[str]:

@@ -61,7 +61,6 @@ def summary(scenario: Scenario, mesh: Mesh, measure: Measure, watch: Watch) -> d
         "second_copies": measure.scaling[Rule.SECOND_COPY],
         "scale_ups": measure.scaling[Rule.SCALE_UP],
         "scale_downs": measure.scaling[Rule.SCALE_DOWN],
-        "most_copies": most_copies,
         "copies": {"mean": round(fmean(copies), 3) if copies else None, "max": most_copies},
         "memory": _memory(watch.counted(watch.memory)),
         "store": {"commits": commits, "publishes": publishes, "conflicts": conflicts},

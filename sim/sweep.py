@@ -20,7 +20,7 @@ from sim.world import Result, run
 
 
 class SweepBroken(Exception):
-    """A process that played a run is gone."""
+    """There is no process to play a run in, or no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Sweep:
     def play(self, planned: Sequence[Plan]) -> list[Result]:
         """The result of each run, in the order of ``planned``; runs that are alike are played once.
 
-        Raises SweepBroken, ScenarioError, and OSError where nothing can be kept.
+        Raises SweepBroken, ScenarioError, and NotKept.
         """
         keys = [key_of(plan) for plan in planned]
         left = {key: plan for key, plan in zip(keys, planned, strict=True) if key not in self._results}
@@ -101,9 +101,13 @@ class Sweep:
             yield key, run(plan.scenario, plan.rules, partial(self._tell, plan, None))
 
     def _together(self, left: dict[str, Plan]) -> Playing:
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(self._workers, get_context("spawn"), _begin_worker)
-        waiting = {self._pool.submit(_played, plan): key for key, plan in left.items()}
+        try:
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(self._workers, get_context("spawn"), _begin_worker)
+            waiting = {self._pool.submit(_played, plan): key for key, plan in left.items()}
+        except OSError as error:
+            problem = f"no process can be started to play a run in: {error.strerror or error}"
+            raise SweepBroken(problem) from None
         try:
             while waiting:
                 ended, _ = wait(waiting, return_when=FIRST_COMPLETED)

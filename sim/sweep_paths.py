@@ -27,11 +27,12 @@ Values = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file: its text's keys and values, unchecked, and what its first line asks."""
+    """A file: its text, the keys and values in it, unchecked, and what its first line asks."""
 
     name: str
     question: str
     tree: dict[str, Any]
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def read_source(path: Path) -> Source:
     text = read_text(path)
     first = text.partition("\n")[0]
     question = first.removeprefix("#").strip() if first.startswith("#") else path.stem
-    return Source(str(path), question, parse_tree(text, str(path)))
+    return Source(str(path), question, parse_tree(text, str(path)), text)
 
 
 def parse_values(text: str) -> tuple[str, list[Any]]:
@@ -76,7 +77,7 @@ def plan(source: Source, rules: str, changes: Mapping[str, Any]) -> Plan:
     tree = deepcopy(source.tree) if changes else source.tree
     for path, value in changes.items():
         _put(tree, path, value, name)
-    scenario = scenario_of(tree, name, Path(source.name).parent)
+    scenario = scenario_of(tree, name, Path(source.name).parent, "" if changes else source.text)
     try:
         fleet_params(scenario)
     except ScenarioError as error:

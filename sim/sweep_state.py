@@ -5,17 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import meshcore
 import sim
+from sim.problems import TraceError
 from sim.sweep_paths import Plan
 from sim.workloads.trace import Trace
 
 MOST_KEPT = 2_000
 """Runs; the oldest go first."""
+
+
+class NotKept(Exception):
+    """A finished run cannot be kept."""
 
 
 class Kept:
@@ -33,16 +39,23 @@ class Kept:
         return found if isinstance(found, dict) and "answered" in found else None
 
     def put(self, key: str, data: dict[str, Any]) -> None:
-        """Keep a summary: whole, or not at all; raises OSError."""
-        self._directory.mkdir(parents=True, exist_ok=True)
+        """Keep a summary: whole, or not at all; raises NotKept."""
         fresh = self._directory / f"{key}.{os.getpid()}.fresh"
-        fresh.write_text(json.dumps(data), encoding="utf-8")
-        fresh.replace(self._file(key))
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            fresh.write_text(json.dumps(data), encoding="utf-8")
+            fresh.replace(self._file(key))
+        except OSError as error:
+            with suppress(OSError):
+                fresh.unlink()
+            problem = f"finished runs cannot be kept there: {error.strerror or error}"
+            raise NotKept(f"{self._directory}: {problem}") from None
 
     def trim(self) -> None:
         """Let the oldest go; what another process is writing is young, and what a kill left half written grows old."""
-        for file in sorted(self._directory.glob("*.*"), key=_written_at, reverse=True)[MOST_KEPT:]:
-            file.unlink(missing_ok=True)
+        with suppress(OSError):  # nobody's runs are worse for it
+            for file in sorted(self._directory.glob("*.*"), key=_written_at, reverse=True)[MOST_KEPT:]:
+                file.unlink(missing_ok=True)
 
     def _file(self, key: str) -> Path:
         return self._directory / f"{key}.json"
@@ -57,10 +70,16 @@ def _written_at(file: Path) -> int:
 
 
 def key_of(plan: Plan) -> str:
-    """A name for all that a run's result follows from: the scenario, the rules and the code that plays them."""
+    """A name for all that a run's result follows from: the scenario, the rules and the code that plays them.
+
+    Raises TraceError if the scenario's trace is gone.
+    """
     scenario, file = plan.scenario, None
     if isinstance(scenario.traffic, Trace):
-        state = Path(scenario.traffic.path).stat()
+        try:
+            state = Path(scenario.traffic.path).stat()
+        except OSError as error:
+            raise TraceError(f"{scenario.traffic.path}: cannot be read: {error.strerror or error}") from None
         file = state.st_size, state.st_mtime_ns  # as its contents may be larger than anybody would read for this
     told = json.dumps([code(), plan.rules, scenario.model_dump(mode="json"), file], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:32]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import repeat
 from math import exp, log, log1p, sqrt
 from random import Random
@@ -31,11 +32,18 @@ def service_times(service: Service, rng: Random) -> Iterator[float]:
         return _drawn(lambda: [-service.mean_ms * log1p(-uniform()) for _ in range(DRAWN)])
     if not service.cv:
         return repeat(service.mean_ms)
-    sigma = sqrt(log(1 + service.cv**2))
-    shape = [exp(sigma * quantile) for quantile in quantiles()]
-    scale = service.mean_ms / fmean(shape)
-    table = [scale * factor for factor in shape]
+    table = _quantiles_ms(service.mean_ms, service.cv)
     return _drawn(lambda: [table[int(uniform() * QUANTILES)] for _ in range(DRAWN)])
+
+
+@lru_cache(maxsize=16)
+def _quantiles_ms(mean_ms: float, cv: float) -> list[float]:
+    """Equally probable service times: one table for all servers, as what is looked up for every request should be near
+    also where there are hundreds of these."""
+    sigma = sqrt(log(1 + cv**2))
+    shape = [exp(sigma * quantile) for quantile in quantiles()]
+    scale = mean_ms / fmean(shape)
+    return [scale * factor for factor in shape]
 
 
 def _drawn(draw: Callable[[], list[float]]) -> Iterator[float]:

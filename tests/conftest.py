@@ -1,4 +1,4 @@
-"""What all tests share: the list of what a run left out, and that an interrupt reaches what tests start."""
+"""What all tests share: their order, the list of what a run left out, and that an interrupt reaches what they start."""
 
 from __future__ import annotations
 
@@ -7,6 +7,19 @@ import signal
 import pytest
 
 from tests.omitted import OMITTED
+
+LONG = ("e2e/test_mmctl.py", "e2e/test_mesh.py", "sim/test_scenarios.py", "e2e/", "test_docs.py", "meshd/test_main.py")
+"""What begins first, as it takes longest: those who run files beside each other are then busy to the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of a file stay together, and in their order."""
+
+    def rank(item: pytest.Item) -> int:
+        path = item.path.as_posix()
+        return next((rank for rank, part in enumerate(LONG) if f"tests/{part}" in path), len(LONG))
+
+    items.sort(key=rank)
 
 
 def pytest_configure() -> None:

@@ -96,6 +96,11 @@ class Server:
         """Its exit code; None while it runs."""
         return None if self._process is None else self._process.poll()
 
+    @property
+    def process_id(self) -> int | None:
+        """None where it was never started."""
+        return None if self._process is None else self._process.pid
+
     def signal(self, number: int) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)

@@ -41,4 +41,6 @@ INSTANCE = (
             "time from SIGTERM to the end of the process", "ms"),
     Setting("LL_TERMINATION_MSG_PATH", "termination_path", TEXT, "",
             "file for the reason why a start failed; unset: /dev/termination-log in a pod, else none"),
+    Setting("MM_ANCHOR_FILE", "anchor_path", TEXT, "",
+            "file that start.sh leaves and stop.sh deletes: when it is gone this instance shuts down; unset: none"),
 )  # fmt: skip

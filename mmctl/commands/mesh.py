@@ -2,37 +2,92 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version as installed
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+import typer
 
 from mmctl import views
-from mmctl.connect import Target, local_state, run
+from mmctl.cluster import Cluster
+from mmctl.connect import Target, local_state, opened, run
 from mmctl.errors import Unavailable
-from mmctl.health import Health, examine
+from mmctl.health import Examiner, Health
+from mmctl.health_views import describe_health, plain_health
 from mmctl.options import Debug, Output, connected
-from mmctl.output import Cell, Form, say, show_fields, show_heading, show_list, show_value
-from mmctl.sizes import count, human_size
-from mmctl.values import Info, Status
+from mmctl.output import Cell, Form, say, show_fields, show_list, show_text, show_value
+from mmctl.refreshing import LEAST_S, PERIOD_S, begin_anew, refreshing
+from mmctl.values import Info, Instance
+
+T = TypeVar("T")
+
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show it again and again, until Ctrl-C.")]
+Every = Annotated[
+    float, typer.Option("--every", metavar="SECONDS", min=LEAST_S, help="How often, with --watch.", show_default=True)
+]
 
 
 @connected
-def status(target: Target, output: Output = Form.TABLE, debug: Debug = False) -> None:
-    """The cluster at a glance: instances, models, memory, and what is wrong."""
-    local = local_state(target)
-    health = run(target, lambda cluster: examine(cluster, local))
-    match output:
-        case Form.TABLE | Form.WIDE:
-            _describe(health, output)
-        case Form.NAME:
-            show_list(views.INSTANCES, health.instances, output)
-        case _:
-            show_value(_plain(health), output)
+def status(
+    target: Target,
+    expect: Annotated[
+        int, typer.Option("--expect", metavar="N", min=0, help="Fewer instances than this are a problem.")
+    ] = 0,
+    watch: Watch = False,
+    every: Every = PERIOD_S,
+    output: Output = Form.TABLE,
+    debug: Debug = False,
+) -> None:
+    """The cluster at a glance: instances, models, memory, load, and what is wrong with it and what to do.
+
+    Examples:
+
+      mmctl status --expect 3
+
+      mmctl status --watch -o json | jq -c '.problems[]'
+    """
+
+    def show(health: Health) -> None:
+        show_health(health, output)
+
+    def asking(cluster: Cluster) -> Callable[[], Awaitable[Health]]:
+        return Examiner(cluster, lambda: local_state(target), expect).look
+
+    if watch:
+        _watched(target, asking, show, plain_health, every, output)
+    else:
+        show(run(target, lambda cluster: asking(cluster)()))
 
 
 @connected
-def instances(target: Target, output: Output = Form.TABLE, debug: Debug = False) -> None:
-    """List the instances by id."""
-    show_list(views.INSTANCES, run(target, lambda cluster: cluster.instances()), output)
+def instances(
+    target: Target, watch: Watch = False, every: Every = PERIOD_S, output: Output = Form.TABLE, debug: Debug = False
+) -> None:
+    """List the instances by id, with what each says of itself now.
+
+    Examples:
+
+      mmctl instances -o wide
+
+      mmctl instances --watch --every 5
+    """
+
+    def asking(cluster: Cluster) -> Callable[[], Awaitable[list[Instance]]]:
+        return lambda: cluster.instances(asked=True)
+
+    def show(found: list[Instance]) -> None:
+        show_list(views.INSTANCES, found, output)
+
+    def plain(found: list[Instance]) -> Any:
+        return [views.plain_instance(instance) for instance in found]
+
+    if watch:
+        _watched(target, asking, show, plain, every, output)
+    else:
+        show(run(target, lambda cluster: asking(cluster)()))
 
 
 @connected
@@ -55,53 +110,41 @@ def version(target: Target, output: Output = Form.TABLE, debug: Debug = False) -
     show_fields(fields)
 
 
-def _plain(health: Health) -> dict[str, Any]:
-    info = health.info
-    return {
-        "service": info.service,
-        "instance": info.instance,
-        "version": info.version,
-        "data_plane": info.data_plane,
-        "store": info.store,
-        "store_available": info.store_available,
-        "read_only": info.read_only,
-        "leader": info.leader,
-        "revision": info.revision,
-        "models": {"registered": health.registered, **{state.value: number for state, number in health.counts.items()}},
-        "capacity_bytes": health.capacity_bytes,
-        "used_bytes": health.used_bytes,
-        "instances": [views.plain_instance(instance) for instance in health.instances],
-        "problems": list(health.problems),
-    }
+def show_health(health: Health, form: Form) -> None:
+    """A status in ``form``; by name: the instances."""
+    match form:
+        case Form.TABLE | Form.WIDE:
+            describe_health(health, form)
+        case Form.NAME:
+            show_list(views.INSTANCES, health.instances, form)
+        case _:
+            show_value(plain_health(health), form)
 
 
-def _describe(health: Health, form: Form) -> None:
-    info = health.info
-    store = info.store + ("" if info.store_available else ", not available")
-    share = f" ({100 * health.used_bytes / health.capacity_bytes:.0f}%)" if health.capacity_bytes else ""
-    fields: list[tuple[str, str | Cell]] = [
-        ("mesh", info.service),
-        ("store", f"{store}, revision {info.revision:,}"),
-        ("models", f"{health.registered:,} registered, {_counts(health)}"),
-        ("memory", f"{human_size(health.used_bytes)} of {human_size(health.capacity_bytes)}{share}"),
-    ]
-    if info.instance:
-        about = ", ".join(filter(None, (info.version, f"data plane {info.data_plane}")))
-        fields.insert(1, ("answered by", f"{info.instance} ({about})"))
-    if info.leader:
-        fields.append(("leader", info.leader))
-    show_fields(fields)
-    show_heading(count(len(health.instances), "instance"))
-    show_list(views.INSTANCES, health.instances, form)
-    if health.problems:
-        show_heading("what is wrong")
-        show_fields([("-", Cell(problem, "yellow")) for problem in health.problems])
+def _watched(
+    target: Target,
+    asking: Callable[[Cluster], Callable[[], Awaitable[T]]],
+    show: Callable[[T], None],
+    plain: Callable[[T], Any],
+    every_s: float,
+    form: Form,
+) -> None:
+    """Show each answer: on a terminal in place of the one before, as json one on a line, as yaml one a document."""
 
+    async def watched() -> None:
+        async with opened(target) as cluster:
+            async for answer in refreshing(asking(cluster), every_s):
+                if form is Form.JSON:
+                    show_text(json.dumps(plain(answer.value), ensure_ascii=False) + "\n")
+                else:
+                    begin_anew("---\n" if form is Form.YAML else "\n")
+                    show(answer.value)
+                if answer.error:
+                    age_s = asyncio.get_running_loop().time() - answer.at_s
+                    say(f"this is {age_s:.0f} s old: {answer.error}", style="yellow")
+                sys.stdout.flush()
 
-def _counts(health: Health) -> str:
-    words = {Status.LOADED: "loaded", Status.LOADING: "loading", Status.LOADING_FAILED: "failed"}
-    return ", ".join(
-        f"{health.counts[state]:,} {word}"
-        for state, word in words.items()
-        if health.counts[state] or state is Status.LOADED
-    )
+    try:
+        asyncio.run(watched())
+    except KeyboardInterrupt:
+        return

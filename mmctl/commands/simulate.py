@@ -42,12 +42,14 @@ Set = Annotated[
                  help="Play with each of these values instead, as instances.count=4,8; several are combined."),
 ]  # fmt: skip
 
+RULES = "Rules to play by: mesh, no-second-copies, random or modelmesh, or with another eviction, as mesh+gdsf"
+
 
 def simulate(
     file: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Scenarios, in YAML.")],
     rules: Annotated[
         list[str] | None,
-        typer.Option(help="Placement to play by: mesh, random or modelmesh; several are shown beside each other."),
+        typer.Option(help=f"{RULES}; several are shown beside each other.", show_default="mesh"),
     ] = None,
     set_: Set = None,
     output: RunOutput = RunForm.TABLE,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mmctl.commands.simulate import Report
+from mmctl.commands.simulate import RULES, Report
 from mmctl.errors import Failed, Usage
 from mmctl.options import Debug
 from mmctl.output import Form, show_text, show_value
@@ -47,7 +47,7 @@ def tune(
         str | None,
         typer.Option(help="How fine to look.", show_default="1 instance, 1/20 of the scenario's capacity"),
     ] = None,
-    rules: Annotated[str, typer.Option(help="Placement to play by: mesh, random or modelmesh.")] = "mesh",
+    rules: Annotated[str, typer.Option(help=f"{RULES}.")] = "mesh",
     output: Annotated[TuneForm, typer.Option("--output", "-o", help="Form of what is printed.")] = TuneForm.TABLE,
     report: Report = None,
     debug: Debug = False,

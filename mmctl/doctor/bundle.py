@@ -24,6 +24,8 @@ from mmctl.doctor.subject import Subject
 from mmctl.doctor.view import FINDINGS
 from mmctl.doctor.web import now_ms
 from mmctl.errors import CommandError
+from mmctl.health import Examiner
+from mmctl.health_views import plain_health
 from mmctl.local.home import Home
 from mmctl.values import ModelFilter, Status
 from mmctl.views import plain_instance, plain_model
@@ -148,10 +150,7 @@ class Bundle:
         }
 
     async def _status(self) -> Any:
-        cluster = self._subject.mesh()
-        states = (Status.LOADED, Status.LOADING, Status.LOADING_FAILED)
-        counts = {state.value: await cluster.count(ModelFilter(status=state)) for state in states}
-        return {"models": {"registered": await cluster.count(ModelFilter()), **counts}}
+        return plain_health(await Examiner(self._subject.mesh(), lambda: self._subject.local).look())
 
     async def _instances(self) -> Any:
         return [plain_instance(instance) for instance in await self._subject.instances()]

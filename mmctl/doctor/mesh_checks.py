@@ -12,13 +12,17 @@ from mmctl.doctor.certificates import Identity, now_utc, of_identity
 from mmctl.doctor.check import Check, NotLooked
 from mmctl.doctor.environment import START_S, of_environment, tried
 from mmctl.doctor.files import of_files
-from mmctl.doctor.finding import Finding, note, ok, problem, warning
+from mmctl.doctor.finding import Finding, Level, note, ok, problem, warning
 from mmctl.doctor.settings_rules import of_settings
 from mmctl.doctor.subject import Subject
 from mmctl.doctor.web import now_ms
 from mmctl.errors import CommandError
-from mmctl.health import examine
+from mmctl.health import Examiner
+from mmctl.problems import Level as Gravity
+from mmctl.sizes import count
 
+LEVELS = {Gravity.ERROR: Level.PROBLEM, Gravity.WARNING: Level.WARNING, Gravity.NOTE: Level.NOTE}
+"""What `mmctl status` calls an error is what clients may notice."""
 ALL_MODELS_S = 60.0
 """A registry of a million models is gone through for the status."""
 
@@ -30,15 +34,10 @@ def mesh_checks(subject: Subject) -> list[Check]:
         if subject.kv_store:
             with suppress(CommandError, NotLooked, StoreError):
                 await subject.etcd()  # is timed, and a registry that is gone through here would hold it up
-        health = await examine(subject.mesh(), subject.local)
-        found = [warning(str(text), do="`mmctl status`, `mmctl explain MODEL`") for text in health.problems]
-        return found or [ok(f"{len(health.instances)} instances, {health.registered:,} models")]
-
-    async def leader() -> Sequence[Finding]:
-        return mesh_rules.of_info(await subject.info(), await subject.instances())
-
-    async def versions() -> Sequence[Finding]:
-        return mesh_rules.of_versions(await subject.instances())
+        health = await Examiner(subject.mesh(), lambda: subject.local).look()
+        found = [Finding(LEVELS[each.level], each.text, do=each.do) for each in health.problems]
+        fine = f"{count(len(health.instances), 'instance')}, {count(health.census.registered, 'model')}"
+        return [*found, ok(fine)] if all(finding.level is Level.NOTE for finding in found) else found
 
     async def ports() -> Sequence[Finding]:
         phases = {instance.id: instance.phase for instance in await subject.instances()}
@@ -84,8 +83,6 @@ def mesh_checks(subject: Subject) -> list[Check]:
 
     checks = [
         Check("status", status, ALL_MODELS_S),
-        Check("leader", leader),
-        Check("versions", versions),
         Check("ports", ports),
         Check("mesh-port", mesh_port),
         Check("clocks", clocks),

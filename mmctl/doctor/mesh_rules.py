@@ -2,77 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from mmctl.doctor.finding import Finding, note, ok, problem, warning
 from mmctl.doctor.reach import Reached
-from mmctl.sizes import count, shortened
-from mmctl.values import Info, Instance
+from mmctl.sizes import count
 
 OFF_MS, FAR_OFF_MS = 2_000, 30_000
 """Clocks that are apart by this much: order of uses and loads is no longer right; failures expire wrongly."""
 SETTLED = ("ready", "")
 """Phases in which an instance answers that it is ready."""
-
-
-def of_info(info: Info, instances: Sequence[Instance]) -> list[Finding]:
-    """Store, leader, read-only."""
-    found = []
-    if not info.store_available:
-        found.append(
-            problem(
-                "the store does not answer it: nothing can be registered",
-                info.instance,
-                "see the etcd checks, and its log",
-            )
-        )
-    if info.read_only:
-        found.append(
-            warning(
-                "it only reads the registry (KV_READ_ONLY)",
-                info.instance,
-                "unset KV_READ_ONLY on all instances when that is over",
-            )
-        )
-    if instances and not info.leader:
-        found.append(
-            problem(
-                "nobody leads: nothing is pruned, and no virtual model moves on",
-                do="see whether the instances can write to the store (etcd-permission)",
-            )
-        )
-    names = {instance.id for instance in instances}
-    if info.leader and names and info.leader not in names:
-        found.append(
-            warning(
-                f"the leader {info.leader} has no record",
-                do="look again in half a minute: its lease may be about to end",
-            )
-        )
-    return found or [ok(f"{info.leader} leads" if info.leader else "no instances, so no leader")]
-
-
-def of_versions(instances: Sequence[Instance]) -> list[Finding]:
-    """Builds and planes that are mixed."""
-    ours = [instance for instance in instances if not instance.is_java]
-    java = [instance.id for instance in instances if instance.is_java]
-    found = []
-    by_version: dict[str, list[str]] = {}
-    for instance in ours:
-        by_version.setdefault(instance.version or "unknown", []).append(instance.id)
-    if len(by_version) > 1:
-        told = "; ".join(f"{version}: {shortened(ids)}" for version, ids in sorted(by_version.items()))
-        found.append(warning(f"instances of different versions: {told}", do="finish the upgrade, or take it back"))
-    if len({instance.data_plane for instance in ours}) > 1:
-        found.append(note("instances carry requests by different data planes", do="give all the same image"))
-    if java and ours:
-        found.append(
-            note(
-                f"{count(len(java), 'ModelMesh pod')} in the same mesh: {shortened(java)}",
-                do="expected only while one replaces the other",
-            )
-        )
-    return found or [ok(f"{count(len(ours), 'instance')} of version {next(iter(by_version), 'none')}")]
 
 
 def of_ports(reached: Mapping[str, Reached], phases: Mapping[str, str]) -> list[Finding]:

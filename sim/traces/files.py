@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -90,13 +91,14 @@ class _Decompressed(io.RawIOBase):
 
 
 class Writer:
-    """Writes a trace, to the file's own name only once it is whole. Raises TraceError."""
+    """Writes a trace, to the file's own name only once it is whole; of several who write it at once the last to end has
+    it. Raises TraceError."""
 
     def __init__(self, path: Path, header: Header) -> None:
-        self._path, self._part = path, path.with_name(f"{path.name}.part")
+        self._path, self._part = path, path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
         compressor = _zstandard(path).ZstdCompressor() if path.suffix == ".zst" else None
         with _writing(path):
-            self._raw = self._part.open("wb")
+            self._raw = self._part.open("xb")
             self._out: Any = compressor.stream_writer(self._raw) if compressor else self._raw
         self.count, self._latest = 0, 0.0
         self._write(text(header))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from math import floor
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ _NOT_SIZES = {"trace", "count", "names", "type", "types"}
 def with_traces(tree: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The same scenario, with what its trace says of models, instances and time; paths count from ``folder``.
 
-    All of a trace is read and checked, and nothing but its models kept. Raises ScenarioError.
+    All of a trace is read and checked, and nothing but its models kept: requests are read once more when they are
+    played. In one pass that could not be done, as the catalogue, the sizes and the length are needed before the first
+    request, stand anywhere in the file, and events are more than memory holds. Raises ScenarioError.
     """
     filled, traffic, models = dict(tree), tree.get("traffic"), tree.get("models", {})
     if not isinstance(models, Mapping):
@@ -32,7 +35,7 @@ def with_traces(tree: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         raise ScenarioError(["models.count: must not be given, the models are those of the trace"])
     path = folder / named
     try:
-        found = survey(path)
+        found = _surveyed(path)
     except ScenarioError as error:
         raise ScenarioError([f"{key}: {problem}" for problem in error.problems]) from None
     filled["models"] = _models(path, models, found)
@@ -44,6 +47,20 @@ def with_traces(tree: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         if "duration_s" not in tree and (length_s := _length_s(filled["traffic"], found)):
             filled["duration_s"] = length_s
     return filled
+
+
+def _surveyed(path: Path) -> Survey:
+    """What ``path`` says, read once for all runs of a sweep as long as it stays as it is. Raises TraceError."""
+    try:
+        state = path.stat()
+    except OSError:
+        return survey(path)  # tells what is wrong
+    return _survey_of(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _survey_of(path: Path, size_bytes: int, changed_ns: int) -> Survey:
+    return survey(path)
 
 
 def _models(path: Path, models: Mapping[str, Any], found: Survey) -> dict[str, Any]:

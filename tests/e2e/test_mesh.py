@@ -40,13 +40,13 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
 
 class Traffic:
     """Requests for models at random, some at once, each to one of the instances that ``targets`` names just then; not
-    more than ``most`` a second, if it is given."""
+    more than ``most`` a second, so that the processor is free for those who start meanwhile."""
 
     WORKERS = 8
 
-    def __init__(self, models: Sequence[str], targets: Callable[[], Sequence[Instance]], most: float = 0) -> None:
+    def __init__(self, models: Sequence[str], targets: Callable[[], Sequence[Instance]], most: float = 400) -> None:
         self._models, self._targets = models, targets
-        self._pause_s = self.WORKERS / most if most else 0.0
+        self._pause_s = self.WORKERS / most
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         self.answered: Counter[str] = Counter()

@@ -33,10 +33,10 @@ from meshcore.asks import (
 from meshcore.commands import Holder, Load, Measure, Peers, Predict, Route, Unload
 from meshcore.events import Constrained, Loaded, LoadFailed, Measured, Predicted, Seen, Unloaded, Usage
 from meshd.driver import Driver
-from sim.given import Arrivals, Book, World, make_node, make_plane
+from sim.given import Arrivals, Book, Ending, World, make_node, make_plane
 from sim.lines import Hop, Line, Shared
 from sim.mesh import USAGE_MS
-from sim.plane import Plane
+from sim.plane import NOWHERE, Plane
 from sim.runtime import CANCELLED, load_answer
 from sim.store import INSTANCES, REGISTRY, Records
 from sim.trip import as_outcome
@@ -186,7 +186,7 @@ class AsyncMesh:
         self.records = Records(world.delays, lambda delay_ms, call: loop.call_later(delay_ms / 1000, call))
         for model, value in world.registrations.items():
             self.records.register(model, value)
-        self._shared = Shared()
+        self._shared = Shared(world.instances, NOWHERE)
         self.instances = [self._instance(name) for name in world.instances]
         self.named = {instance.name: instance for instance in self.instances}
 
@@ -238,7 +238,7 @@ class AsyncMesh:
             trip = Trip(self, entry)
             self._ask(entry, at, trip, entry.driver.run(Request(model), trip))
             return
-        line = entry.plane.lines[hop.instance]
+        line = entry.plane.lines[hop.number]
         line.out += 1
         if hop.instance == entry.name:
             line.fresh.append((entry.plane.begin(at, hop.copy), at, line))
@@ -265,7 +265,7 @@ class AsyncMesh:
         try:
             how = await ends
             end = max(arrival, self.loop.now_ms)
-            self._book.ended(entry.name, arrival, end, trip.has_waited, trip.is_forwarded, how)
+            self._book.ended(Ending(entry.name, arrival, end, how, trip.has_waited, trip.is_forwarded))
         except asyncio.CancelledError:
             self._book.left(entry.name, arrival)
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from random import Random
 from zlib import crc32
 
-from meshcore.asks import Done, Failed
+from meshcore.asks import Failed
 from meshcore.capacity import CacheParams
 from meshcore.commands import Command
 from meshcore.records import ModelRecord
 from meshcore.settings import Settings
-from sim.given import Arrivals, World
+from sim.given import Arrivals, Ending, World
 from sim.plane import Server
 
 START_MS = 1_767_600_000_000
@@ -127,19 +127,11 @@ class Story:
         what = "forwarded" if is_forwarded else "local"
         self.ends += [(what, instance, arrival, end) for arrival, end in zip(arrivals, ends, strict=True)]
 
-    def ended(
-        self,
-        instance: str,
-        arrival: float,
-        end: float,
-        has_waited: bool,
-        is_forwarded: bool,
-        how: Done | Failed,
-        is_retried: bool = False,
-    ) -> None:
-        what = type(how.error).__name__ if isinstance(how, Failed) else "waited" if has_waited else "asked"
-        what += " elsewhere" if is_forwarded else ""
-        self.ends.append((what, instance, arrival, end))
+    def ended(self, ending: Ending) -> None:
+        how = ending.how
+        what = type(how.error).__name__ if isinstance(how, Failed) else "waited" if ending.has_waited else "asked"
+        what += " elsewhere" if ending.is_forwarded else ""
+        self.ends.append((what, ending.instance, ending.arrival, ending.end))
 
     def left(self, instance: str, arrival: float) -> None:
         self.ends.append(("left", instance, arrival, float(self.now())))

@@ -110,6 +110,7 @@ def test_the_time_for_it_ends() -> None:
     roll.drain(budget_ms=60_000)
     roll.drain(budget_ms=500)
     roll.drain(budget_ms=90_000)
+    assert roll.a.node.departure.until == roll.a.node.now + 500
     roll.cluster.advance(499)
     assert roll.a.departs == 0
     roll.cluster.advance(1)

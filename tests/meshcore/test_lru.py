@@ -23,6 +23,12 @@ def test_keys_come_in_the_order_of_their_last_use() -> None:
     assert (len(lru), "a" in lru, "z" in lru) == (3, True, False)
 
 
+def test_those_used_since_an_instant_are_told() -> None:
+    lru = filled(("b", 2), ("c", 3), ("a", 1), ("d", 2))
+    assert [key for key, _ in lru.since(2)] == ["b", "d", "c"]
+    assert list(lru.since(4)) == []
+
+
 def test_among_equal_instants_the_later_arrival_is_more_recent() -> None:
     lru = filled(("z", 5), ("a", 5), ("m", 4))
     lru.touch("m", 5)

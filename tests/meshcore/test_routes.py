@@ -88,3 +88,11 @@ def test_models_of_an_instance_are_found_without_a_search() -> None:
     table.update(model())
     assert table.routes.naming("b") == ["n"]
     assert "m" not in table.routes
+
+
+def test_copies_that_answer_are_counted() -> None:
+    table = Table()
+    assert table.routes.ready("m") == 0
+    table.entries["m"] = entry("m", load_ts=NOW)
+    table.update(model(copies={"a": NOW, "b": NOW}, ready={"b": NOW}))
+    assert table.routes.ready("m") == 1

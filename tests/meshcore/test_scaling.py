@@ -222,3 +222,13 @@ def test_nobody_is_woken_where_there_is_nothing_to_scale() -> None:
     scaled.go(20 * MINUTE)
     assert scaled.node.own_record().rpm == 0
     assert scaled.node.scaling.next_wake() == NEVER
+
+
+def test_what_a_copy_gets_a_minute_is_told_until_it_gets_none() -> None:
+    scaled = Scaled()
+    scaled.load("m")
+    scaled.go(10 * SECOND, rpm=1200)
+    assert (scaled.node.scaling.rpm_of("m"), scaled.node.scaling.rpm_of("other")) == (1200, 0)
+    assert (scaled.node.scaling.queued_on("m"), scaled.node.scaling.queued_on("other")) == (0, 0)
+    scaled.go(10 * SECOND)
+    assert scaled.node.scaling.rpm_of("m") == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meshd.build import version_number
+from meshd.build import described, version_number
 from meshd.config import Host, load, read
 
 LEAST = {"MM_SERVICE_NAME": "mesh", "KV_STORE": "memory"}
@@ -46,3 +46,21 @@ def test_an_installed_build_counts_before_what_the_environment_says(
 def test_builds_are_ordered_by_their_date(build: str, number: int) -> None:
     assert version_number(build) == number
     assert read({**LEAST, "SERVICE_VERSION": build}, Host("box", "10.0.0.9", "beef")).version == number
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        (
+            "BUILD=20210101-0000 of some\nversion=1.2\ncommit=4f1c2d\n",
+            " (build 20210101-0000, version 1.2, commit 4f1c2d)",
+        ),
+        ("\nversion=\ncommit=4f1c2d\n", " (commit 4f1c2d)"),
+        ("20210101-0000\nsecond line", " (build 20210101-0000)"),
+        ("", ""),
+    ],
+)
+def test_what_is_installed_is_told_in_words(tmp_path: Path, file: str, words: str) -> None:
+    assert described(str(tmp_path)) == ""
+    (tmp_path / "build-version").write_text(file)
+    assert described(str(tmp_path)) == words

@@ -213,3 +213,13 @@ def test_a_certificate_that_is_wrong_ends_the_start_in_one_sentence(tmp_path: Pa
     assert code == 1
     assert told(err).startswith(f"MM_TLS_KEY_CERT_PATH: {certificate} ended on ")
     assert why.read_text() == f"Service startup failed: {told(err)}\n"
+
+
+def test_the_line_stop_ends_it_also_before_it_is_ready() -> None:
+    """The runtime that it waits for is not there."""
+    env = {"PATH": os.environ["PATH"], **ports(), "MM_SERVICE_NAME": "mm", "KV_STORE": "memory"}
+    done = subprocess.run(
+        [sys.executable, "-m", "meshd"], env={**env, "INTERNAL_GRPC_PORT": str(free_port())}, input="stop\n",
+        capture_output=True, text=True, timeout=GUARD_S, check=False,
+    )  # fmt: skip
+    assert (done.returncode, "stopped before it was ready" in done.stderr) == (1, True), done.stderr

@@ -114,6 +114,14 @@ def test_an_instance_says_how_full_it_is() -> None:
     assert seen["modelmesh_instance_used_bps"] == 0
 
 
+def test_an_instance_says_what_the_models_in_use_need_of_it() -> None:
+    metrics = Metrics()
+    metrics.wanted(750, 1000)
+    assert series(metrics)["meshd_wanted_ratio"] == 0.75
+    metrics.wanted(0, 0)
+    assert series(metrics)["meshd_wanted_ratio"] == 0
+
+
 def test_names_narrow_what_is_shown() -> None:
     metrics = Metrics()
     metrics.api_request(METHOD, "OK", 3.0, 1, 1)

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from mmctl.__main__ import run
+from mmctl.local.home import Home
 from tests.etcd import find_etcd
 
 GUARD_S = 180  # against hanging
+SMALL = ("--runtime", "fake", "--capacity", "256MiB", "--runtime-arg=--size", "--runtime-arg=64KiB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,15 @@ def mmctl_here(capsys: pytest.CaptureFixture[str], *arguments: str) -> Ended:
     code = run(arguments)
     told = capsys.readouterr()
     return Ended(code, told.out, told.err)
+
+
+def at(data_dir: Path, *arguments: str, stdin: str = "") -> Ended:
+    return mmctl(arguments[0], "--data-dir", str(data_dir), *arguments[1:], stdin=stdin)
+
+
+def left_running(data_dir: Path) -> list[str]:
+    state = Home(data_dir).read()
+    return [service.name for service in state.services if service.is_up] if state else []
 
 
 @contextmanager

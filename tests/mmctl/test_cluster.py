@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from meshcore.census import Counted
 from mmctl.cluster import Cluster
 from mmctl.errors import Failed, NotFound, Unavailable
+from mmctl.health import Examiner
 from mmctl.mesh import MeshCluster
 from mmctl.registry import RegistryCluster
 from mmctl.tensors import from_response, to_request
@@ -24,6 +27,7 @@ from mmctl.values import (
     Status,
     Unregistered,
 )
+from tests.client import GUARD_S
 from tests.mmctl.ways import NOBODY, alike, asking, get, mine, models, opened, register, unregister
 from tests.processes import until
 
@@ -291,3 +295,64 @@ def test_root_prefix_and_prefix_are_other_places(up: dict[str, Any], tmp_path: P
     assert [model.name for model in models(elsewhere, ModelFilter())] == ["there"]
     with pytest.raises(NotFound):
         get(lambda: RegistryCluster(up["kv_store"], "mesh"), "there")
+
+
+def test_both_ways_count_models_alike_and_again_costs_no_reading(
+    via: Callable[[], Cluster], other: Callable[[], Cluster]
+) -> None:
+    name = mine(via, "counted")
+
+    async def question(cluster: Cluster) -> Counted:
+        before = await cluster.census(60_000)
+        wanted = [
+            Registration(f"{name}-hot", "fake", load=True),
+            Registration(f"{name}-bad", "fake", "fake:?fail=INTERNAL", load=True),
+            Registration(f"{name}-many", "fake", min_copies=9),
+        ]
+        assert all([not result.error async for result in cluster.register(wanted, dry_run=False)])
+        while True:  # the guard of the test ends it
+            now = await cluster.census(60_000)
+            failed, short = ([each.model for each in kind] for kind in (now.failed_models, now.short_models))
+            if now.registered == before.registered + 3 and f"{name}-bad" in failed and f"{name}-many" in short:
+                return now
+            await asyncio.sleep(0.02)
+
+    found = asking(via, lambda cluster: asyncio.wait_for(question(cluster), GUARD_S))
+    assert found.copies >= found.loaded > 0
+
+    def is_alike() -> bool:
+        one, two = (asking(way, lambda cluster: cluster.census(60_000)) for way in (via, other))
+        return bool(replace(one, at_ms=0) == replace(two, at_ms=0))
+
+    until(is_alike, "both have heard of all of it")
+    asking(via, lambda cluster: drained(cluster.unregister([f"{name}-many"], dry_run=False)))
+
+
+async def drained(results: AsyncIterator[Any]) -> list[Any]:
+    return [result async for result in results]
+
+
+def test_instances_say_of_themselves_what_their_records_do_not(via: Callable[[], Cluster]) -> None:
+    for instance in asking(via, lambda cluster: cluster.instances(asked=True)):
+        assert instance.now is not None
+        assert instance.now.load_timeout_ms > 0
+        assert instance.now.leader in ("mesh-0", "mesh-1")
+        assert instance.revision > 0
+
+
+def test_what_an_instance_holds_is_told(via: Callable[[], Cluster]) -> None:
+    name = mine(via, "held")
+    register(via, Registration(name, "fake", "fake:?size=1MiB"))
+    loaded = asking(via, lambda cluster: cluster.load(name, wait=True, timeout_s=60))
+    held = asking(via, lambda cluster: cluster.copies(loaded.instances[0], 500))
+    assert name in [copy.model for copy in held.copies if copy.state == "active"]
+    assert held.total == len(held.copies)
+    with pytest.raises(NotFound, match="there is no instance 'nobody'"):
+        asking(via, lambda cluster: cluster.copies("nobody", 5))
+
+
+def test_a_mesh_is_examined_both_ways(via: Callable[[], Cluster]) -> None:
+    health = asking(via, lambda cluster: Examiner(cluster, lambda: None, expected=3).look())
+    assert [instance.id for instance in health.instances] == ["mesh-0", "mesh-1"]
+    assert "2 of 3 instances are there" in [problem.text for problem in health.problems]
+    assert not [each for each in health.problems if each.kind in ("no_leader", "silent_instance", "store_lag")]

@@ -40,7 +40,7 @@ def test_a_mesh_that_is_well_has_no_problem_and_progress_stays_out_of_a_pipe(up:
     assert ended.err == ""
     checks = {finding["check"]: finding for finding in ended.json}
     assert [*checks["kv-store"]] == ["check", "level", "where", "what", "do"]
-    assert checks["leader"]["what"].endswith(" leads")
+    assert checks["status"]["what"] == "2 instances, 0 models"
     ports = [(each["where"], each["level"]) for each in ended.json if each["check"] in ("ports", "mesh-port")]
     assert [level for _, level in ports] == ["ok"] * 4
     assert checks["clocks"]["what"] == "3 clocks within 2 s of this machine's"
@@ -50,12 +50,12 @@ def test_the_registry_alone_tells_as_much_of_etcd_and_less_of_ports(
     up: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     way = ("--kv-store", up["kv_store"], "--service", "mesh")
-    only = ("--only", "etcd-permission", "--only", "ports", "--only", "versions")
+    only = ("--only", "etcd-permission", "--only", "ports", "--only", "status")
     ended = mmctl_here(capsys, "doctor", *way, *only, "-o", "json")
     assert ended.code == 0, ended.out
-    assert {finding["check"] for finding in ended.json} == {"etcd-permission", "ports", "versions"}
+    assert {finding["check"] for finding in ended.json} == {"etcd-permission", "ports", "status"}
     assert "where its probes are is not known" in ended.out
-    table = mmctl_here(capsys, "doctor", *way, "--only", "versions")
+    table = mmctl_here(capsys, "doctor", *way, "--only", "status")
     assert table.out.splitlines()[0].split() == ["LEVEL", "CHECK", "WHERE", "WHAT"]
     assert table.err == "1 ok\n"
     wrong = mmctl_here(capsys, "doctor", *way, "--only", "port")

@@ -67,18 +67,6 @@ def test_mesh_ports_have_to_turn_strangers_away() -> None:
     says(of(stranger="UNAVAILABLE: refused"), Level.WARNING, "cannot be reached")
 
 
-def test_info_and_versions() -> None:
-    says(mesh_rules.of_info(INFO, [OURS]), Level.OK, "a leads")
-    says(mesh_rules.of_info(replace(INFO, store_available=False), [OURS]), Level.PROBLEM, "the store does not answer")
-    says(mesh_rules.of_info(replace(INFO, read_only=True), [OURS]), Level.WARNING, "only reads")
-    says(mesh_rules.of_info(replace(INFO, leader=""), [OURS]), Level.PROBLEM, "nobody leads")
-    says(mesh_rules.of_info(replace(INFO, leader="gone"), [OURS]), Level.WARNING, "the leader gone has no record")
-    newer, java = replace(OURS, id="b", version="1.1"), replace(OURS, id="j", is_java=True, version="")
-    says(mesh_rules.of_versions([OURS, newer]), Level.WARNING, "1.0: a; 1.1: b")
-    says(mesh_rules.of_versions([OURS, java]), Level.NOTE, "1 ModelMesh pod")
-    says(mesh_rules.of_versions([OURS, replace(OURS, id="b", data_plane="native")]), Level.NOTE, "data planes")
-
-
 @pytest.mark.parametrize(
     ("skews", "level", "words"),
     [

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mmctl.__main__ import run
+from sim.policies import POLICIES
 
 SCENARIO = """
 seed: 7
@@ -76,6 +77,16 @@ def test_several_rules_are_shown_beside_each_other(scenario: str, capsys: pytest
     )
 
 
+@pytest.mark.parametrize("command", ["simulate", "tune"])
+def test_help_names_all_rules(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    assert run([command, "--help"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "--rules" in line]
+    assert [name for name in POLICIES if name not in line] == []
+
+
 def test_mistakes_in_all_scenarios_are_named_and_none_is_played(
     scenario: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -84,6 +95,6 @@ def test_mistakes_in_all_scenarios_are_named_and_none_is_played(
     assert run(["simulate", scenario, str(wrong), str(tmp_path / "none.yaml")]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert "wrong.yaml: sed: unknown key, did you mean seed" in shown.err
+    assert "wrong.yaml:2: sed: unknown key, did you mean seed" in shown.err
     assert "none.yaml: there is no such file" in shown.err
     assert "warm requests" not in shown.err

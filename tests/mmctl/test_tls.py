@@ -135,7 +135,10 @@ def test_files_that_cannot_be_used_are_told(way: Way, monkeypatch: pytest.Monkey
     monkeypatch.chdir(way.directory)
     with pytest.raises(Usage, match=text):
         tls.credentials()
-    assert way.list("--ca-file", "nowhere.pem").code == 2
+
+
+def test_a_file_that_is_not_there_is_usage(way: Way) -> None:
+    assert way.list("--ca-file", way.file("nowhere.pem")).code == 2
 
 
 @pytest.mark.etcd

@@ -183,18 +183,3 @@ def test_what_is_no_whole_trace_is_refused_with_a_line(tmp_path: Path, capsys: p
     code, shown, words = told(capsys, "inspect", tmp_path / "cut")
     assert (code, shown) == (2, "")
     assert words.strip() == f"error: {tmp_path}/cut: line 1: the trace is cut: its last line must be the one with end"
-
-
-def test_a_scenario_whose_trace_is_cut_shows_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_lines(tmp_path / "cut", [HEADER, MODEL, {"t": 1, "m": "a"}])
-    (tmp_path / "s.yaml").write_text(
-        "instances: {count: 1, capacity: 1 GiB}\nmodels: {size: 1 MiB}\n"
-        "runtime: {load: {base_ms: 1}, service: {mean_ms: 1}}\ntraffic: {workload: trace, path: cut}\n"
-    )
-    code = run(["simulate", str(tmp_path / "s.yaml")])
-    captured = capsys.readouterr()
-    assert (code, captured.out) == (2, "")
-    assert captured.err == (
-        f"error: {tmp_path}/s.yaml: traffic.path: {tmp_path}/cut: line 3: the trace is cut: "
-        "its last line must be the one with end\n"
-    )

@@ -1,4 +1,8 @@
-"""A scenario that is played in a moment, for tests of what is done with many runs."""
+"""A scenario that is played in a moment, for tests of what is done with many runs, and what is said of others."""
+
+from __future__ import annotations
+
+import re
 
 SMALL = """# Is it small?
 seed: 7
@@ -12,3 +16,9 @@ runtime:
 traffic: {workload: zipf, requests_per_s: 20, alpha: 1.0}
 settings: {min_churn_age_ms: 0}
 """
+
+
+def without_line(problem: str, name: str) -> str:
+    """What is said after a file's name, and the line of it if that is told."""
+    assert problem.startswith(name)
+    return re.sub(r"^:\d+(?=:)", "", problem.removeprefix(name))

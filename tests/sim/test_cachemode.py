@@ -70,4 +70,5 @@ def test_what_a_cache_has_not_is_refused(wrong: str, said: str) -> None:
     lines[wrong.partition(":")[0]] = wrong
     with pytest.raises(ScenarioError) as told:
         parse_scenario("\n".join(lines.values()), "a.yaml")
-    assert told.value.problems == [f"a.yaml: {said}"]
+    (problem,) = told.value.problems
+    assert problem.endswith(f": {said}")

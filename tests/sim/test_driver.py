@@ -20,7 +20,7 @@ from meshcore.rules import Rules
 from meshcore.settings import Settings
 from sim.driver import Driver, Gate
 from sim.lines import Shared
-from sim.plane import Plane, Server
+from sim.plane import NOWHERE, Plane, Server
 from sim.runtime import ModelServer
 
 START = 1_767_600_000_000
@@ -99,7 +99,7 @@ class Bench:
         node = Node(Me("a", START, "a:1", "a:2"), settings or Settings(), params, Rules(), Random(1))
         self.plane = Plane(
             "a", START, lambda: int(self.env.now), node.rules.balance, Random(2), Server(1, repeat(50.0)),
-            Shared(),
+            Shared(("a",), NOWHERE),
         )  # fmt: skip
         self.registry = Registry(self.env)
         self.commands: list[tuple[int, Command]] = []

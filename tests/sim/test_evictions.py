@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from meshcore.cache import Cache
+from meshcore.cache import Cache, Evicted
 from meshcore.entry import State
 from meshcore.errors import FellThrough
 from meshcore.eviction import lru_order
@@ -24,19 +24,23 @@ def empty(kind: Any, capacity: int) -> Cache:
     return Cache(params(capacity_units=capacity, reserve_units=0), kind(lru_order))
 
 
+def unloaded(cache: Cache, evicted: list[Evicted]) -> list[str]:
+    """Their memory is there at once."""
+    for victim in evicted:
+        cache.unloaded(victim.entry.weight)
+    return names(evicted)
+
+
 def ask(cache: Cache, model: str, units: int, at: int, **fields: Any) -> list[str]:
     """A request, and a load if need be; who goes."""
-    gone = []
+    gone: list[str] = []
     if model not in cache.entries:
         copy = entry(model, **fields)
-        evicted = cache.insert(copy, NOW + at, NOW + at)
+        gone += unloaded(cache, cache.insert(copy, NOW + at, NOW + at))
         copy.to(State.QUEUED)
-        evicted += cache.make_room(copy, units, NOW + at)
-        for victim in evicted:
-            cache.unloaded(victim.entry.weight)
+        gone += unloaded(cache, cache.make_room(copy, units, NOW + at))
         start(cache, copy)
         copy.to(State.ACTIVE)
-        gone = names(evicted)
     cache.used(model, NOW + at, 0)
     return gone
 
@@ -93,6 +97,10 @@ def test_gdsf_is_what_the_paper_says(models: list[int], units: list[int], capaci
     steps=st.lists(st.tuples(st.integers(0, 9), st.integers(1, 6), st.integers(0, 2)), max_size=60),
     kind=st.sampled_from(list(RANKINGS.values())),
 )
+@example(
+    steps=[(model, units, 0) for model, units in [(0, 1), (2, 1), (3, 1), (4, 5), (6, 6), (8, 6), (1, 2), (1, 1)]],
+    kind=Gdsf,
+)  # room for one unit only
 @settings(max_examples=50, deadline=None)
 def test_each_copy_has_one_place_and_the_oldest_is_known(steps: list[tuple[int, int, int]], kind: Any) -> None:
     """Requests, removals and copies that turn out larger, of two priorities."""
@@ -109,8 +117,7 @@ def test_each_copy_has_one_place_and_the_oldest_is_known(steps: list[tuple[int, 
             cache.remove(copy)
             cache.unloaded(copy.weight)
         else:
-            for victim in cache.sized(copy, units, NOW + at):
-                cache.unloaded(victim.entry.weight)
+            unloaded(cache, cache.sized(copy, units, NOW + at))
         ranked = list(cache._planner._ranking.ascending(NOW))
         assert sorted(model for _, model in ranked) == sorted(cache.entries)
         assert ranked == sorted(ranked, key=lambda place: place[0])

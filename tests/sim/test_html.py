@@ -20,7 +20,7 @@ from sim.world import Result, run
 from tests.omitted import omit
 from tests.sim.small import SMALL
 
-SOURCE = Source("small.yaml", "Is <b>it</b> small?", parse_tree(SMALL, "small.yaml"))
+SOURCE = Source("small.yaml", "Is <b>it</b> small?", parse_tree(SMALL, "small.yaml"), SMALL)
 WRITES = """
 import sys, sim
 from tests.sim.test_html import pages

@@ -9,6 +9,7 @@ from meshcore.commands import Commit, Holder, Load, Route, Unload
 from meshcore.errors import Code, LoadFailure
 from meshcore.reasons import Reason, Rule
 from sim.answers import INTERVALS
+from sim.given import Ending
 from sim.measure import SOON_MS, Measure
 
 DONE = Done(Answered(None))
@@ -47,10 +48,10 @@ def test_a_hit_is_an_answer_that_did_not_wait_for_a_load() -> None:
     measure, _ = measured()
     measure.answered("a", False, [1], [2])
     measure.answered("a", True, [1], [2])
-    measure.ended("a", 1, 2, has_waited=False, is_forwarded=False, how=DONE)
-    measure.ended("a", 1, 2, has_waited=False, is_forwarded=True, how=DONE)
-    measure.ended("a", 1, 2, has_waited=True, is_forwarded=False, how=DONE)
-    measure.ended("a", 1, 2, has_waited=True, is_forwarded=True, how=DONE)
+    measure.ended(Ending("a", 1, 2, DONE))
+    measure.ended(Ending("a", 1, 2, DONE, is_forwarded=True))
+    measure.ended(Ending("a", 1, 2, DONE, has_waited=True))
+    measure.ended(Ending("a", 1, 2, DONE, has_waited=True, is_forwarded=True))
     assert counted(measure) == {"local": 2, "forwarded": 2, "retried": 0, "cold": 2}
     assert measure.answers.by_instance()["a"] == (6, 4)
     assert measure.warm == 2
@@ -58,17 +59,17 @@ def test_a_hit_is_an_answer_that_did_not_wait_for_a_load() -> None:
 
 def test_an_answer_after_a_copy_that_did_not_take_it_is_a_retry_unless_it_waited() -> None:
     measure, _ = measured()
-    measure.ended("a", 1, 2, has_waited=False, is_forwarded=True, how=DONE, is_retried=True)
-    measure.ended("a", 1, 2, has_waited=True, is_forwarded=True, how=DONE, is_retried=True)
+    measure.ended(Ending("a", 1, 2, DONE, is_forwarded=True, is_retried=True))
+    measure.ended(Ending("a", 1, 2, DONE, has_waited=True, is_forwarded=True, is_retried=True))
     assert counted(measure) == {"local": 0, "forwarded": 0, "retried": 1, "cold": 1}
     assert measure.answers.by_instance()["a"] == (2, 1)
 
 
 def test_failures_count_under_their_status_and_are_no_answers() -> None:
     measure, _ = measured()
-    measure.ended("a", 1, 2, True, False, Failed(LoadFailure("no")))
-    measure.ended("a", 1, 2, True, False, Failed(LoadFailure("no", Code.DEADLINE_EXCEEDED)))
-    measure.ended("a", 1, 2, True, False, Done(RuntimeFailed(Code.INTERNAL, "oops")))
+    measure.ended(Ending("a", 1, 2, Failed(LoadFailure("no")), has_waited=True))
+    measure.ended(Ending("a", 1, 2, Failed(LoadFailure("no", Code.DEADLINE_EXCEEDED)), has_waited=True))
+    measure.ended(Ending("a", 1, 2, Done(RuntimeFailed(Code.INTERNAL, "oops")), has_waited=True))
     measure.left("a", 2500)
     assert measure.failed == {"INTERNAL": 2, "DEADLINE_EXCEEDED": 1, "CLIENT_LEFT": 1}
     assert measure.answers.by_instance()["a"] == (0, 0)
@@ -79,7 +80,7 @@ def test_the_warm_up_is_left_out_by_arrival_and_by_decision_but_not_of_the_serie
     measure, clock = measured(from_ms=1000)
     for clock.now in (999, 1000):
         measure.answered("a", False, [clock.now], [1001])
-        measure.ended("a", clock.now, 5000, True, False, DONE)
+        measure.ended(Ending("a", clock.now, 5000, DONE, has_waited=True))
         measure.left("a", clock.now)
         measure.commanded("a", load("m"))
         measure.commanded("a", unload("m"))

@@ -11,7 +11,7 @@ from meshcore.asks import Met
 from meshcore.commands import Holder, Local, Peer, Peers, Route
 from meshcore.events import Usage
 from sim.lines import Shared
-from sim.plane import OVERLOADED, Copy, Plane, Server
+from sim.plane import NOWHERE, OVERLOADED, Copy, Plane, Server
 
 START = 1_000_000
 BOTH = Holder("a", 5, True), Holder("b", 6, True)
@@ -20,10 +20,18 @@ BOTH = Holder("a", 5, True), Holder("b", 6, True)
 class Bench:
     """A plane of instance ``a`` with a clock to set."""
 
-    def __init__(self, concurrency: int = 1, service_ms: Iterator[float] | None = None) -> None:
+    def __init__(
+        self,
+        concurrency: int = 1,
+        service_ms: Iterator[float] | None = None,
+        me: str = "a",
+        shared: Shared | None = None,
+    ) -> None:
         self.now = 0
         server = Server(concurrency, service_ms or repeat(10.0))
-        self.plane = Plane("a", START, lambda: self.now, hot.decide, Random(1), server, Shared())
+        self.shared = shared or Shared(("a", "b", "c", "d"), NOWHERE)
+        self.plane = Plane(me, START, lambda: self.now, hot.decide, Random(1), server, self.shared)
+        self.shared.came()
 
     def ready(self, model: str = "m", gen: int = 1) -> None:
         self.plane.apply(Route(model, Local(gen), (Holder("a", 5, True),)))
@@ -81,6 +89,41 @@ def test_a_ready_copy_elsewhere_is_named_and_needs_no_choice_while_it_is_alone()
     assert "m" in bench.plane.sole
     bench.plane.apply(Route("m", Local(1), BOTH))
     assert "m" not in bench.plane.sole
+
+
+def test_where_all_planes_send_everything_to_one_copy_that_stands_in_one_table() -> None:
+    bench = Bench()
+    other, shared = Bench(me="b", shared=bench.shared), bench.shared
+    one, another = Route("m", None, (Holder("c", 5, True),)), Route("m", None, (Holder("c", 7, True),))
+
+    def agreed(*benches: Bench) -> list[bool]:
+        """Whether the model is in the table after a request came to each of them."""
+        found = []
+        for each in benches:
+            if hop := each.plane.sole.get("m"):
+                shared.look("m", hop)
+            found.append("m" in shared.agreed)
+        return found
+
+    bench.plane.apply(one)
+    assert agreed(bench, other) == [False, False]
+    other.plane.apply(one)
+    assert bench.plane.sole["m"] is other.plane.sole["m"]
+    assert agreed(other) == [True]
+    bench.plane.apply(another)
+    assert agreed(bench, other) == [False, False]
+    other.plane.apply(another)
+    assert agreed(bench) == [True]
+    late = Bench(me="c", shared=shared)
+    assert agreed(bench, other) == [False, False]
+    late.plane.apply(Route("m", Local(1), (Holder("c", 7, True),)))
+    assert agreed(other) == [True], "that it is here changes nothing about where it is"
+    late.plane.apply(Route("m", None, ()))
+    assert agreed(bench, other) == [False, False]
+    late.plane.die()
+    assert agreed(bench) == [True]
+    other.plane.die()
+    assert agreed(bench) == [True]
 
 
 def test_of_two_copies_the_one_with_fewer_requests_under_way_is_named() -> None:

@@ -35,5 +35,5 @@ def test_an_exponential_service_has_no_other_spread() -> None:
     assert parse_scenario(SCENARIO, "a.yaml").runtime.service.shape == "exponential"
     with pytest.raises(ScenarioError) as told:
         parse_scenario(SCENARIO.replace("mean_ms: 1,", "mean_ms: 1, cv: 0.5,"), "a.yaml")
-    said = "a.yaml: runtime.service: must have no cv where shape is exponential, as it is 1"
+    said = "a.yaml:5: runtime.service: must have no cv where shape is exponential, as it is 1"
     assert told.value.problems == [said]

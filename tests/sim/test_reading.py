@@ -8,6 +8,7 @@ import pytest
 
 from meshcore.settings import Settings
 from sim.reading import ScenarioError, parse_scenario, read_scenario
+from tests.sim.small import without_line
 
 SMALL = """
 duration_s: 10
@@ -51,104 +52,104 @@ def test_names_sort_as_they_are_numbered() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (SMALL + "sed: 1", "a.yaml: sed: unknown key, did you mean seed; allowed: seed, start, duration_s, "),
+        (SMALL + "sed: 1", ": sed: unknown key, did you mean seed; allowed: seed, start, duration_s, "),
         (
             SMALL.replace("base_ms", "bas_ms"),
-            "a.yaml: runtime.load.bas_ms: unknown key, did you mean base_ms; allowed: base_ms, bandwidth",
+            ": runtime.load.bas_ms: unknown key, did you mean base_ms; allowed: base_ms, bandwidth",
         ),
         (
             SMALL + "settings: {max_round: 1}",
-            "a.yaml: settings.max_round: unknown key, did you mean max_rounds; allowed: min_churn_age_ms, max_rounds",
+            ": settings.max_round: unknown key, did you mean max_rounds; allowed: min_churn_age_ms, max_rounds",
         ),
         (
             SMALL + "failures: [{model: model-00, instanc: [a]}]",
-            "a.yaml: failures.0.instanc: unknown key, did you mean instances; allowed: model, instances, ",
+            ": failures.0.instanc: unknown key, did you mean instances; allowed: model, instances, ",
         ),
-        (SMALL.replace("count: 3", "count: 0"), "a.yaml: instances.count: 0 must be greater than or equal to 1"),
-        (SMALL.replace("count: 3", "count: three"), "a.yaml: instances.count: 'three' must be a whole number"),
+        (SMALL.replace("count: 3", "count: 0"), ": instances.count: 0 must be greater than or equal to 1"),
+        (SMALL.replace("count: 3", "count: three"), ": instances.count: 'three' must be a whole number"),
         (
             SMALL.replace("10MB", "10 Megs"),
-            "a.yaml: models.size: '10 Megs' must be a number of bytes, or one with a unit: B, KB, KiB, ",
+            ": models.size: '10 Megs' must be a number of bytes, or one with a unit: B, KB, KiB, ",
         ),
-        (SMALL.replace("size: 10MB", "sizes: [1]"), "a.yaml: models: must have a size for each of the 12 models, not"),
+        (SMALL.replace("size: 10MB", "sizes: [1]"), ": models: must have a size for each of the 12 models, not"),
         (
             SMALL.replace("size: 10MB", ""),
-            "a.yaml: models: must have one of size, sizes, lognormal, quantiles and mixture",
+            ": models: must have one of size, sizes, lognormal, quantiles and mixture",
         ),
         (
             SMALL.replace("zipf", "zip"),
-            "a.yaml: traffic.workload: 'zip' must be one of burst, recorded, streams, trace, zipf",
+            ": traffic.workload: 'zip' must be one of burst, recorded, streams, trace, zipf",
         ),
         (
             SMALL.replace("requests_per_s", "request_per_s"),
-            "a.yaml: traffic.request_per_s: unknown key, did you mean requests_per_s; allowed: ",
+            ": traffic.request_per_s: unknown key, did you mean requests_per_s; allowed: ",
         ),
         (
             SMALL.replace("zipf, requests_per_s: 10", "recorded, at_ms: [1.0], models: [12]"),
-            "a.yaml: traffic.models.0: 12 must be less than models.count, 12",
+            ": traffic.models.0: 12 must be less than models.count, 12",
         ),
         (
             SMALL.replace("zipf, requests_per_s: 10", "recorded, at_ms: [1.0], models: [1], instances: [3]"),
-            "a.yaml: traffic.instances.0: 3 must be less than instances.count, 3",
+            ": traffic.instances.0: 3 must be less than instances.count, 3",
         ),
         (
             SMALL.replace("10}", "10, peaks: [{model: 12, from_s: 1, until_s: 2, requests_per_s: 5}]}"),
-            "a.yaml: traffic.peaks.0.model: 12 must be less than models.count, 12",
+            ": traffic.peaks.0.model: 12 must be less than models.count, 12",
         ),
         (
             SMALL.replace("10}", "10, peaks: [{model: 1, from_s: 2, until_s: 2, requests_per_s: 5}]}"),
-            "a.yaml: traffic.peaks.0.until_s: 2 must be more than from_s, 2",
+            ": traffic.peaks.0.until_s: 2 must be more than from_s, 2",
         ),
         (
             SMALL + "settings: {second_copy_min_ms: 2400000}",
-            "a.yaml: second_copy_min_ms is 2400000; it has to be below second_copy_max_ms, 2400000",
+            ": second_copy_min_ms is 2400000; it has to be below second_copy_max_ms, 2400000",
         ),
-        (SMALL.replace("mean_ms: 2", "mean_ms: .nan"), "a.yaml: runtime.service.mean_ms: nan must be a finite number"),
-        (SMALL + "warmup_s: 10", "a.yaml: warmup_s: 10 must be less than duration_s, 10"),
+        (SMALL.replace("mean_ms: 2", "mean_ms: .nan"), ": runtime.service.mean_ms: nan must be a finite number"),
+        (SMALL + "warmup_s: 10", ": warmup_s: 10 must be less than duration_s, 10"),
         (
             SMALL + "failures: [{model: gone}]",
-            "a.yaml: failures.0.model: 'gone' must be one of model-00 to model-11",
+            ": failures.0.model: 'gone' must be one of model-00 to model-11",
         ),
         (
             SMALL + "failures: [{model: model-00, instances: [i]}]",
-            "a.yaml: failures.0.instances: 'i' must be one of instance-0 to instance-2",
+            ": failures.0.instances: 'i' must be one of instance-0 to instance-2",
         ),
         (
             SMALL + "constraints: {gpu: {requird: [gpu]}}",
-            "a.yaml: constraints.gpu.requird: unknown key, did you mean required; allowed: required, preferred",
+            ": constraints.gpu.requird: unknown key, did you mean required; allowed: required, preferred",
         ),
         (
             SMALL + "constraints: {simulated: {required: gpu}}",
-            "a.yaml: constraints.simulated.required: 'gpu' must be a list",
+            ": constraints.simulated.required: 'gpu' must be a list",
         ),
         (
             SMALL + "constraints: {simulated: {required: [gpu, big]}}",
-            "a.yaml: constraints.simulated.required: big, gpu must be in instances.labels of some instance, else",
+            ": constraints.simulated.required: big, gpu must be in instances.labels of some instance, else",
         ),
         (
             SMALL.replace("GiB", "GiB, labels: [[], [], [], [gpu]]") + "constraints: {_default: {required: [gpu]}}",
-            "a.yaml: constraints._default.required: gpu must be in instances.labels of some instance, else models of "
+            ": constraints._default.required: gpu must be in instances.labels of some instance, else models of "
             "type simulated load nowhere",
         ),
-        (SMALL.replace("GiB", "GiB, labels: [gpu]"), "a.yaml: instances.labels.0: 'gpu' must be a list"),
-        (SMALL.replace("GiB", "GiB, zones: []"), "a.yaml: instances.zones: [] must have at least 1 item, not 0"),
+        (SMALL.replace("GiB", "GiB, labels: [gpu]"), ": instances.labels.0: 'gpu' must be a list"),
+        (SMALL.replace("GiB", "GiB, zones: []"), ": instances.zones: [] must have at least 1 item, not 0"),
         (
             SMALL.replace("GiB", "GiB, labels: [['']]"),
-            "a.yaml: instances.labels.0.0: '' must have at least 1 character",
+            ": instances.labels.0.0: '' must have at least 1 character",
         ),
         (
             SMALL.replace("runtime:", "runtime:\n  concurrency: 8\n  model_concurrency: 2"),
-            "a.yaml: runtime: must have one of concurrency and model_concurrency",
+            ": runtime: must have one of concurrency and model_concurrency",
         ),
-        (SMALL.replace("10MB", "10MB, type: a, types: [b]"), "a.yaml: models: must have one of type and types"),
-        (SMALL.replace("duration_s: 10", ""), "a.yaml: duration_s: is missing"),
-        (SMALL + "duration_s: 11", "a.yaml:9:1: duration_s is given twice"),
-        ("a: [", "a.yaml:1:5: "),
-        ("- 1", "a.yaml: must be a mapping with the keys seed, start, duration_s, "),
+        (SMALL.replace("10MB", "10MB, type: a, types: [b]"), ": models: must have one of type and types"),
+        (SMALL.replace("duration_s: 10", ""), ": duration_s: is missing"),
+        (SMALL + "duration_s: 11", ":1: duration_s is given twice"),
+        ("a: [", ":5: "),
+        ("- 1", ": must be a mapping with the keys seed, start, duration_s, "),
     ],
 )
 def test_a_mistake_is_named_with_its_place_its_value_and_what_is_allowed(text: str, said: str) -> None:
-    assert problems(text)[0].startswith(said)
+    assert without_line(problems(text)[0], "a.yaml").startswith(said)
 
 
 def test_all_mistakes_are_named_at_once() -> None:
@@ -171,7 +172,7 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     [
         ("start: 2026-13-45", "a.yaml: month must be in 1..12"),
         ("seed: !!int many", "a.yaml: invalid literal for int()"),
-        ("duration_s: " + "[" * 1500, "a.yaml: has brackets in brackets deeper than can be read"),
+        ("duration_s: " + "[" * 800, "a.yaml: has brackets in brackets deeper than can be read"),
         ("seed: " + "9" * 5000, "a.yaml: Exceeds the limit (4300 digits)"),
     ],
     ids=["no such day", "no such number", "too deep", "too long"],

@@ -14,7 +14,7 @@ from sim.sweep_paths import Plan, Source, plan
 from sim.world import Result, run
 from tests.sim.small import SMALL
 
-SOURCE = Source(str(Path("some") / "small.yaml"), "Is it small?", parse_tree(SMALL, "small.yaml"))
+SOURCE = Source(str(Path("some") / "small.yaml"), "Is it small?", parse_tree(SMALL, "small.yaml"), SMALL)
 
 
 @cache

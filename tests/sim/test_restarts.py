@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ HOT = SCENARIO.replace("count: 90", "count: 6")
 """Everything fits into one instance."""
 
 
+@cache
 def played(text: str) -> dict[str, Any]:
     return run(parse_scenario(text, "a.yaml")).data
 
@@ -75,7 +77,7 @@ def test_instances_are_restarted_one_after_the_other() -> None:
     )
     told = played(SCENARIO + f"restarts: [{rolling}]\n")
     assert told["failed"] == {}
-    assert told == played(SCENARIO + f"restarts: [{rolling}]\n")
+    assert told["answered"] == played(SCENARIO)["answered"]
 
 
 @pytest.mark.parametrize(

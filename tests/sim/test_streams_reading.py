@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sim.reading import ScenarioError, parse_scenario
+from tests.sim.small import without_line
 
 SMALL = """
 duration_s: 10
@@ -21,7 +22,7 @@ POISSON = "poisson: {requests_per_s: 1}"
 def problem(stream: str = POISSON, models: str = "size: 10MB", more: str = "") -> str:
     with pytest.raises(ScenarioError) as caught:
         parse_scenario(SMALL.replace("STREAM", stream).replace("MODELS", models) + more, "a.yaml")
-    return caught.value.problems[0]
+    return without_line(caught.value.problems[0], "a.yaml")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def problem(stream: str = POISSON, models: str = "size: 10MB", more: str = "") -
     ],
 )
 def test_a_stream_that_cannot_be_is_named_with_what_is_allowed(stream: str, said: str) -> None:
-    assert problem(stream).startswith(f"a.yaml: traffic.streams.0{said}")
+    assert problem(stream).startswith(f": traffic.streams.0{said}")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_a_stream_that_cannot_be_is_named_with_what_is_allowed(stream: str, said
     ],
 )
 def test_sizes_that_cannot_be_are_named_with_what_is_allowed(models: str, said: str) -> None:
-    assert problem(models=models).startswith(f"a.yaml: models{said}")
+    assert problem(models=models).startswith(f": models{said}")
 
 
 @pytest.mark.parametrize(
@@ -113,4 +114,4 @@ def test_sizes_that_cannot_be_are_named_with_what_is_allowed(models: str, said: 
     ],
 )
 def test_churn_that_cannot_be_is_named_with_what_is_allowed(churn: str, said: str) -> None:
-    assert problem(more=f"churn: {churn}\n").startswith(f"a.yaml: churn{said}")
+    assert problem(more=f"churn: {churn}\n").startswith(f": churn{said}")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 from pathlib import Path
 
 import pytest
 
 from sim import sweep_state
-from sim.sweep import Step, Sweep
+from sim.problems import TraceError
+from sim.sweep import Step, Sweep, SweepBroken
 from sim.sweep_paths import Plan, Values, plans
 from sim.sweep_state import Kept, key_of
 from sim.world import run
 from tests.sim.small import SMALL
+from tests.sim.trace_files import write
 
 
 @pytest.fixture
@@ -91,3 +94,23 @@ def test_no_more_runs_are_kept_than_may_be_and_the_oldest_go(tmp_path: Path, mon
     kept.put("4", {})
     kept.trim()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["3.json", "4.json"]
+
+
+def test_a_run_whose_trace_is_gone_is_not_played(small: Path, tmp_path: Path) -> None:
+    write(tmp_path / "t", [{"model": "a", "size_bytes": 1}], [{"t": 1, "m": "a"}])
+    (plan,) = planned(small, {"traffic": [{"workload": "trace", "path": "t"}], "models": [{}]})
+    (tmp_path / "t").unlink()
+    with Sweep(None, lambda _: None) as sweep, pytest.raises(TraceError, match="/t: cannot be read: No such file"):
+        sweep.play([plan])
+
+
+def test_where_no_process_can_be_started_that_is_said(small: Path) -> None:
+    plans_ = planned(small, {"seed": [1, 2]})
+    key_of(plans_[0])  # reads what has to be read
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, files[1]))
+    try:
+        with Sweep(None, lambda _: None, workers=2) as sweep, pytest.raises(SweepBroken, match="no process can be"):
+            sweep.play(plans_)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, files)

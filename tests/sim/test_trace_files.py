@@ -99,6 +99,17 @@ def test_what_cannot_be_opened_is_told_in_a_line(tmp_path: Path) -> None:
         Writer(tmp_path / "none" / "t", Header())
 
 
+def test_two_who_write_one_file_at_once_do_not_touch_each_other_s(tmp_path: Path) -> None:
+    with Writer(tmp_path / "t", Header(by="first")) as first, Writer(tmp_path / "t", Header(by="second")) as second:
+        for number, writer in enumerate((first, second, first, second)):
+            writer.model(Model(f"m{number}"))
+        first.end()
+        assert [line.by for line in read_trace(tmp_path / "t") if isinstance(line, Header)] == ["first"]
+        second.end()
+    assert list(read_trace(tmp_path / "t")) == [Header(by="second"), Model("m1"), Model("m3"), End(0, 0.0)]
+    assert [file.name for file in tmp_path.iterdir()] == ["t"]
+
+
 def test_who_is_interrupted_leaves_no_file(tmp_path: Path) -> None:
     written(tmp_path / "t", 1)
     before = (tmp_path / "t").read_bytes()

@@ -21,7 +21,7 @@ from sim.tune_slo import parse_slo
 from sim.world import Result
 from tests.sim.small import SMALL
 
-SOURCE = Source("small.yaml", "Is it small?", parse_tree(SMALL, "small.yaml"))
+SOURCE = Source("small.yaml", "Is it small?", parse_tree(SMALL, "small.yaml"), SMALL)
 QUANTILES = dict.fromkeys(("p50", "p90", "p95", "p99", "p999", "max"), 10.0)
 
 

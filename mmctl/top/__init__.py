@@ -1,0 +1,1 @@
+"""``mmctl top``: the mesh on a whole screen, kept up to date."""
