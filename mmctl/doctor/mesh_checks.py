@@ -79,9 +79,11 @@ def mesh_checks(subject: Subject) -> list[Check]:
         return found or [ok(f"{number} set for the whole mesh")]
 
     async def environment() -> Sequence[Finding]:
+        if not subject.is_env_given:
+            raise NotLooked("give the environment of an instance as --env-file")
         return of_environment(await tried(subject.env))
 
-    checks = [
+    return [
         Check("status", status, ALL_MODELS_S),
         Check("ports", ports),
         Check("mesh-port", mesh_port),
@@ -89,8 +91,8 @@ def mesh_checks(subject: Subject) -> list[Check]:
         Check("certificates", certificates),
         Check("settings", settings),
         Check("config", dynamic_settings),
+        Check("environment", environment, START_S),
     ]
-    return [*checks, Check("environment", environment, START_S)] if subject.is_env_given else checks
 
 
 def of_dynamic(name: str, value: bytes) -> list[Finding]:
