@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import typer
 
-from mmctl.commands import config, contexts, drain, files, lists, local, mesh, models, trace, upgrade, vmodels, why
+from mmctl.commands import (
+    config,
+    contexts,
+    debug,
+    doctor,
+    drain,
+    files,
+    lists,
+    local,
+    mesh,
+    models,
+    trace,
+    upgrade,
+    vmodels,
+    why,
+)
 from mmctl.commands.logs import logs
 from mmctl.commands.replay import replay_
 from mmctl.commands.simulate import simulate
@@ -54,11 +69,13 @@ app.command("events", rich_help_panel=_CLUSTER)(why.events)
 app.command("drain", rich_help_panel=_CLUSTER)(drain.drain)
 app.command("cordon", rich_help_panel=_CLUSTER)(drain.cordon)
 app.command("uncordon", rich_help_panel=_CLUSTER)(drain.uncordon)
+app.command("doctor", rich_help_panel=_CLUSTER)(doctor.doctor)
 app.command("version", rich_help_panel=_CLUSTER)(mesh.version)
 app.add_typer(vmodels.app, rich_help_panel=_MODELS)
 app.add_typer(upgrade.app, rich_help_panel=_CLUSTER)
 app.add_typer(config.app, rich_help_panel=_CLUSTER)
 app.add_typer(contexts.app, rich_help_panel=_CLUSTER)
+app.add_typer(debug.app, rich_help_panel=_CLUSTER)
 app.command("simulate", rich_help_panel=_SIMULATOR)(simulate)
 app.command("tune", rich_help_panel=_SIMULATOR)(tune)
 app.command("replay", rich_help_panel=_SIMULATOR)(replay_)

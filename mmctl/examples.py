@@ -44,8 +44,18 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "mmctl infer fraud/v7 --json @request.json",
         "make-request | mmctl infer fraud/v7 --json @-",
     ),
-    "status": ("mmctl status", "mmctl status -o json"),
-    "instances": ("mmctl instances -o wide",),
+    "status": (
+        "mmctl status --expect 3",
+        "mmctl status --watch -o json",
+    ),
+    "instances": (
+        "mmctl instances -o wide",
+        "mmctl instances --watch --every 5",
+    ),
+    "top": (
+        "mmctl top --sort rpm",
+        "mmctl top --once --sort used --reverse",
+    ),
     "explain": ("mmctl explain fraud/v7",),
     "events": ("mmctl events --model fraud/v7 --since 1h", "mmctl events --rule evict -f -o json"),
     "drain": ("mmctl drain mesh-1 --budget 60s",),
@@ -63,7 +73,17 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "upgrade status": ("mmctl upgrade status", "mmctl upgrade status --watch"),
     "upgrade abort": ("mmctl upgrade abort", "mmctl upgrade abort --no-wait"),
+    "doctor": (
+        "mmctl doctor",
+        "mmctl doctor --kv-store etcd:/etc/mesh/etcd.json --service mesh --only etcd-alarms -o json",
+        "mmctl doctor --runtime localhost:8085 --model-type onnx --model-path models/digits.onnx",
+        "mmctl doctor --modelmesh --kv-store etcd:etcd:2379 --service modelmesh-serving --prefix mm -f deployment.yaml",
+    ),
     "version": ("mmctl version",),
+    "debug bundle": (
+        "mmctl debug bundle",
+        "mmctl debug bundle --kv-store etcd:/etc/mesh/etcd.json --service mesh --all --out mesh.tar.gz",
+    ),
     "simulate": (
         "mmctl simulate day.yaml",
         "mmctl simulate day.yaml --set instances.count=2,4,8 --report day.html",

@@ -41,14 +41,7 @@ def status(
     output: Output = Form.TABLE,
     debug: Debug = False,
 ) -> None:
-    """The cluster at a glance: instances, models, memory, load, and what is wrong with it and what to do.
-
-    Examples:
-
-      mmctl status --expect 3
-
-      mmctl status --watch -o json | jq -c '.problems[]'
-    """
+    """The cluster at a glance: instances, models, memory, load, and what is wrong with it and what to do."""
 
     def show(health: Health) -> None:
         show_health(health, output)
@@ -66,14 +59,7 @@ def status(
 def instances(
     target: Target, watch: Watch = False, every: Every = PERIOD_S, output: Output = Form.TABLE, debug: Debug = False
 ) -> None:
-    """List the instances by id, with what each says of itself now.
-
-    Examples:
-
-      mmctl instances -o wide
-
-      mmctl instances --watch --every 5
-    """
+    """List the instances by id, with what each says of itself now."""
 
     def asking(cluster: Cluster) -> Callable[[], Awaitable[list[Instance]]]:
         return lambda: cluster.instances(asked=True)

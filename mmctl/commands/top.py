@@ -33,14 +33,7 @@ def top(
     output: Output = Form.TABLE,
     debug: Debug = False,
 ) -> None:
-    """The instances, live: Enter looks into one, and into a model; / filters, < and > sort, q quits.
-
-    Examples:
-
-      mmctl top --sort rpm
-
-      mmctl top --once --sort used --reverse | head
-    """
+    """The instances, live: Enter looks into one, and into a model; / filters, < and > sort, q quits."""
     frame = Frame(Place.INSTANCES, sort=INSTANCES.named(sort), reverse=reverse)
     from mmctl.top import terminal
 
