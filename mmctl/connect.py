@@ -77,6 +77,8 @@ def local_state(target: Target) -> State | None:
     """The mesh on this machine, when that is what ``target`` means."""
     if target.endpoints or target.kv_store or target.context:
         return None
+    if target.data_dir is None and os.environ.get("MMCTL_ENDPOINT"):
+        return None
     home = Home(target.data_dir or default_data_dir())
     state = home.read() if home.state_file.exists() else None
     return state if state is not None and (state.is_up or target.data_dir is not None) else None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmctl.connect import Target, resolve
+from mmctl.connect import Target, local_state, resolve
 from mmctl.endpoints import model_header, parse_endpoints
 from mmctl.errors import Unavailable, Usage
 from mmctl.local import plan
@@ -137,3 +137,13 @@ def test_id_that_is_not_plain_ascii_goes_in_the_binary_header() -> None:
     assert model_header("a b/c") == (("mm-model-id", "a b/c"),)
     assert model_header("ü") == (("mm-model-id-bin", "ü".encode()),)
     assert model_header("a\nb") == (("mm-model-id-bin", b"a\nb"),)
+
+
+def test_mesh_on_this_machine_is_not_meant_where_the_environment_names_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local_mesh(tmp_path / "data" / "mmctl" / "default")
+    assert local_state(Target()) is not None
+    monkeypatch.setenv("MMCTL_ENDPOINT", "d:4")
+    assert local_state(Target()) is None
+    assert local_state(Target(data_dir=tmp_path / "data" / "mmctl" / "default")) is not None
