@@ -110,11 +110,24 @@ async def opened(target: Target) -> AsyncIterator[Cluster]:
     else:
         from mmctl.mesh import MeshCluster
 
-        cluster = MeshCluster(found.endpoints, found.tls)
+        cluster = MeshCluster(found.endpoints, found.tls, _whereabouts(target))
     try:
         yield cluster
     finally:
         await cluster.close()
+
+
+def _whereabouts(target: Target) -> Callable[[], tuple[str, ...]] | None:
+    """Where the instances of the mesh on this machine are by now, when ``target`` means that: an upgrade moves them."""
+    if local_state(target) is None:
+        return None
+    home = Home(target.data_dir or default_data_dir())
+
+    def now() -> tuple[str, ...]:
+        state = home.read()
+        return state.endpoints if state is not None else ()
+
+    return now
 
 
 def _with_service(target: Target) -> Target:

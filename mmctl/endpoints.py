@@ -25,6 +25,8 @@ CONNECT_S = 3.0
 HASTE_S = 0.3
 """So long an endpoint that says nothing holds up the attempt at the next; who is passed over gets a second one."""
 CALL_S = 10.0
+MOST_LEFT = 32
+"""Connections to instances that are gone, which are kept for calls that may be under way there."""
 _LOOPBACK = ("127.", "localhost:", "[::1]:", "unix:")
 
 
@@ -44,11 +46,13 @@ def parse_endpoints(texts: Sequence[str]) -> tuple[str, ...]:
 class Endpoints:
     """Instances of one mesh that can stand in for each other; the one that answered last is asked first."""
 
-    def __init__(self, addresses: Sequence[str], tls: Tls) -> None:
+    def __init__(self, addresses: Sequence[str], tls: Tls, now: Callable[[], Sequence[str]] | None = None) -> None:
+        """``now`` tells the addresses as of now, before each call; none of them, and those before stay."""
         if not addresses:
             raise Unavailable("the mesh has no instance that could be asked")
-        self._addresses, self._tls = list(addresses), tls
+        self._addresses, self._tls, self._now = list(addresses), tls, now
         self._channels: dict[str, grpc.aio.Channel] = {}
+        self._left: list[grpc.aio.Channel] = []
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -59,8 +63,10 @@ class Endpoints:
         """These are the instances now: others are asked no more."""
         kept = [address for address in self._addresses if address in addresses]
         self._addresses = [*kept, *(address for address in addresses if address not in kept)]
-        for address in self._channels.keys() - set(addresses):
-            await self._channels.pop(address).close()
+        # Calls of others may be under way there, which an end of the connection would cancel.
+        self._left += [self._channels.pop(address) for address in self._channels.keys() - set(addresses)]
+        while len(self._left) > MOST_LEFT:
+            await self._left.pop(0).close()
 
     async def call(self, call: Callable[[grpc.aio.Channel], Awaitable[T]]) -> T:
         """What ``call`` makes of the first endpoint that is there.
@@ -95,6 +101,8 @@ class Endpoints:
 
     async def _there(self, reasons: list[str]) -> AsyncIterator[tuple[str, grpc.aio.Channel]]:
         """Connections one after the other, slow ones last; why others are none goes to ``reasons``."""
+        if self._now is not None and (addresses := self._now()):
+            await self.renew(addresses)
         left = list(self._addresses)
         for connect_s in (HASTE_S, CONNECT_S) if len(left) > 1 else (CONNECT_S,):
             slow = []
@@ -158,12 +166,13 @@ class Endpoints:
 
     async def close(self) -> None:
         """Give up all connections."""
-        for channel in self._channels.values():
+        for channel in (*self._channels.values(), *self._left):
             await channel.close()
         self._channels.clear()
+        self._left.clear()
 
     def _prefer(self, address: str) -> None:
-        if self._addresses[0] != address:
+        if address in self._addresses[1:]:  # it may not be one of them any more
             self._addresses.remove(address)
             self._addresses.insert(0, address)
 

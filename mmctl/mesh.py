@@ -47,8 +47,11 @@ _CHANGE_TURNS = 8
 class MeshCluster:
     """Any instance answers for all; when one is not there, the next is asked."""
 
-    def __init__(self, endpoints: Sequence[str], tls: Tls = NO_TLS) -> None:
-        self._endpoints = Endpoints(endpoints, tls)
+    def __init__(
+        self, endpoints: Sequence[str], tls: Tls = NO_TLS, now: Callable[[], Sequence[str]] | None = None
+    ) -> None:
+        """``now`` tells where they are by now, for whoever asks for longer than instances stay."""
+        self._endpoints = Endpoints(endpoints, tls, now)
         self.target = ", ".join(endpoints)
 
     async def info(self) -> Info:

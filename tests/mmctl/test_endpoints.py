@@ -1,0 +1,83 @@
+"""Instances that come and go while somebody asks them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from mmctl.endpoints import Endpoints
+from mmctl.tls import NO_TLS
+from protos import meshd_pb2 as pb
+from protos import meshd_pb2_grpc as pb_grpc
+
+
+class Instance(pb_grpc.MeshServicer):  # type: ignore[misc]
+    """Says who it is, once it may."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.is_asked, self.may_answer = name, asyncio.Event(), asyncio.Event()
+
+    async def Info(self, request: Any, context: Any) -> Any:
+        """See meshd.v1."""
+        self.is_asked.set()
+        await self.may_answer.wait()
+        return pb.InfoResponse(instance=self.name)
+
+
+@asynccontextmanager
+async def served(instance: Instance) -> AsyncIterator[str]:
+    """The address of ``instance`` while it is there."""
+    server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+    pb_grpc.add_MeshServicer_to_server(instance, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(None)
+
+
+def _info(channel: grpc.aio.Channel) -> Awaitable[Any]:
+    call: Awaitable[Any] = pb_grpc.MeshStub(channel).Info(pb.InfoRequest(), timeout=30)
+    return call
+
+
+def test_whoever_took_the_place_of_all_that_were_there_is_asked() -> None:
+    async def scenario() -> None:
+        there: list[str] = []
+        one, other = Instance("one"), Instance("other")
+        one.may_answer.set()
+        other.may_answer.set()
+        async with served(other) as after:
+            async with served(one) as before:
+                there.append(before)
+                endpoints = Endpoints([before], NO_TLS, lambda: there)
+                assert (await endpoints.call(_info)).instance == "one"
+            there[:] = [after]
+            assert (await endpoints.call(_info)).instance == "other"
+            there.clear()  # nobody is known to be there: those before are asked on
+            assert (await endpoints.call(_info)).instance == "other"
+            await endpoints.close()
+
+    asyncio.run(scenario())
+
+
+def test_call_that_is_under_way_ends_well_where_its_instance_is_asked_no_more() -> None:
+    async def scenario() -> None:
+        one = Instance("one")
+        async with served(one) as before, served(Instance("other")) as after:
+            endpoints = Endpoints([before], NO_TLS)
+            call = asyncio.ensure_future(endpoints.call(_info))
+            await one.is_asked.wait()
+            await endpoints.renew([after])
+            one.may_answer.set()
+            assert (await call).instance == "one"
+            assert endpoints.addresses == (after,)
+            await endpoints.close()
+
+    asyncio.run(scenario())
