@@ -28,8 +28,9 @@ def paged(form: Form) -> Iterator[None]:
 
     When the person has seen enough, the block ends early, and well.
     """
-    command = _command()
-    if form not in (Form.TABLE, Form.WIDE) or not (sys.stdin.isatty() and sys.stdout.isatty()) or not command:
+    is_wanted = form in (Form.TABLE, Form.WIDE) and sys.stdin.isatty() and sys.stdout.isatty()
+    command = _command() if is_wanted else []
+    if not command:
         yield
         return
     # less: what fits on a screen is shown without waiting for a key, colours pass, and it stays when less ends.
@@ -60,5 +61,9 @@ def _command() -> list[str]:
     """The pager with its arguments; empty: none."""
     said = next((os.environ[name] for name in ("MMCTL_PAGER", "PAGER") if name in os.environ), None)
     if said is not None:
-        return [] if said.strip() in ("", "cat") else shlex.split(said)
+        try:
+            return [] if said.strip() in ("", "cat") else shlex.split(said)
+        except ValueError as error:
+            say(f"pager {said}: {error}; shown without one", style="yellow")
+            return []
     return ["less"] if shutil.which("less") else []

@@ -209,6 +209,13 @@ def test_long_list_is_read_a_screen_at_a_time(registry: list[str]) -> None:
         assert "m1000" not in terminal.plain
 
 
+def test_pager_that_makes_no_sense_is_done_without(registry: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMCTL_PAGER", 'less "')
+    shown = in_terminal(["list", "--limit", "1", *registry], monkeypatch)
+    assert (shown.code, 'pager less ": No closing quotation; shown without one' in shown.plain) == (0, True)
+    assert "m0000" in shown.plain
+
+
 def test_list_that_nobody_reads_to_the_end_ends_in_silence(registry: list[str]) -> None:
     """As `mmctl list | head -1` does."""
     command = [sys.executable, "-m", "mmctl", "list", *registry]
