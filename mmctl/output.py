@@ -74,8 +74,13 @@ def words() -> Console:
 
 
 def say(text: str, style: str = "") -> None:
-    """One line to the person."""
-    words().print(Text(text, style=style))
+    """A line, or a few, to the person."""
+    words().print(Text(tame(text), style=style))
+
+
+def tame(text: str) -> str:
+    """``text`` with its lines, and without what else would move the cursor: names and words of others may be in it."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 class Listing(Generic[T]):

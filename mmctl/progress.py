@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from mmctl.output import words
+from mmctl.output import tame, words
+from mmctl.sizes import printable
 
 
 class Progress:
@@ -35,10 +36,10 @@ class Progress:
         if not self._is_shown:
             return
         if self._status is None:
-            self._status = self._console.status(Text(text), spinner="dots")
+            self._status = self._console.status(Text(printable(text)), spinner="dots")
             self._status.start()
         else:
-            self._status.update(Text(text))
+            self._status.update(Text(printable(text)))
 
     def still(self) -> None:
         """Nothing is being waited for any more."""
@@ -48,4 +49,4 @@ class Progress:
 
     def line(self, text: str, style: str = "") -> None:
         """Something that happened."""
-        self._console.print(Text(text, style=style))
+        self._console.print(Text(tame(text), style=style))

@@ -17,7 +17,7 @@ from mmctl.options import Debug, Labels, Name, Names, Output, Timeout, TypeFilte
 from mmctl.output import Cell, Column, Form, Listing, View, say, show_line, show_list, show_one
 from mmctl.pager import paged
 from mmctl.progress import Progress
-from mmctl.sizes import count
+from mmctl.sizes import count, shortened
 from mmctl.values import Model, ModelFilter
 from mmctl.watching import Seen, Waited, Wanted, wait_for, watched
 
@@ -106,7 +106,7 @@ def wait(
     show_list(_WAITED, found, output)
     missing = [one.name for one in found if one.model is None and not one.is_met]
     if missing:
-        raise NotFound(f"{count(len(missing), 'model')} not registered: {', '.join(missing)}")
+        raise NotFound(f"{count(len(missing), 'model')} not registered: {shortened(missing)}")
     left = [one for one in found if not one.is_met]
     if left:
         raise Failed(f"{count(len(left), 'model')} not {wanted.value} within {timeout:g} s")

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from mmctl import views, vmodel_views
-from mmctl.output import Form, show_list, show_one
+from mmctl.output import Form, say, show_list, show_one
+from mmctl.progress import Progress
 from mmctl.values import (
     Copy,
     Failure,
@@ -203,3 +204,9 @@ def test_no_line_of_a_table_ends_in_blanks_or_holds_control_characters(capsys: p
     for line in capsys.readouterr().out.splitlines():
         assert line == line.rstrip()
         assert line.isprintable()
+
+
+def test_words_keep_their_lines_and_move_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    say("first\x1b[2J\n  second\r", style="red")
+    Progress().line("a\x1b]0;title\x07")
+    assert capsys.readouterr() == ("", "first\\x1b[2J\n  second\\r\na\\x1b]0;title\\x07\n")
