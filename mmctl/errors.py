@@ -42,6 +42,21 @@ class Interrupted(CommandError):
     exit_code = 130
 
 
+def exit_code(codes: Iterable[str]) -> int:
+    """The exit code where things that were asked for did not work, by their gRPC codes; 0 where there are none.
+
+    That nobody could do it, or that all of it does not exist, is told only where it is so of all of them.
+    """
+    match set(codes):
+        case found if not found:
+            return 0
+        case found if found == {"NOT_FOUND"}:
+            return NotFound.exit_code
+        case found if found == {"UNAVAILABLE"}:
+            return Unavailable.exit_code
+    return Failed.exit_code
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint that names the known word most like ``word``, or lists what is known."""
     choices = [str(choice) for choice in known]

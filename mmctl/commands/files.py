@@ -16,7 +16,7 @@ from mmctl.cluster import Cluster
 from mmctl.confirm import confirm
 from mmctl.connect import Target, run
 from mmctl.documents import Described, read_described
-from mmctl.errors import CommandError, Failed, Unavailable, Usage
+from mmctl.errors import CommandError, Failed, Usage, exit_code
 from mmctl.filters import parse_labels
 from mmctl.options import Debug, DryRun, Labels, Output, TypeFilter, Yes, connected
 from mmctl.output import Form, say, show_list, show_text
@@ -75,9 +75,8 @@ def apply(
     show_list(DONE, done, output)
     if ended is not None:
         raise ended
-    failed = {each.code for each in done if each.result == "failed"}
-    if failed:
-        raise typer.Exit(Unavailable.exit_code if failed == {"UNAVAILABLE"} else 1)
+    if code := exit_code(each.code for each in done if each.result == "failed"):
+        raise typer.Exit(code)
 
 
 @connected

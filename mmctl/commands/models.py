@@ -15,7 +15,7 @@ from mmctl.collecting import Collected, collected
 from mmctl.confirm import confirm
 from mmctl.connect import Target, run
 from mmctl.documents import check, read_registrations
-from mmctl.errors import Failed, NotFound, Usage
+from mmctl.errors import Failed, NotFound, Usage, exit_code
 from mmctl.filters import parse_labels
 from mmctl.options import Debug, DryRun, Labels, Name, Names, Output, Timeout, TypeFilter, Yes, connected
 from mmctl.output import Form, say, show_list, show_value
@@ -86,7 +86,9 @@ def register(
     words = [views.registered_word(result) for result in told.results]
     _summarise(words, "model", dry_run)
     told.check()
-    if "failed" in words or any(result.status is Status.LOADING_FAILED for result in told.results if wait):
+    if code := exit_code(result.code for result in told.results if result.error):
+        raise typer.Exit(code)
+    if wait and any(result.status is Status.LOADING_FAILED for result in told.results):
         raise typer.Exit(1)
 
 
@@ -141,9 +143,8 @@ def set_(
     show_list(views.REGISTERED, told.results, output)
     _summarise([views.registered_word(result) for result in told.results], "model", dry_run)
     told.check()
-    codes = {result.code for result in told.results if result.error}
-    if codes:
-        raise typer.Exit(NotFound.exit_code if codes == {"NOT_FOUND"} else 1)
+    if code := exit_code(result.code for result in told.results if result.error):
+        raise typer.Exit(code)
 
 
 @connected
@@ -181,8 +182,8 @@ def unregister(
     words = [views.unregistered_word(result) for result in told.results]
     _summarise(words, "model", dry_run)
     told.check()
-    if "failed" in words:
-        raise typer.Exit(1)
+    if code := exit_code(result.code for result in told.results if result.error):
+        raise typer.Exit(code)
     if "not found" in words:
         raise typer.Exit(NotFound.exit_code)
 

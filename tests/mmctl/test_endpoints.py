@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from mmctl.__main__ import run
 from mmctl.endpoints import Endpoints
 from mmctl.tls import NO_TLS
 from protos import meshd_pb2 as pb
@@ -27,6 +28,20 @@ class Instance(pb_grpc.MeshServicer):  # type: ignore[misc]
         self.is_asked.set()
         await self.may_answer.wait()
         return pb.InfoResponse(instance=self.name)
+
+    async def Register(self, requests: Any, context: Any) -> AsyncIterator[Any]:
+        """As where the store is away."""
+        at = 0
+        async for _ in requests:
+            yield pb.RegisterResult(index=at, code=grpc.StatusCode.UNAVAILABLE.value[0], text="the store is away")
+            at += 1
+
+    async def Unregister(self, requests: Any, context: Any) -> AsyncIterator[Any]:
+        """As where the store is away."""
+        at = 0
+        async for _ in requests:
+            yield pb.UnregisterResult(index=at, code=grpc.StatusCode.UNAVAILABLE.value[0], text="the store is away")
+            at += 1
 
 
 @asynccontextmanager
@@ -79,5 +94,14 @@ def test_call_that_is_under_way_ends_well_where_its_instance_is_asked_no_more() 
             assert (await call).instance == "one"
             assert endpoints.addresses == (after,)
             await endpoints.close()
+
+    asyncio.run(scenario())
+
+
+def test_store_that_is_away_is_unavailable_as_it_is_through_the_registry() -> None:
+    async def scenario() -> None:
+        async with served(Instance("one")) as there:
+            for words in (["register", "a", "--type", "t"], ["unregister", "a", "b", "--yes"]):
+                assert await asyncio.to_thread(run, [*words, "--endpoint", there]) == 4
 
     asyncio.run(scenario())
