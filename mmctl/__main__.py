@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 from mmctl.app import app
 from mmctl.errors import CommandError
 from mmctl.output import say
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -29,6 +32,8 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if "--debug" in arguments:
             raise
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            return _say_unwritten(error)
         say(f"error: {type(error).__name__}: {error} (a mistake of mmctl; --debug shows where)", style="red")
         return 1
     return 0
@@ -36,6 +41,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The console script."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  (until the process ends)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # Names may hold what the terminal's encoding cannot say.
@@ -43,10 +51,18 @@ def main() -> None:
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has enough of it; the interpreter would complain when it flushes at its end.
+    except OSError as error:
+        # Whoever reads our output has enough of it, or it has no room.
+        if not isinstance(error, BrokenPipeError):
+            code = code or _say_unwritten(error)
+        # The interpreter would complain when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
+
+
+def _say_unwritten(error: OSError) -> int:
+    say(f"error: the output cannot be written: {error.strerror}", style="red")
+    return 1
 
 
 if __name__ == "__main__":

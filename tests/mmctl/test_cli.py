@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from mmctl.__main__ import run
+from mmctl.errors import exit_code
 
 NOBODY = "--endpoint=127.0.0.1:1"
 
@@ -235,3 +239,34 @@ def test_plan_is_shown_and_nothing_started(tmp_path: Path, capsys: pytest.Captur
 def test_instance_to_restart_needs_a_mesh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["restart", "mesh-0", "--data-dir", str(tmp_path / "none")]) == 1
     assert "no mesh is up in" in capsys.readouterr().err
+
+
+def _shell(command: str) -> subprocess.CompletedProcess[str]:
+    """``command`` of sh, in which $MMCTL is mmctl in a process of its own."""
+    env = {**os.environ, "MMCTL": f"{sys.executable} -m mmctl"}
+    return subprocess.run(["sh", "-c", command], env=env, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_output_without_room_is_told_in_a_sentence() -> None:
+    ended = _shell("$MMCTL version >/dev/full")
+    assert (ended.returncode, ended.stderr) == (1, "error: the output cannot be written: No space left on device\n")
+
+
+def test_closed_ends_are_as_nobody_reading_and_nothing_to_read() -> None:
+    ended = _shell("$MMCTL version >&- 2>&-; echo $?; $MMCTL apply -f - <&-; echo $?")
+    assert ended.stdout.split() == ["0", "2"]
+    assert ended.stderr == "error: stdin: no registrations in it\n"
+
+
+@pytest.mark.parametrize(
+    ("codes", "code"),
+    [
+        ([], 0),
+        (["NOT_FOUND", "NOT_FOUND"], 3),
+        (["UNAVAILABLE"], 4),
+        (["UNAVAILABLE", "NOT_FOUND"], 1),
+        (["ABORTED"], 1),
+    ],
+)
+def test_exit_code_tells_only_what_is_so_of_all(codes: list[str], code: int) -> None:
+    assert exit_code(codes) == code
