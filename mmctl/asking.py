@@ -12,6 +12,9 @@ from mmctl.errors import Unavailable
 from protos import meshd_pb2 as pb
 from protos import meshd_pb2_grpc as pb_grpc
 
+MEANWHILE = 1_000
+"""Decisions that are asked for anew when the instance that told of them has gone: some were made meanwhile."""
+
 
 async def explain(endpoints: Endpoints, name: str) -> Any:
     """An ExplainResponse; raises grpc.aio.AioRpcError and Unavailable."""
@@ -20,18 +23,30 @@ async def explain(endpoints: Endpoints, name: str) -> Any:
 
 
 async def decisions(endpoints: Endpoints, wanted: Mapping[str, Any], last: int, follow: bool) -> AsyncIterator[Any]:
-    """Reason messages from the first instance that is there; raises CommandError, also when it goes."""
-    request = pb.DecisionsRequest(filter=pb.DecisionFilter(**wanted), last=last, follow=follow)
-    async for _, channel in endpoints.each():
+    """Reason messages from the first instance that is there. Raises CommandError, also when it goes; with ``follow``
+    the next one is asked then, and what it tells once more is left out."""
+    newest: dict[str, tuple[int, int]] = {}
+    while True:
+        request = pb.DecisionsRequest(filter=pb.DecisionFilter(**wanted), last=last, follow=follow)
         timeout = None if follow else CALL_S if last else CALL_S * 6
         told = False
-        try:
-            async for reason in pb_grpc.MeshStub(channel).Decisions(request, timeout=timeout):
-                told = True
-                yield reason
-        except grpc.aio.AioRpcError as error:
-            if told or not has_gone(error):
-                raise translated(error) from None
-            continue
-        return
-    raise Unavailable("no instance answers")
+        async for _, channel in endpoints.each():
+            try:
+                async for reason in pb_grpc.MeshStub(channel).Decisions(request, timeout=timeout):
+                    told = True
+                    stamp = (reason.at_ms, reason.seq)
+                    if reason.seq and stamp <= newest.get(reason.instance, (0, 0)):
+                        continue
+                    if follow and reason.seq:
+                        newest[reason.instance] = stamp
+                    yield reason
+            except grpc.aio.AioRpcError as error:
+                if not has_gone(error) or (told and not follow):
+                    raise translated(error) from None
+                if told:
+                    break
+                continue
+            return
+        if not told:
+            raise Unavailable("no instance answers")
+        last = last and max(last, MEANWHILE)

@@ -9,9 +9,12 @@ from typing import Any
 
 import grpc
 import grpc.aio
+import pytest
 
 from mmctl.__main__ import run
+from mmctl.asking import decisions
 from mmctl.endpoints import Endpoints
+from mmctl.errors import Unavailable
 from mmctl.tls import NO_TLS
 from protos import meshd_pb2 as pb
 from protos import meshd_pb2_grpc as pb_grpc
@@ -22,12 +25,20 @@ class Instance(pb_grpc.MeshServicer):  # type: ignore[misc]
 
     def __init__(self, name: str) -> None:
         self.name, self.is_asked, self.may_answer = name, asyncio.Event(), asyncio.Event()
+        self.decided = 0
 
     async def Info(self, request: Any, context: Any) -> Any:
         """See meshd.v1."""
         self.is_asked.set()
         await self.may_answer.wait()
         return pb.InfoResponse(instance=self.name)
+
+    async def Decisions(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        """What was decided so far, then it ends as an instance that goes."""
+        for seq in range(1, self.decided + 1):
+            yield pb.Reason(instance="a", at_ms=1_000 + seq // 2, seq=seq)
+        yield pb.Reason(instance="b", rule="lost")
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "Cancelling all calls")
 
     async def Register(self, requests: Any, context: Any) -> AsyncIterator[Any]:
         """As where the store is away."""
@@ -103,5 +114,37 @@ def test_store_that_is_away_is_unavailable_as_it_is_through_the_registry() -> No
         async with served(Instance("one")) as there:
             for words in (["register", "a", "--type", "t"], ["unregister", "a", "b", "--yes"]):
                 assert await asyncio.to_thread(run, [*words, "--endpoint", there]) == 4
+
+    asyncio.run(scenario())
+
+
+def test_decisions_are_followed_on_by_the_next_instance_each_told_once() -> None:
+    async def scenario() -> None:
+        one, other, there = Instance("one"), Instance("other"), list[str]()
+        one.decided, other.decided = 3, 5
+        async with served(other) as after:
+            async with served(one) as before:
+                endpoints = Endpoints([before], NO_TLS, lambda: there)
+                told = decisions(endpoints, {}, 10, follow=True)
+                assert [(await anext(told)).seq for _ in range(4)] == [1, 2, 3, 0]
+                there.append(after)
+            assert [(await anext(told)).seq for _ in range(3)] == [4, 5, 0]
+            other.decided = 6
+            assert (await anext(told)).seq == 6
+            await told.aclose()
+            await endpoints.close()
+
+    asyncio.run(scenario())
+
+
+def test_decisions_end_where_nobody_is_left_to_tell_them() -> None:
+    async def scenario() -> None:
+        async with served(Instance("one")) as before:
+            endpoints = Endpoints([before], NO_TLS)
+            told = decisions(endpoints, {}, 10, follow=True)
+            assert (await anext(told)).rule == "lost"
+        with pytest.raises(Unavailable, match="no connection"):
+            await anext(told)
+        await endpoints.close()
 
     asyncio.run(scenario())
