@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -245,7 +246,7 @@ def _cell(value: str | Cell) -> Cell:
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Nobody reads any more: rich would end the process, and with an error."""
-        raise BrokenPipeError
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def _console() -> Console:

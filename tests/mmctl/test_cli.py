@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -239,6 +241,21 @@ def test_plan_is_shown_and_nothing_started(tmp_path: Path, capsys: pytest.Captur
 def test_instance_to_restart_needs_a_mesh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["restart", "mesh-0", "--data-dir", str(tmp_path / "none")]) == 1
     assert "no mesh is up in" in capsys.readouterr().err
+
+
+def test_nobody_reading_any_more_is_no_mistake(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where what is shown goes through rich."""
+    nobody, ours = os.pipe()
+    os.close(nobody)
+    with capsys.disabled(), open(ours, "w", buffering=1, encoding="utf-8") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        monkeypatch.setattr(sys, "stderr", words := StringIO())
+        assert run(["version"]) == 1
+        with suppress(BrokenPipeError):
+            stdout.close()
+    assert words.getvalue() == ""
 
 
 def _shell(command: str) -> subprocess.CompletedProcess[str]:
