@@ -74,7 +74,7 @@ class Examiner:
             late = self._before.late(await self._cluster.instances(asked=True), census, _now_ms())
         now_ms = _now_ms()
         local = self._local()
-        down = [(each.name, each.instance) for each in local.services if not each.is_up] if local is not None else []
+        down = [(each.name, each.instance) for each in local.down] if local is not None else []
         vanished = self._before.vanished(instances, now_ms)
         seen = Seen(info, instances, census, now_ms, down, self._expected, late or {}, vanished)
         return Health(info, tuple(instances), census, problems(seen), now_ms)

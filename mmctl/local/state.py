@@ -73,6 +73,16 @@ class State:
         )
 
     @property
+    def down(self) -> tuple[Service, ...]:
+        """Services that should run and do not: an upgrade that is under way has others take the place of some."""
+        replaced = {service.instance for service in self.former}
+        return tuple(
+            service
+            for service in self.services
+            if not service.is_up and (service.is_wanted or service.instance not in replaced)
+        )
+
+    @property
     def is_up(self) -> bool:
         """Whether anything of it runs."""
         return any(service.is_up for service in self.services)

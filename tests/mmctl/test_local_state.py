@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,15 @@ def test_state_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 def as_fields(service: object) -> dict[str, object]:
     return {name: getattr(service, name) for name in service.__slots__}  # type: ignore[attr-defined]
+
+
+def test_what_an_upgrade_replaces_is_not_down(tmp_path: Path) -> None:
+    """It was told to go, and is in the state until somebody looks after it. What a restart left is another matter."""
+    state = plan.make(Wish(2, "fake"), Home(tmp_path), Binary("etcd", (3, 6, 0), ""), None, "0.1.0")
+    told = replace(state.get("mesh-0"), is_wanted=False)
+    state = state.with_service(told)
+    assert [service.name for service in state.down] == ["etcd", "mesh-0-runtime", "mesh-1-runtime", "mesh-0", "mesh-1"]
+    assert "mesh-0" not in [service.name for service in replace(state, former=(told,)).down]
 
 
 def test_place_that_holds_nothing_is_free(tmp_path: Path) -> None:
