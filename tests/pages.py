@@ -25,6 +25,19 @@ def unknown_commands(text: str) -> list[str]:
     return [wrong for shown in _commands(text) for wrong in _wrong(shown)]
 
 
+def commands() -> list[str]:
+    """All of mmctl's, as they are called: ``vmodel set``."""
+
+    def below(command: Any, path: tuple[str, ...]) -> Iterator[str]:
+        if not hasattr(command, "commands"):
+            yield " ".join(path)
+            return
+        for name, each in command.commands.items():
+            yield from below(each, (*path, name))
+
+    return list(below(_root(), ()))
+
+
 def _commands(text: str) -> Iterator[str]:
     for quoted, on_line in _SHOWN.findall(text):
         shown = (quoted or on_line).replace("\\\n", " ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -13,7 +14,8 @@ import onnxruntime
 import pytest
 
 from meshcore.reasons import Rejected, Rule
-from tests.pages import anchors, unknown_commands
+from mmctl import errors
+from tests.pages import anchors, commands, unknown_commands
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -44,6 +46,27 @@ def test_links_lead_to_sections_that_are_there(page: Path) -> None:
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "decisions.md"], ids=lambda page: page.name)
 def test_commands_on_pages_are_there_with_their_options(page: Path) -> None:
     assert unknown_commands(page.read_text(encoding="utf-8")) == []
+
+
+def test_every_command_stands_in_the_table_and_no_other() -> None:
+    """With what it does (docs/mmctl.md, commands)."""
+    page = (ROOT / "docs" / "mmctl.md").read_text(encoding="utf-8")
+    rows = page.partition("\n## Commands\n")[2].partition("\n## ")[0].splitlines()
+    cells = [row.split(" | ")[0] for row in rows if row.startswith("| `")]
+    told = {
+        " ".join(itertools.takewhile(re.compile("[a-z]+$").match, command.split()))
+        for cell in cells
+        for command in re.findall(r"`([a-z][^`]*)`", cell)
+    }
+    assert told == set(commands())
+
+
+def test_exit_codes_are_those_of_the_errors() -> None:
+    page = (ROOT / "docs" / "mmctl.md").read_text(encoding="utf-8")
+    rows = page.partition("\n## Exit codes\n")[2].partition("\n## ")[0]
+    told = [int(code) for code in re.findall(r"^\| ([0-9]+) \|", rows, re.MULTILINE)]
+    kinds = (errors.Failed, errors.Usage, errors.NotFound, errors.Unavailable, errors.Interrupted)
+    assert told == [0, *(kind.exit_code for kind in kinds)]
 
 
 def test_a_command_that_is_not_there_is_noticed() -> None:
