@@ -7,6 +7,7 @@ others in order: M/M/c, of which the mean wait and the share that waits are know
 from __future__ import annotations
 
 import argparse
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import factorial
@@ -52,7 +53,7 @@ class Ends:
     def __init__(self) -> None:
         self.spans: list[tuple[float, float]] = []
 
-    def answered(self, instance: str, is_forwarded: bool, arrivals: list[float], ends: list[float]) -> None:
+    def answered(self, instance: str, is_forwarded: bool, arrivals: array[float], ends: array[float]) -> None:
         self.spans += zip(arrivals, ends, strict=True)
 
     def ended(self, ending: Ending) -> None: ...

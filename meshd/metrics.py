@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 
+from meshcore.reasons import Rule
 from meshcore.units import NEVER, age_ms
 from meshd.series import MOST, Histograms, Labels, Wanted, family_text, label_text
 
@@ -78,7 +79,8 @@ class Metrics:
         self.counters = Counters()
         self._has_full_names = has_full_names
         self._is_per_model = is_per_model
-        self._decisions: Counter[str] = Counter()
+        # All rules from the start: a first decision is to be seen as a change by whoever looks at changes.
+        self._decisions: Counter[str] = Counter(dict.fromkeys(Rule, 0))
         self._shadows: Counter[str] = Counter()
         self._gauges: dict[str, tuple[str, float]] = {}
         self._labels: dict[Labels, Labels] = {}

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from meshcore.census import Counted
+from mmctl.upgrade.record import Upgrade
 from mmctl.values import (
     Change,
     Drained,
@@ -66,6 +67,10 @@ class Cluster(Protocol):
     async def census(self, load_timeout_ms: int) -> Counted:
         """How many models are in which state; a load may take ``load_timeout_ms`` as far as who counts knows no
         better. Asked again it costs what changed since."""
+
+    async def upgrade(self) -> Upgrade | None:
+        """The upgrade that is under way, with who carries it out now. None also where there is no way to its record:
+        it is in etcd, and instances do not know of it. Failed where it cannot be read."""
 
     async def copies(self, instance: str, most: int) -> Held:
         """What one instance holds, as it says itself; NotFound, Unavailable, Failed for one that cannot be asked."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from mmctl.errors import NotFound, Unavailable, Usage, nearest
 from mmctl.local.home import Home, default_data_dir
 from mmctl.local.state import State
 from mmctl.output import say
+from mmctl.places import NoHome
 from mmctl.tls import NO_TLS, Tls
 
 T = TypeVar("T")
@@ -64,13 +65,17 @@ def _found(target: Target) -> Target:
         return _of_local(Home(target.data_dir), target)
     if variable := os.environ.get("MMCTL_ENDPOINT", ""):
         return Target(endpoints=parse_endpoints([variable]))
-    home = Home(default_data_dir())
-    state = home.read() if home.state_file.exists() else None
+    state = local_state(target)
     if state is not None and state.is_up:
-        return _of_local(home, target)
-    if contexts.config_file().exists():
-        return _of_context("")
-    raise Unavailable(f"no mesh is up in {home.path}: start one with `mmctl up`, or name one with --endpoint")
+        return _of_local(Home(default_data_dir()), target)
+    with suppress(NoHome):
+        if contexts.config_file().exists():
+            return _of_context("")
+    try:
+        where = Home(default_data_dir()).path
+    except NoHome as error:
+        raise Unavailable(f"no mesh is named, and {error}; or name a mesh with --endpoint") from None
+    raise Unavailable(f"no mesh is up in {where}: start one with `mmctl up`, or name one with --endpoint")
 
 
 def local_state(target: Target) -> State | None:
@@ -79,7 +84,10 @@ def local_state(target: Target) -> State | None:
         return None
     if target.data_dir is None and os.environ.get("MMCTL_ENDPOINT"):
         return None
-    home = Home(target.data_dir or default_data_dir())
+    try:
+        home = Home(target.data_dir or default_data_dir())
+    except NoHome:
+        return None
     state = home.read() if home.state_file.exists() else None
     return state if state is not None and (state.is_up or target.data_dir is not None) else None
 

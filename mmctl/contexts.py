@@ -11,12 +11,12 @@ from typing import Any
 import yaml
 
 from mmctl.errors import Failed, NotFound, Usage, nearest
+from mmctl.places import place
 
 
 def config_file() -> Path:
-    """Where contexts are kept."""
-    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    return Path(base) / "mmctl" / "config.yaml"
+    """Where contexts are kept. Raises NoHome."""
+    return place("XDG_CONFIG_HOME", ".config") / "config.yaml"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from meshcore.census import Counted
 from mmctl.cluster import Cluster
+from mmctl.errors import Failed
 from mmctl.local.state import State
 from mmctl.lookback import LAG_MS, Lookback
 from mmctl.problems import Problem, Seen, problems
+from mmctl.upgrade.record import Upgrade
 from mmctl.values import Info, Instance
 
 LOAD_TIMEOUT_MS = 300_000
@@ -72,12 +74,21 @@ class Examiner:
         if late is None:
             await asyncio.sleep(LAG_MS / 1000)
             late = self._before.late(await self._cluster.instances(asked=True), census, _now_ms())
+        upgrade, why_unknown = await self._upgrade()
         now_ms = _now_ms()
         local = self._local()
         down = [(each.name, each.instance) for each in local.down] if local is not None else []
         vanished = self._before.vanished(instances, now_ms)
-        seen = Seen(info, instances, census, now_ms, down, self._expected, late or {}, vanished)
+        seen = Seen(info, instances, census, now_ms, down, self._expected, late or {}, vanished,
+                    upgrade, why_unknown)  # fmt: skip
         return Health(info, tuple(instances), census, problems(seen), now_ms)
+
+    async def _upgrade(self) -> tuple[Upgrade | None, str]:
+        """The one that is under way, and why it is not known whether there is one."""
+        try:
+            return await self._cluster.upgrade(), ""
+        except Failed as error:
+            return None, str(error)
 
 
 def _now_ms() -> int:

@@ -13,6 +13,7 @@ from mmctl.asking import decisions, explain
 from mmctl.endpoints import CALL_S, Endpoints, has_gone, translated
 from mmctl.errors import Failed, NotFound, Unavailable
 from mmctl.tls import NO_TLS, Tls
+from mmctl.upgrade.record import Upgrade
 from mmctl.values import (
     Change,
     Copy,
@@ -165,6 +166,9 @@ class MeshCluster:
 
     async def census(self, load_timeout_ms: int) -> Counted:
         return await self._asked(told.census(self._endpoints))
+
+    async def upgrade(self) -> Upgrade | None:
+        return None
 
     async def copies(self, instance: str, most: int) -> Held:
         return await self._asked(told.copies(self._endpoints, instance, most))

@@ -9,6 +9,7 @@ from shlex import quote
 
 from meshcore.census import Counted
 from mmctl.sizes import count, human_age, human_size, printable, shortened
+from mmctl.upgrade.record import Phase, Upgrade
 from mmctl.values import Info, Instance
 
 DRAIN_SPARE_MS = 15_000
@@ -52,11 +53,15 @@ class Seen:
     """Instances that were not told of what stood in the store a while before, and by how many revisions."""
     vanished: Mapping[str, int] = field(default_factory=dict)
     """Instances that were seen at an instant, did not say that they go, and are not there any more."""
+    upgrade: Upgrade | None = None
+    """The one that is under way, as far as it can be known."""
+    upgrade_unknown: str = ""
+    """Why its record cannot be read."""
 
 
 def problems(seen: Seen) -> tuple[Problem, ...]:
     """All of them, the worst first."""
-    parts = (_of_processes, _of_store, _of_missing, _of_instances, _of_leader, _of_models, _of_company)
+    parts = (_of_processes, _of_store, _of_missing, _of_instances, _of_leader, _of_models, _of_upgrade, _of_company)
     found = [problem for part in parts for problem in part(seen)]
     order = list(Level)
     return tuple(sorted(found, key=lambda problem: order.index(problem.level)))
@@ -187,6 +192,27 @@ def _of_models(seen: Seen) -> Iterator[Problem]:
     if census.unreadable:
         text = f"{count(census.unreadable, 'registration')} cannot be read"
         yield Problem("unreadable", Level.WARNING, text, "`mmctl list --status unknown`; register them anew")
+
+
+def _of_upgrade(seen: Seen) -> Iterator[Problem]:
+    upgrade = seen.upgrade
+    if seen.upgrade_unknown:
+        text = f"it is not known whether an upgrade is under way: {printable(seen.upgrade_unknown)}"
+        yield Problem("upgrade", Level.WARNING, text, "`mmctl upgrade status`")
+    if upgrade is None:
+        return
+    how = {Phase.ROLLING: "rolling", Phase.HELD: "held", Phase.ROLLING_BACK: "rolling back"}[upgrade.phase]
+    since = human_age(upgrade.phase_ms, seen.now_ms)
+    text = f"the upgrade to {printable(upgrade.wanted)} is {how} for {since}"
+    text += f": {printable(upgrade.reason)}" if upgrade.reason and upgrade.phase is not Phase.ROLLING else ""
+    if not upgrade.runner:
+        do = "`mmctl upgrade start --resume` goes on with it, `mmctl upgrade abort` goes back"
+        yield Problem("upgrade", Level.WARNING, f"{text}; no mmctl carries it out", do)
+    elif upgrade.phase is Phase.HELD:
+        do = "`mmctl upgrade status` says more; `mmctl upgrade abort` goes back"
+        yield Problem("upgrade", Level.WARNING, text, do)
+    else:
+        yield Problem("upgrade", Level.NOTE, text, "`mmctl upgrade status --watch` shows how far it is")
 
 
 def _of_company(seen: Seen) -> Iterator[Problem]:

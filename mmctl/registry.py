@@ -31,6 +31,8 @@ from mmctl.fleet import Fleet
 from mmctl.model_records import SETTINGS, model_of, status_of
 from mmctl.tls import NO_TLS, Tls
 from mmctl.told import copies as held
+from mmctl.upgrade.ledger import Ledger
+from mmctl.upgrade.record import Upgrade
 from mmctl.values import (
     Change,
     Drained,
@@ -173,6 +175,11 @@ class RegistryCluster:
 
     async def census(self, load_timeout_ms: int) -> Counted:
         return await self._told(self._fleet.census(load_timeout_ms))
+
+    async def upgrade(self) -> Upgrade | None:
+        ledger = Ledger(await self._store(), self._root)
+        found = await ledger.read()
+        return replace(found, runner=await ledger.runner()) if found is not None and not found.phase.is_over else None
 
     async def copies(self, instance: str, most: int) -> Held:
         try:

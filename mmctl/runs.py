@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmctl.errors import Failed, Interrupted, Usage
+from mmctl.places import place
 from mmctl.progress import Progress
 
 if TYPE_CHECKING:
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 
 def state_dir() -> Path:
     """Where finished runs are kept: ``$XDG_STATE_HOME/mmctl/runs``."""
-    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(home) / "mmctl" / "runs"
+    return place("XDG_STATE_HOME", ".local/state") / "runs"
 
 
 class Sweeping:

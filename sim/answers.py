@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
@@ -40,8 +41,7 @@ class Answers:
     def __init__(self, instances: Sequence[str], from_ms: float, duration_ms: float) -> None:
         self._from_ms, self._duration_ms = from_ms, duration_ms
         self._codes = {name: number * len(CAUSES) for number, name in enumerate(instances)}
-        self._arrivals: list[float] = []
-        self._ends: list[float] = []
+        self._arrivals, self._ends = array("d"), array("d")
         self._runs: list[tuple[int, int]] = []
         """Instance and cause as one number, and of how many of the times."""
         causes = len(CAUSES)
@@ -53,8 +53,8 @@ class Answers:
 
     def add(self, instance: str, cause: int, arrivals: Sequence[float], ends: Sequence[float]) -> None:
         """Take in requests by arrival and end, milliseconds from the start; ``cause`` is a place in CAUSES."""
-        self._arrivals += arrivals
-        self._ends += ends
+        self._arrivals.extend(arrivals)
+        self._ends.extend(ends)
         self._runs.append((self._codes[instance] + cause, len(ends)))
         if len(self._ends) >= self.FLUSHED_AT:
             self._flush()
@@ -64,8 +64,7 @@ class Answers:
             return
         arrivals, ends = np.array(self._arrivals), np.array(self._ends)
         codes = np.repeat(*np.array(self._runs, dtype=np.int64).T)
-        self._arrivals.clear()
-        self._ends.clear()
+        self._arrivals, self._ends = array("d"), array("d")
         self._runs.clear()
         took_ms = ends - arrivals
         causes, buckets = codes % len(CAUSES), buckets_of(took_ms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -44,7 +45,7 @@ class Ending(NamedTuple):
 class Book(Protocol):
     """Is told what became of the requests; times are milliseconds from the start."""
 
-    def answered(self, instance: str, is_forwarded: bool, arrivals: list[float], ends: list[float]) -> None:
+    def answered(self, instance: str, is_forwarded: bool, arrivals: array[float], ends: array[float]) -> None:
         """Copies that were ready answered requests that came to ``instance``."""
 
     def ended(self, ending: Ending) -> None:

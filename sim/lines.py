@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -16,18 +17,20 @@ if TYPE_CHECKING:
 
 
 class Answers:
-    """When answered requests had come and were answered, until somebody takes that."""
+    """When answered requests had come and were answered, until somebody takes that.
+
+    In arrays of numbers: there are many, and what counts them later has not to go after each number's object.
+    """
 
     __slots__ = ("arrivals", "ends")
 
     def __init__(self) -> None:
-        self.arrivals: list[float] = []
-        self.ends: list[float] = []
+        self.arrivals, self.ends = array("d"), array("d")
 
-    def take(self) -> tuple[list[float], list[float]]:
+    def take(self) -> tuple[array[float], array[float]]:
         """All of them, once."""
         taken = self.arrivals, self.ends
-        self.arrivals, self.ends = [], []
+        self.arrivals, self.ends = array("d"), array("d")
         return taken
 
 

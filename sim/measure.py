@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 
 from meshcore.asks import Answered, Done, Failed, RuntimeFailed
@@ -48,7 +49,7 @@ class Measure:
         self._evicted_at: dict[str, float] = {}
         self.failures_over_time, self.loads_over_time, self.evictions_over_time = ([0] * INTERVALS for _ in range(3))
 
-    def answered(self, instance: str, is_forwarded: bool, arrivals: list[float], ends: list[float]) -> None:
+    def answered(self, instance: str, is_forwarded: bool, arrivals: array[float], ends: array[float]) -> None:
         """Copies that were ready answered."""
         self.warm += len(ends)
         self.answers.add(instance, is_forwarded, arrivals, ends)

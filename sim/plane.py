@@ -118,6 +118,7 @@ class Plane:
         self._leaving: dict[tuple[str, int], Copy] = {}
         self._ok: set[str] = set()
         """Instances that are worth trying."""
+        self._is_ok = self._ok.__contains__
 
     # -- what the core says ----------------------------------------------------------------------------
 
@@ -205,7 +206,7 @@ class Plane:
             return known.hops[self.me] if self.taker(model, at) is not None else None
         self.returns.settle(at)
         self.outstanding.at = at
-        chosen = self._balance(known.route, self.me, False, self.outstanding, self._ok.__contains__, self._rng)
+        chosen = self._balance(known.route, self.me, False, self.outstanding, self._is_ok, self._rng)
         if isinstance(chosen, str):
             return known.hops[chosen]
         if chosen is Choice.ASK:

@@ -11,21 +11,21 @@ from pathlib import Path
 
 from mmctl.errors import Failed
 from mmctl.local.state import State, load, store
+from mmctl.places import absolute, place
 
 _LOCK_WAIT_S = 3.0
 
 
 def default_data_dir() -> Path:
-    """Where a mesh is kept that nobody gave a place."""
-    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(base) / "mmctl" / "default"
+    """Where a mesh is kept that nobody gave a place. Raises NoHome."""
+    return place("XDG_DATA_HOME", ".local/share") / "default"
 
 
 class Home:
     """The files under one data directory."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser().absolute()
+        self.path = absolute(path)
         self.state_file = self.path / "state.json"
         self.logs = self.path / "logs"
         self.etcd = self.path / "etcd"

@@ -13,6 +13,7 @@ from mmctl.errors import Usage
 from mmctl.local import etcd, ports
 from mmctl.local.home import Home
 from mmctl.local.state import ETCD, MESHD, RUNTIME, Service, State
+from mmctl.places import absolute
 from mmctl.sizes import parse_size
 
 SERVICE = "mesh"
@@ -150,7 +151,7 @@ def parse_runtime_command(command: Sequence[str]) -> RuntimeCommand:
 
 
 def _model_root(wish: Wish, home: Home) -> str:
-    return str((wish.model_dir or home.models).expanduser().absolute())
+    return str(absolute(wish.model_dir or home.models))
 
 
 def _ports_of(before: State | None) -> dict[str, int]:

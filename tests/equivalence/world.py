@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator
 from random import Random
 from zlib import crc32
@@ -123,7 +124,7 @@ class Story:
         self.conflicts = 0
         self.now: Callable[[], int] = lambda: 0
 
-    def answered(self, instance: str, is_forwarded: bool, arrivals: list[float], ends: list[float]) -> None:
+    def answered(self, instance: str, is_forwarded: bool, arrivals: array[float], ends: array[float]) -> None:
         what = "forwarded" if is_forwarded else "local"
         self.ends += [(what, instance, arrival, end) for arrival, end in zip(arrivals, ends, strict=True)]
 

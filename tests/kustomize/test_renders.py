@@ -29,7 +29,10 @@ from tests.kustomize.objects import (
 )  # fmt: skip
 
 KUBERNETES = ("1.28", "1.31", "1.34")
-OWN = {"ServiceMonitor": json.loads((Path(__file__).parent / "servicemonitor.json").read_text("utf-8"))}
+OWN = {
+    kind: json.loads((Path(__file__).parent / f"{kind.lower()}.json").read_text("utf-8"))
+    for kind in ("PrometheusRule", "ServiceMonitor")
+}
 """Schemas of kinds that Kubernetes itself does not have."""
 
 
@@ -70,8 +73,8 @@ def test_all_patches_and_components_go_together(tmp_path: Path) -> None:
     objects = patched(tmp_path / "all", PATCH_NAMES, COMPONENT_NAMES)
     check(objects)
     assert sorted(each["kind"] for each in objects) == [
-        "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "NetworkPolicy", "PodDisruptionBudget", "Service",
-        "Service", "ServiceMonitor",
+        "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "NetworkPolicy", "PodDisruptionBudget",
+        "PrometheusRule", "Service", "Service", "ServiceMonitor",
     ]  # fmt: skip
     assert "replicas" not in of_kind(objects, "Deployment")[0]["spec"], "the autoscaler's business"
 

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from meshcore.reasons import Rule
 from meshcore.units import NEVER
 from meshd.metrics import AGE_MS, MESSAGE_BYTES, MODEL_BYTES, TIME_MS, Metrics
 from meshd.series import MOST, Histograms, number_text
+from tests.exposition import exported
 
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
 
@@ -82,6 +85,7 @@ def test_histograms_without_labels_and_counters_are_there_from_the_start() -> No
         assert seen[f"modelmesh_{name}_count"] == 0
     for name in ("modelmesh_unloadmodel_failure", "modelmesh_unloadmodel_attempt_failure", "meshd_hits", "meshd_cold"):
         assert seen[name] == 0
+    assert {seen[f"meshd_decisions rule={rule}"] for rule in Rule} == {0}
     assert "modelmesh_models_managed_total" not in seen
     assert seen["process_resident_memory_bytes"] > 0
 
@@ -182,3 +186,21 @@ def test_who_leads_alone_tells_of_the_whole_cluster() -> None:
     seen = series(metrics)
     assert seen["meshd_leading"] == 0
     assert not seen.keys() & {*cluster, "meshd_unsatisfied"}
+
+
+def test_the_page_says_of_every_metric_what_it_tells() -> None:
+    """And of none that there is not (docs/operations.md, metrics)."""
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
+    section = page.partition("\n## Metrics\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    told = [name for row in rows for name in re.findall(r"`((?:modelmesh|meshd|process|python)_\w+)`", row)]
+    first = [name for row in rows for name in re.findall(r"`(\w+)`", row.split(" | ")[0])]
+    assert {series.family for series in exported().values()} == set(told)
+    assert len(first) == len(set(first))
+    for row in rows:
+        labels = {label for name in re.findall(r"`(\w+)`", row.split(" | ")[0]) for label in labels_of(name)}
+        assert labels - {"le"} <= set(re.findall(r"`(\w+)`", row.split(" | ")[1])), row
+
+
+def labels_of(family: str) -> set[str]:
+    return {label for series in exported().values() if series.family == family for label in series.labels}

@@ -1,17 +1,25 @@
-"""Virtual models, cordons and drains, whichever way a cluster is reached."""
+"""Virtual models, cordons, drains and upgrades, whichever way a cluster is reached."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from random import Random
 from typing import Any
 
 import pytest
 
+from meshcore.kv import ANY, DELETE, Write
+from meshd.store.connect import open_store, parse_kv_store
 from mmctl.__main__ import run
 from mmctl.cluster import Cluster
 from mmctl.errors import Failed, NotFound
+from mmctl.health import Examiner
+from mmctl.registry import DEFAULT_PREFIX, RegistryCluster
+from mmctl.upgrade.record import Phase, Upgrade
 from mmctl.values import (
     Drained,
     Registration,
@@ -128,3 +136,36 @@ def test_an_instance_is_cordoned_and_let_in_again(via: Callable[[], Cluster], ot
 def test_who_is_to_be_drained_has_to_be_there(via: Callable[[], Cluster], what: Taking) -> None:
     with pytest.raises(NotFound, match="there is no instance 'mesh-7'; known: mesh-0, mesh-1"):
         taking(via, "mesh-7", what)
+
+
+def test_an_upgrade_is_known_where_there_is_a_way_to_its_record(via: Callable[[], Cluster], up: dict[str, Any]) -> None:
+    """Instances know of none; etcd has it, and who carries it out."""
+    config = parse_kv_store(up["kv_store"])
+    root = f"{config.root_prefix}/{DEFAULT_PREFIX}/mesh"
+    upgrade = Upgrade("1", "kubernetes", "one", "two", {}, 2, phase=Phase.HELD, runner="who is gone")
+
+    async def seen(*puts: Write) -> Upgrade | None:
+        store, cluster = open_store(config, Random()), via()
+        try:
+            await store.commit(*puts)
+            return await cluster.upgrade()
+        finally:
+            await store.close()
+            await cluster.close()
+
+    def record(upgrade: Upgrade) -> Write:
+        return Write(f"{root}/mmctl/upgrade", ANY, upgrade.encode())
+
+    is_told = isinstance(via(), RegistryCluster)
+    assert asyncio.run(seen(record(upgrade))) == (replace(upgrade, runner="") if is_told else None)
+    assert asyncio.run(seen(record(replace(upgrade, phase=Phase.DONE)))) is None
+    try:
+        if is_told:
+            with pytest.raises(Failed, match="cannot be read: a newer mmctl wrote it"):
+                asyncio.run(seen(Write(f"{root}/mmctl/upgrade", ANY, b'{"format": 99}')))
+            health = asking(via, lambda cluster: Examiner(cluster, lambda: None).look())
+            assert ["a newer mmctl wrote it" in each.text for each in health.problems if each.kind == "upgrade"] == [
+                True
+            ]
+    finally:
+        asyncio.run(seen(Write(f"{root}/mmctl/upgrade", ANY, DELETE)))

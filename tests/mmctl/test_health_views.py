@@ -13,6 +13,7 @@ from mmctl.commands.mesh import show_health
 from mmctl.health import Health
 from mmctl.output import Form
 from mmctl.problems import Seen, problems
+from mmctl.upgrade.record import Phase, Upgrade
 from mmctl.values import Info, Instance, InstanceNow
 from tests.mmctl.test_output import INSTANCES, NOW_MS, compare
 
@@ -32,7 +33,11 @@ CENSUS = Counted(
     stuck_loads=(StuckLoad("slow", "mesh-1", NOW_MS - 200_000),), short_models=(ShortModel("many", 1, 3),),
     gone=(("mesh-9", 12),), revision=1_234, at_ms=NOW_MS,
 )  # fmt: skip
-SEEN = Seen(INFO, FLEET, CENSUS, NOW_MS, [("mesh-2-runtime", "mesh-2")], 5, {"mesh-1": 4})
+UPGRADE = Upgrade(
+    "1", "kubernetes", "0.1.0", "0.2.0", {}, 2, phase=Phase.HELD, reason="1 model fails on mesh-1: 名前\n",
+    phase_ms=NOW_MS - 90_000, runner="eva@box (pid 7)",
+)  # fmt: skip
+SEEN = Seen(INFO, FLEET, CENSUS, NOW_MS, [("mesh-2-runtime", "mesh-2")], 5, {"mesh-1": 4}, upgrade=UPGRADE)
 HEALTH = Health(INFO, FLEET, CENSUS, problems(SEEN), NOW_MS)
 
 

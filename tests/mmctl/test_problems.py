@@ -10,6 +10,7 @@ import pytest
 from meshcore.census import Counted, FailedModel, ShortModel, StuckLoad
 from mmctl.lookback import LAG_MS, VANISHED_MS, Lookback
 from mmctl.problems import DRAIN_SPARE_MS, Level, Seen, problems
+from mmctl.upgrade.record import Phase, Upgrade
 from mmctl.values import Info, Instance, InstanceNow
 
 NOW_MS = 1_800_000_000_000
@@ -34,6 +35,29 @@ def told(**fields: Any) -> list[tuple[str, str]]:
 
 def beside(other: Instance) -> list[Instance]:
     return [instance("a"), other]
+
+
+UPGRADE = Upgrade("1", "kubernetes", "1.0", "1.1", {}, 2, reason="3 models", phase_ms=NOW_MS - 60_000, runner="me")
+
+
+@pytest.mark.parametrize(
+    ("fields", "level", "text", "do"),
+    [
+        ({}, Level.NOTE, "the upgrade to 1.1 is rolling for 60s", "`mmctl upgrade status --watch`"),
+        ({"phase": Phase.ROLLING_BACK}, Level.NOTE, "the upgrade to 1.1 is rolling back for 60s: 3 models", "--watch"),
+        ({"phase": Phase.HELD}, Level.WARNING, "the upgrade to 1.1 is held for 60s: 3 models", "upgrade abort"),
+        ({"runner": ""}, Level.WARNING, "the upgrade to 1.1 is rolling for 60s; no mmctl carries it out", "--resume"),
+    ],
+)  # fmt: skip
+def test_an_upgrade_that_is_under_way_is_told(fields: dict[str, Any], level: Level, text: str, do: str) -> None:
+    (found,) = problems(replace(FINE, upgrade=replace(UPGRADE, **fields)))
+    assert (found.kind, found.level, found.text) == ("upgrade", level, text)
+    assert do in found.do
+
+
+def test_a_record_of_an_upgrade_that_cannot_be_read_is_told() -> None:
+    text = "it is not known whether an upgrade is under way: a newer mmctl wrote it"
+    assert told(upgrade_unknown="a newer mmctl wrote it") == [("upgrade", text)]
 
 
 def test_nothing_is_wrong_with_a_mesh_that_is_fine() -> None:

@@ -113,7 +113,7 @@ def test_an_answer_that_comes_to_a_frozen_instance_is_taken_in_when_it_goes_on()
         line.fresh.append((end, 1.0, line))
     returns.hold(10, 20)
     assert line.under_way(40) == 0
-    assert done.ends == [5, 20, 30]
+    assert list(done.ends) == [5, 20, 30]
 
 
 def test_an_instance_that_is_killed_soon_after_it_was_frozen_loses_what_is_under_way_for_it() -> None:

@@ -138,7 +138,7 @@ def test_of_two_copies_the_one_with_fewer_requests_under_way_is_named() -> None:
     line = bench.plane.line("b")
     line.fresh += [(2.0, 0.0, line), (3.0, 0.0, line)]
     assert {bench.where("m", 3.0) for _ in range(20)} == {"b"}
-    assert bench.plane.forwarded.take() == ([0.0, 0.0], [2.0, 3.0])
+    assert [list(each) for each in bench.plane.forwarded.take()] == [[0.0, 0.0], [2.0, 3.0]]
 
 
 def test_usage_says_how_many_when_last_and_how_many_are_under_way() -> None:
@@ -207,7 +207,7 @@ def test_a_line_hands_on_those_that_are_back_and_keeps_the_others() -> None:
     line.fresh += [(9.0, 0.0, line), (5.0, 1.0, line)]
     assert line.under_way(4.0) == 3
     assert line.under_way(5.0) == 2
-    assert line.done.take() == ([1.0], [5.0])
+    assert [list(each) for each in line.done.take()] == [[1.0], [5.0]]
     assert (line.returns.lose(line, 5.0), line.out) == ([(0.0, 9.0)], 1)
 
 
