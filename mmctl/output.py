@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Generic, TextIO, TypeVar
 
@@ -44,13 +44,15 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[T]):
-    """A column of a table: ``wide`` ones only with ``-o wide``, ``flexible`` ones give way on a narrow terminal."""
+    """A column of a table: ``wide`` ones only with ``-o wide``; on a narrow terminal ``flexible`` ones give way, then
+    ``spare`` ones are left out, the last first."""
 
     title: str
     cell: Callable[[T], str | Cell]
     wide: bool = False
     right: bool = False
     flexible: bool = False
+    spare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,9 @@ class Listing(Generic[T]):
 
     def __init__(self, view: View[T], form: Form) -> None:
         self._view, self._form = view, form
-        self._columns = [column for column in view.columns if form is Form.WIDE or not column.wide]
+        self._columns = [column for column in view.columns if not column.wide]
+        if form is Form.WIDE:
+            self._columns = [replace(column, spare=False) for column in view.columns]
         self._widths: list[int] = []
         self._is_empty = True
 
@@ -207,14 +211,15 @@ def show_table(columns: Sequence[Column[Any]], rows: Sequence[Sequence[Cell]], w
     console = _console()
     if console.is_terminal:
         _narrow(widths, columns, console.width)
-    last = len(columns) - 1
+    shown = [at for at, width in enumerate(widths) if width or not columns[at].spare]
     for row in table:
         parts: list[tuple[str, str]] = []
-        for at, (cell, column, width) in enumerate(zip(row, columns, widths, strict=True)):
+        for at in shown:
+            cell, column, width = row[at], columns[at], widths[at]
             text = _fitted(cell.text, width)
             padding = " " * (width - cell_len(text))
             before, after = (padding, "") if column.right else ("", padding)
-            parts += [(before, ""), (text, cell.style), ("" if at == last else after + GAP, "")]
+            parts += [(before, ""), (text, cell.style), ("" if at == shown[-1] else after + GAP, "")]
         if console.is_terminal:
             line = Text.assemble(*parts)
             line.rstrip()
@@ -229,10 +234,14 @@ def _narrow(widths: list[int], columns: Sequence[Column[Any]], available: int) -
     while excess > 0:
         flexible = [at for at, column in enumerate(columns) if column.flexible and widths[at] > _NARROWEST]
         if not flexible:
-            return
+            break
         widest = max(flexible, key=lambda at: widths[at])
         widths[widest] -= 1
         excess -= 1
+    for at in reversed(range(len(columns))):
+        if excess > 0 and columns[at].spare:
+            excess -= widths[at] + len(GAP)
+            widths[at] = 0
 
 
 def _fitted(text: str, width: int) -> str:

@@ -71,6 +71,6 @@ def _print(health: Health, frame: Frame, form: Form) -> None:
             head = [("mesh", health.info.service), ("models", models_text(health)), ("memory", memory_text(health))]
             show_fields([*head, ("load", load_text(health))])
             show_heading(count(len(instances), "instance"))
-            columns = [Column(each.title, str, right=each.right) for each in INSTANCES.columns]
+            columns = [Column(each.title, str, right=each.right, spare=each.spare) for each in INSTANCES.columns]
             rows = [[Cell(column.text(each, now_ms)) for column in INSTANCES.columns] for each in instances]
             show_table(columns, rows)

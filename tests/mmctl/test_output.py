@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -210,3 +211,22 @@ def test_words_keep_their_lines_and_move_no_cursor(capsys: pytest.CaptureFixture
     say("first\x1b[2J\n  second\r", style="red")
     Progress().line("a\x1b]0;title\x07")
     assert capsys.readouterr() == ("", "first\\x1b[2J\n  second\\r\na\\x1b]0;title\\x07\n")
+
+
+@pytest.mark.parametrize(("form", "is_cut"), [(Form.TABLE, True), (Form.WIDE, False)])
+def test_instances_stay_a_table_on_a_narrow_terminal(
+    form: Form, is_cut: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of pods, whose names and addresses are long."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    pods = [
+        Instance(f"7d9f-x{at}abcd", "ready", grpc=f"10.128.12.{at}:8033", capacity_bytes=2**34, used_bytes=2**33 + 1)
+        for at in (1, 20)
+    ]
+    show_list(views.INSTANCES, pods, form)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert len(lines) == 3
+    assert all(len(line) <= 80 for line in lines) == is_cut
+    assert ("GRPC" in lines[0], "10.128.12.20:8033" in lines[2]) == (not is_cut, not is_cut)
+    assert "LOADING" in lines[0]
