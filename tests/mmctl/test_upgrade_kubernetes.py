@@ -205,7 +205,7 @@ def test_quota_holds(cluster: Cluster) -> None:
 
 def test_models_that_fail_on_new_pods_only_turn_it_back(cluster: Cluster) -> None:
     new, old = NEW_PODS[0].name[-12:], OLD_PODS[0].name[-12:]
-    failed = Failure(2**42, "no such file")
+    failed = Failure(2**40, "no such file")  # by the clock of a pod that is years behind
     cluster.write(
         Write(cluster.key("registry/good"), ANY, ModelRecord("t", failures={new: failed}).encode()),
         Write(cluster.key("registry/bad"), ANY, ModelRecord("t", failures={new: failed, old: failed}).encode()),
