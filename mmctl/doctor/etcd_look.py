@@ -128,6 +128,8 @@ class EtcdLook:
                 etcd_pb2.StatusRequest(), timeout=CALL_S, metadata=await self._token(member)
             )
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                return Endpoint(endpoint.address, f"no answer within {CALL_S:g} s")
             return Endpoint(endpoint.address, cause_of(f"{error.code().name}: {error.details()}"))
         finally:
             await member.channel.close()

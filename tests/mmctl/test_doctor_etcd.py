@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from mmctl.connect import Target
-from mmctl.doctor import etcd_rules
+from mmctl.doctor import etcd_look, etcd_rules
 from mmctl.doctor.check import examine
 from mmctl.doctor.etcd_look import Endpoint, Etcd, range_end
 from mmctl.doctor.finding import Finding, Level
@@ -170,6 +170,16 @@ def test_an_endpoint_that_is_away_is_named_beside_one_that_answers(small: EtcdSe
     alone = found_of(f"etcd:{nobody}")
     assert levels(alone)["etcd-reachable"] is Level.PROBLEM
     assert "not looked at: no endpoint of etcd answers" in said(alone, "etcd-alarms")
+
+
+def test_an_endpoint_that_says_nothing_is_told_in_words(small: EtcdServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(etcd_look, "CALL_S", 0.2)
+    small.freeze()
+    try:
+        found = found_of(f"etcd:{small.address}")
+    finally:
+        small.thaw()
+    assert f"{small.address}: no answer within 0.2 s" in said(found, "etcd-reachable")
 
 
 def test_etcd_with_tls_has_its_certificate_looked_at(tmp_path: Path) -> None:
