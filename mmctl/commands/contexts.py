@@ -12,6 +12,7 @@ from mmctl import contexts
 from mmctl.completion import context_names
 from mmctl.connect import CONTEXT_FIELDS, of_context
 from mmctl.contexts import Contexts
+from mmctl.errors import Usage
 from mmctl.options import (
     CaFile,
     CertFile,
@@ -72,6 +73,8 @@ def set_(
     debug: Debug = False,
 ) -> None:
     """Keep a way to a mesh under a name, in place of what stood there."""
+    if not name:
+        raise Usage("give the NAME of a context")
     said = {
         "endpoint": list(endpoint), "kv_store": kv_store, "service": service, "prefix": prefix,
         "ca_file": ca_file, "cert_file": cert_file, "key_file": key_file, "server_name": server_name,

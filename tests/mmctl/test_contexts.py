@@ -55,6 +55,12 @@ def test_what_else_stands_in_the_file_stays(file: Path) -> None:
     }  # fmt: skip
 
 
+def test_context_without_a_name_is_refused(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing could use it."""
+    assert run(["context", "set", "", "--endpoint", "h:1"]) == 2
+    assert (capsys.readouterr().err, file.exists()) == ("error: give the NAME of a context\n", False)
+
+
 def test_dry_run_keeps_nothing(file: Path) -> None:
     assert run(["context", "set", "a", "--endpoint", "h:1", "--dry-run"]) == 0
     assert not file.exists()
