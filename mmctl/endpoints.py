@@ -25,6 +25,11 @@ CONNECT_S = 3.0
 HASTE_S = 0.3
 """So long an endpoint that says nothing holds up the attempt at the next; who is passed over gets a second one."""
 CALL_S = 10.0
+SILENCE_MS = 12_000
+"""An instance that says nothing for so long while a call is open is asked for a sign of life: some calls, as of many
+registrations, have no deadline."""
+SIGN_MS = 5_000
+"""It has so long to give one; it is taken for gone else."""
 MOST_LEFT = 32
 """Connections to instances that are gone, which are kept for calls that may be under way there."""
 _LOOPBACK = ("127.", "localhost:", "[::1]:", "unix:")
@@ -242,7 +247,14 @@ def translated(error: grpc.aio.AioRpcError, name: str = "") -> CommandError:
 
 
 def _options(address: str) -> list[tuple[str, Any]]:
-    options: list[tuple[str, Any]] = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    options: list[tuple[str, Any]] = [
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.keepalive_time_ms", SILENCE_MS),
+        ("grpc.keepalive_timeout_ms", SIGN_MS),
+        ("grpc.http2.ping_timeout_ms", SIGN_MS),  # which keeps the one above from its effect where it is longer
+        ("grpc.http2.max_pings_without_data", 0),
+    ]
     if address.startswith(_LOOPBACK):
         options.append(("grpc.enable_http_proxy", 0))
     return options

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,11 +13,14 @@ import grpc
 import grpc.aio
 import pytest
 
+from mmctl import endpoints as endpoints_module
 from mmctl.__main__ import run
 from mmctl.asking import decisions
 from mmctl.endpoints import Endpoints
 from mmctl.errors import Unavailable
+from mmctl.mesh import MeshCluster
 from mmctl.tls import NO_TLS
+from mmctl.values import Registration
 from protos import meshd_pb2 as pb
 from protos import meshd_pb2_grpc as pb_grpc
 
@@ -146,5 +151,46 @@ def test_decisions_end_where_nobody_is_left_to_tell_them() -> None:
         with pytest.raises(Unavailable, match="no connection"):
             await anext(told)
         await endpoints.close()
+
+    asyncio.run(scenario())
+
+
+STANDING = """
+import grpc, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from protos import meshd_pb2_grpc as pb_grpc
+
+class Instance(pb_grpc.MeshServicer):
+    def Register(self, requests, context):
+        print("asked", flush=True)
+        threading.Event().wait()
+
+server = grpc.server(ThreadPoolExecutor(2), options=(("grpc.so_reuseport", 0),))
+pb_grpc.add_MeshServicer_to_server(Instance(), server)
+print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+server.start()
+threading.Event().wait()
+"""
+
+
+def test_instance_that_stands_still_in_the_middle_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoints_module, "SILENCE_MS", 500)
+    monkeypatch.setattr(endpoints_module, "SIGN_MS", 200)
+
+    async def scenario() -> None:
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", STANDING, stdout=asyncio.subprocess.PIPE)
+        assert process.stdout is not None
+        try:
+            port = int(await process.stdout.readline())
+            cluster = MeshCluster([f"127.0.0.1:{port}"])
+            told = asyncio.ensure_future(anext(aiter(cluster.register([Registration("a", "t")], False))))
+            assert await process.stdout.readline() == b"asked\n"
+            process.send_signal(signal.SIGSTOP)
+            with pytest.raises(Unavailable, match="1 of 1 not answered"):
+                await asyncio.wait_for(told, 30)
+            await cluster.close()
+        finally:
+            process.kill()
+            await process.wait()
 
     asyncio.run(scenario())
