@@ -70,7 +70,7 @@ def course(upgrade: Upgrade, seen: Seen, now: int) -> Upgrade:
     if upgrade.phase is Phase.ROLLING_BACK:
         if is_complete(seen.old, seen.new, seen):
             return _turned(upgrade, Phase.ROLLED_BACK, f"{upgrade.former} is back", now)
-        return upgrade
+        return _back(upgrade if asked is Ask.NOTHING else replace(upgrade, moved_ms=now), seen, now)
     if asked is Ask.ABORT:
         by = f" by {upgrade.asked_by}" if upgrade.asked_by else ""
         return _turned(upgrade, Phase.ROLLING_BACK, f"asked for{by}", now)
@@ -93,6 +93,12 @@ def course(upgrade: Upgrade, seen: Seen, now: int) -> Upgrade:
     return upgrade
 
 
+def is_given_up(upgrade: Upgrade, now: int) -> bool:
+    """Whether a rollback has been stalled for so long that whoever carries it out need not wait any more."""
+    is_stalled = upgrade.phase is Phase.ROLLING_BACK and upgrade.hold is Hold.STALLED
+    return is_stalled and _still_ms(upgrade, now) > 2 * upgrade.limits.max_wait_ms
+
+
 def trouble(upgrade: Upgrade, seen: Seen, now: int) -> tuple[Hold, str]:
     """Why the upgrade must not go on, NONE if nothing is in its way. What held it up before may do so still."""
     limits = upgrade.limits
@@ -112,7 +118,10 @@ def trouble(upgrade: Upgrade, seen: Seen, now: int) -> tuple[Hold, str]:
             return upgrade.hold, upgrade.reason
     elif now - upgrade.moved_ms > limits.max_wait_ms and not is_complete(seen.new, seen.old, seen):
         waited = _seconds(now - upgrade.moved_ms, limits.max_wait_ms)
-        return Hold.STALLED, f"nothing has moved for {waited}: {_awaited(seen)}"
+        return (
+            Hold.STALLED,
+            f"nothing has moved for {waited}: {_awaited(seen.new, seen.old) or 'no new instance comes'}",
+        )
     return Hold.NONE, ""
 
 
@@ -161,6 +170,26 @@ def next_move(upgrade: Upgrade, seen: Seen, now: int) -> Move:
     return Move(Do.FINISH, "", "nothing is left to do")
 
 
+def _back(upgrade: Upgrade, seen: Seen, now: int) -> Upgrade:
+    """A rollback that is not complete: stalled while nothing gets on. What can be done for it is done all the same."""
+    limit_ms = upgrade.limits.max_wait_ms
+    still_ms = _still_ms(upgrade, now)
+    if still_ms <= limit_ms:
+        if upgrade.hold is Hold.NONE:
+            return upgrade
+        return replace(upgrade, hold=Hold.NONE, reason="goes on").with_event(now, "no longer stalled: goes on")
+    if upgrade.hold is not Hold.NONE:
+        return upgrade
+    awaited = _awaited(seen.old, seen.new) or upgrade.reason
+    text = f"going back, nothing has moved for {_seconds(still_ms, limit_ms)}: {awaited}"
+    return replace(upgrade, hold=Hold.STALLED, reason=text).with_event(now, f"stalled: {text}")
+
+
+def _still_ms(upgrade: Upgrade, now: int) -> int:
+    """For how long a phase has gone on with nobody coming or going."""
+    return now - max(upgrade.moved_ms, upgrade.phase_ms)
+
+
 def _present(come: list[Member], there: list[Member], seen: Seen) -> str:
     return f"{len(come) + len(there)} of {seen.size} instances are there"
 
@@ -168,7 +197,9 @@ def _present(come: list[Member], there: list[Member], seen: Seen) -> str:
 def _moved(upgrade: Upgrade, seen: Seen, now: int) -> Upgrade:
     """Note when somebody came or went."""
     ready = ",".join(sorted(member.id for member in (*seen.new, *seen.old) if member.is_up and member.is_ready))
-    there = ",".join(sorted(member.id for member in (*seen.new, *seen.old) if member.is_up))
+    # What is started over and over to bring the former version back, and ends each time, brings nothing back.
+    sides = seen.new if upgrade.phase is Phase.ROLLING_BACK else (*seen.new, *seen.old)
+    there = ",".join(sorted(member.id for member in sides if member.is_up))
     mark = f"{ready}|{there}"
     return upgrade if mark == upgrade.mark else replace(upgrade, mark=mark, moved_ms=now)
 
@@ -182,14 +213,14 @@ def _turned(upgrade: Upgrade, phase: Phase, reason: str, now: int) -> Upgrade:
     return replace(upgrade, phase=phase, reason=reason, phase_ms=now).with_event(now, told)
 
 
-def _awaited(seen: Seen) -> str:
-    for member in seen.new:
+def _awaited(comes: tuple[Member, ...], leaves: tuple[Member, ...]) -> str:
+    for member in comes:
         if member.is_up and not member.is_ready:
             return f"{member.id} is not ready" + (f" ({member.text})" if member.text else "")
-    for member in seen.old:
+    for member in leaves:
         if member.is_up and member.is_going:
             return f"{member.id} drains"
-    return "no new instance comes"
+    return ""
 
 
 def _seconds(took_ms: int, limit_ms: int) -> str:

@@ -13,8 +13,8 @@ from mmctl.progress import Progress
 from mmctl.upgrade.driver import Driver
 from mmctl.upgrade.ledger import Ledger
 from mmctl.upgrade.loads import Loads
-from mmctl.upgrade.record import Event, Limits, Phase, Upgrade
-from mmctl.upgrade.rules import Seen, course
+from mmctl.upgrade.record import Event, Hold, Limits, Phase, Upgrade
+from mmctl.upgrade.rules import Seen, course, is_given_up
 
 _FIRST_READ_S = 30.0
 
@@ -30,7 +30,7 @@ class Told:
         """What is new in it."""
         at = upgrade.events.index(self.last) + 1 if self.last in upgrade.events else 0
         for event in upgrade.events[at:]:
-            is_bad = event.text.startswith((Phase.HELD.value, "rolling back"))
+            is_bad = event.text.startswith((Phase.HELD.value, "rolling back", "stalled"))
             self.progress.line(event.text, style="yellow" if is_bad else "")
             self.last = event
         if not upgrade.phase.is_over:
@@ -57,7 +57,8 @@ class Runner:
         self._bound_ms = Limits().max_wait_ms
 
     async def run(self) -> Upgrade:
-        """The upgrade at its end. Unavailable when something that is needed is away for longer than a step may take."""
+        """The upgrade at its end. Unavailable when something that is needed is away for longer than a step may take, Failed when
+        a rollback has long been stalled."""
         while True:
             try:
                 upgrade = await self._step()
@@ -87,8 +88,13 @@ class Runner:
         self._told.tell(upgrade)
         if upgrade.phase.is_over:
             return upgrade
+        if is_given_up(upgrade, self._now()):
+            raise Failed(
+                f"the rollback to {upgrade.former} stands still: {upgrade.reason}; see to that, then"
+                " `mmctl upgrade start --resume` goes on with it"
+            )
         done = await self._driver.act(upgrade, seen, self._now())
-        noted = upgrade if upgrade.phase is Phase.HELD else replace(upgrade, reason=done.text)
+        noted = upgrade if upgrade.hold is not Hold.NONE else replace(upgrade, reason=done.text)
         if done.is_event:
             noted = noted.with_event(self._now(), done.text)
         if noted != upgrade:

@@ -264,6 +264,19 @@ def test_answer_that_does_not_come_is_unavailable(cluster: Cluster, monkeypatch:
         asyncio.run(kubectl.Kubectl(str(cluster.binary)).read("get", "deployment", "x"))
 
 
+def test_rollback_that_stands_still_ends_with_words_and_is_gone_on_with(cluster: Cluster) -> None:
+    cluster.replay(script({"set": [STUCK], "undo": rollouts.UNDONE[:1]}))
+    code, _, err = cluster.start("--auto-rollback", "--max-wait", "20ms")
+    assert code == 1
+    assert "stalled: going back, nothing has moved for" in err
+    assert "error: the rollback to kserve/modelmesh:v0.12.0 stands still: going back" in err
+    assert "`mmctl upgrade start --resume` goes on with it" in err
+    assert (cluster.status()["phase"], cluster.status()["held_for"]) == ("rolling_back", "stalled")
+    cluster.replay(script({"start": rollouts.UNDONE}))
+    code, _, err = cluster.mmctl("start", "--resume", "--max-wait", "1m", "--kubectl", str(cluster.binary))
+    assert (code, cluster.status()["phase"]) == (1, "rolled_back"), err
+
+
 def test_what_somebody_else_undid_is_not_begun_again(cluster: Cluster) -> None:
     cluster.replay(script({"set": [*SURGES, SWAPS[0], look(OLD_PODS, (3, 3, 3))]}))
     code, _, err = cluster.start()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmctl.upgrade.record import Ask, Hold, Limits, Phase, Upgrade
-from mmctl.upgrade.rules import Do, Member, Move, Seen, course, next_move
+from mmctl.upgrade.rules import Do, Member, Move, Seen, course, is_given_up, next_move
 
 NOW = 1_000_000
 LIMITS = Limits(max_failed=2, max_wait_ms=60_000, settle_ms=0)
@@ -109,6 +109,36 @@ def test_what_is_asked_for_is_done_and_forgotten() -> None:
     # Going back, nothing turns it any more.
     again = course(replace(back, asked=Ask.RESUME), replace(FAILING, stuck="x"), NOW + 7)
     assert (again.phase, again.asked) == (Phase.ROLLING_BACK, Ask.NOTHING)
+
+
+def test_rollback_that_does_not_get_on_is_stalled_and_then_given_up() -> None:
+    waiting = replace(SURGED, old=(up("a", is_ready=False, text="no runtime"), up("b")))
+    back = upgrade(Phase.ROLLING_BACK, waiting, moved_ms=NOW - 3_600_000)
+    assert course(back, waiting, NOW + 60_000).hold is Hold.NONE
+    stalled = course(back, waiting, NOW + 60_001)
+    assert (stalled.phase, stalled.hold, stalled.reason) == (
+        Phase.ROLLING_BACK,
+        Hold.STALLED,
+        "going back, nothing has moved for 60 s (limit 60 s): a is not ready (no runtime)",
+    )
+    assert course(stalled, waiting, NOW + 61_000) == stalled
+    assert (is_given_up(stalled, NOW + 120_000), is_given_up(stalled, NOW + 120_001)) == (False, True)
+    for asked in (Ask.RESUME, Ask.ABORT):
+        again = course(replace(stalled, asked=asked), waiting, NOW + 200_000)
+        assert (again.phase, again.hold) == (Phase.ROLLING_BACK, Hold.NONE)
+        assert course(again, waiting, NOW + 260_001).hold is Hold.STALLED
+    moved = course(stalled, SURGED, NOW + 90_000)
+    assert (moved.phase, moved.hold, moved.events[-1].text) == (
+        Phase.ROLLING_BACK, Hold.NONE, "no longer stalled: goes on"
+    )  # fmt: skip
+
+
+def test_process_that_is_started_and_ends_over_and_over_brings_nothing_back() -> None:
+    tries = [replace(SURGED, old=(member, up("b"))) for member in (gone("a"), up("a", is_ready=False))]
+    back = upgrade(Phase.ROLLING_BACK, tries[0])
+    for second in range(0, 62, 2):
+        back = course(back, tries[second // 2 % 2], NOW + second * 1_000 + 1)
+    assert back.hold is Hold.STALLED
 
 
 @pytest.mark.parametrize("phase", [Phase.DONE, Phase.ROLLED_BACK])
