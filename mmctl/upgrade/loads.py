@@ -21,6 +21,7 @@ class Loads:
         """``prefix`` is that of the registry's keys."""
         self._prefix = prefix
         self._models: dict[str, ModelRecord] = {}
+        self._since_ms: dict[tuple[str, str, int], int] = {}
         self.is_known = asyncio.Event()
         """Set once the registry has been read."""
         self.away = ""
@@ -36,14 +37,28 @@ class Loads:
             and not any(instance in old for instance in record.failures)
         )
 
+    def newest_failure_ms(self, new: Collection[str]) -> int:
+        """When a load failed last on one of ``new``, by the clock of that instance; 0: none did."""
+        return max(
+            (
+                failure.at for record in self._models.values()
+                for instance, failure in record.failures.items() if instance in new
+            ),
+            default=0,
+        )  # fmt: skip
+
     def slowest(self, new: Collection[str], now: int) -> tuple[str, int]:
-        """The load on one of ``new`` that has gone on longest, in words, and for how many milliseconds."""
-        found, longest_ms = "", 0
-        for name, record in self._models.items():
-            for instance, load_ts in record.copies.items():
-                if instance in new and not record.is_ready(instance) and now - load_ts > longest_ms:
-                    found, longest_ms = f"{name} on {instance}", now - load_ts
-        return found, longest_ms
+        """The load on one of ``new`` that has gone on longest, in words, and for how many milliseconds since this was
+        asked with the load there: an instance's clock may be another than that of ``now``."""
+        self._since_ms = {
+            load: self._since_ms.get(load, now) for name, record in self._models.items()
+            for load in ((name, instance, load_ts) for instance, load_ts in record.copies.items())
+            if load[1] in new and not record.is_ready(load[1])
+        }  # fmt: skip
+        if not self._since_ms:
+            return "", 0
+        (name, instance, _), since_ms = min(self._since_ms.items(), key=lambda load: load[1])
+        return f"{name} on {instance}", now - since_ms
 
     @asynccontextmanager
     async def followed(self, store: Store) -> AsyncIterator[None]:

@@ -98,7 +98,7 @@ class Upgrade:
     mark: str = ""
     """Who was there then."""
     counted_ms: int = 0
-    """Failures from then on count; 0: all."""
+    """Failures from then on count, by the clocks of those on whom they are; 0: all."""
     asked: Ask = Ask.NOTHING
     asked_by: str = ""
     runner: str = ""

@@ -32,6 +32,8 @@ class Seen:
     """How many instances there shall be."""
     failing: tuple[str, ...] = ()
     """Models that fail to load on new instances and did not on old ones."""
+    failed_ms: int = 0
+    """When a load failed last on a new instance, by the clock of that instance; 0: none did."""
     slow: str = ""
     """The load on a new instance that has gone on longest: what and where."""
     slow_ms: int = 0
@@ -77,7 +79,7 @@ def course(upgrade: Upgrade, seen: Seen, now: int) -> Upgrade:
     if seen.undone:
         return _turned(upgrade, Phase.ROLLING_BACK, seen.undone, now)
     if asked is Ask.RESUME:
-        upgrade = replace(upgrade, counted_ms=now, moved_ms=now)
+        upgrade = replace(upgrade, counted_ms=max(upgrade.counted_ms, seen.failed_ms + 1), moved_ms=now)
         return _turned(upgrade, Phase.ROLLING, "goes on as asked for: failures until now do not count", now)
     hold, text = trouble(upgrade, seen, now)
     if hold is not Hold.NONE:

@@ -57,8 +57,8 @@ class Runner:
         self._bound_ms = Limits().max_wait_ms
 
     async def run(self) -> Upgrade:
-        """The upgrade at its end. Unavailable when something that is needed is away for longer than a step may take, Failed when
-        a rollback has long been stalled."""
+        """The upgrade at its end. Unavailable when something that is needed is away for longer than a step may take,
+        Failed when a rollback has long been stalled."""
         while True:
             try:
                 upgrade = await self._step()
@@ -114,7 +114,8 @@ class Runner:
         met = _met(upgrade, seen)
         slow, slow_ms = self._loads.slowest(frozenset(met.new), self._now())
         failing = self._loads.failing(frozenset(met.new), frozenset(met.old), upgrade.counted_ms)
-        return replace(seen, failing=failing, slow=slow, slow_ms=slow_ms)
+        failed_ms = self._loads.newest_failure_ms(frozenset(met.new))
+        return replace(seen, failing=failing, failed_ms=failed_ms, slow=slow, slow_ms=slow_ms)
 
     def _bear(self, error: Unavailable) -> None:
         """Something does not answer. That may pass, and meanwhile nothing goes on."""

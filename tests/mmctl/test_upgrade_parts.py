@@ -118,10 +118,26 @@ def test_models_that_fail_on_new_instances_only_count() -> None:
     )  # fmt: skip
     assert loads.is_known.is_set()
     assert loads.failing({"c", "d"}, {"a", "b"}, 100) == ("new",)
-    assert loads.slowest({"c", "d"}, 100) == ("slow on c", 60)
+    assert loads.newest_failure_ms({"c", "d"}) == 100
+    assert loads.slowest({"c", "d"}, 100) == ("slow on c", 0)
+    assert loads.slowest({"c", "d"}, 160) == ("slow on c", 60)
     loads.on_change(Revision(6, (pair("new", ModelRecord("t")), pair("old", failed(d=200)), Deleted("r/slow", 6))))
     assert loads.failing({"c", "d"}, {"a", "b"}, 100) == ("old",)
     assert loads.slowest({"c", "d"}, 100) == ("", 0)
+
+
+@pytest.mark.parametrize("ahead_ms", [-3_600_000, 0, 3_600_000])
+def test_load_is_as_old_as_it_was_seen_whatever_the_clock_of_its_instance(ahead_ms: int) -> None:
+    loads, begun, now = Loads("r/"), 2**42, 2**42
+
+    def load(at: int, *ready: int) -> Pair:
+        record = ModelRecord("t", copies={"c": at}, ready=dict.fromkeys("c" * len(ready), at))
+        return Pair("r/m", record.encode(), 2, 1)
+
+    loads.on_snapshot(Snapshot(5, (load(begun + ahead_ms),)))
+    assert [loads.slowest({"c"}, now + after)[1] for after in (0, 5_000, 60_000)] == [0, 5_000, 60_000]
+    loads.on_change(Revision(6, (load(begun + ahead_ms + 1),)))  # another load of it begins
+    assert loads.slowest({"c"}, now + 61_000) == ("m on c", 0)
 
 
 # -- room --------------------------------------------------------------------------------------------
