@@ -42,6 +42,8 @@ class Hold(StrEnum):
     """A new instance cannot be ready as things are."""
     STALLED = "stalled"
     """Nothing has moved for too long."""
+    OTHER = "other"
+    """What comes is not what was begun any more."""
 
 
 class Ask(StrEnum):
@@ -99,6 +101,8 @@ class Upgrade:
     """Who was there then."""
     counted_ms: int = 0
     """Failures from then on count, by the clocks of those on whom they are; 0: all."""
+    comes: str = ""
+    """What the new instances are of, as the driver knows it (a replica set); empty: not seen yet."""
     asked: Ask = Ask.NOTHING
     asked_by: str = ""
     runner: str = ""

@@ -109,6 +109,7 @@ def seen(rollout: Rollout, former: str, known: Mapping[str, Instance]) -> Seen:
         stuck = rollout.fails
     return Seen(
         new=new, old=old, size=rollout.replicas, stuck=stuck,
+        comes=rollout.current if rollout.is_observed and rollout.current != former else "",
         is_settled=rollout.is_observed and rollout.is_even and not rollout.is_paused,
     )  # fmt: skip
 

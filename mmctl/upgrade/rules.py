@@ -39,6 +39,8 @@ class Seen:
     slow_ms: int = 0
     stuck: str = ""
     """Why a new instance cannot become ready; empty: nothing is known to be in its way."""
+    comes: str = ""
+    """What the new instances are of (a replica set); empty: not known, or there is nothing to tell apart."""
     undone: str = ""
     """Who or what else has brought the version before back; empty: nobody."""
     is_settled: bool = True
@@ -66,6 +68,7 @@ class Move:
 def course(upgrade: Upgrade, seen: Seen, now: int) -> Upgrade:
     """The upgrade with its phase as it has to be now, the reason told; whatever was asked for is answered."""
     upgrade = _moved(upgrade, seen, now)
+    upgrade = replace(upgrade, comes=upgrade.comes or seen.comes)
     asked, upgrade = upgrade.asked, replace(upgrade, asked=Ask.NOTHING)
     if upgrade.phase.is_over:
         return upgrade
@@ -79,6 +82,8 @@ def course(upgrade: Upgrade, seen: Seen, now: int) -> Upgrade:
     if seen.undone:
         return _turned(upgrade, Phase.ROLLING_BACK, seen.undone, now)
     if asked is Ask.RESUME:
+        if upgrade.hold is Hold.OTHER and seen.comes:
+            upgrade = replace(upgrade, comes=seen.comes, wanted=seen.comes)
         upgrade = replace(upgrade, counted_ms=max(upgrade.counted_ms, seen.failed_ms + 1), moved_ms=now)
         return _turned(upgrade, Phase.ROLLING, "goes on as asked for: failures until now do not count", now)
     hold, text = trouble(upgrade, seen, now)
@@ -109,6 +114,10 @@ def trouble(upgrade: Upgrade, seen: Seen, now: int) -> tuple[Hold, str]:
         fail = "fails" if len(seen.failing) == 1 else "fail"
         text = f"{models} {fail} to load on new instances (limit {limits.max_failed}): {shortened(seen.failing)}"
         return Hold.FAILED, text
+    if seen.comes not in ("", upgrade.comes):
+        return Hold.OTHER, f"somebody else has applied another version: {seen.comes} comes instead of {upgrade.comes}"
+    if upgrade.hold is Hold.OTHER and not seen.comes:  # the controller has still to see that it is paused
+        return upgrade.hold, upgrade.reason
     if seen.stuck:
         return Hold.STUCK, seen.stuck
     if seen.slow_ms > limits.max_wait_ms:

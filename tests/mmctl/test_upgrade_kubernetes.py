@@ -21,6 +21,7 @@ from meshd.store.connect import open_store, parse_kv_store
 from mmctl.__main__ import run
 from mmctl.errors import Unavailable
 from mmctl.upgrade import carrying, kubectl
+from mmctl.upgrade.rollout import REVISION
 from tests.builders import instance
 from tests.etcd import EtcdServer
 from tests.kubectl import find_kubectl
@@ -275,6 +276,17 @@ def test_rollback_that_stands_still_ends_with_words_and_is_gone_on_with(cluster:
     cluster.replay(script({"start": rollouts.UNDONE}))
     code, _, err = cluster.mmctl("start", "--resume", "--max-wait", "1m", "--kubectl", str(cluster.binary))
     assert (code, cluster.status()["phase"]) == (1, "rolled_back"), err
+
+
+def test_another_version_that_somebody_applies_meanwhile_turns_it_back(cluster: Cluster) -> None:
+    third = look((*OLD_PODS, NEW_PODS[0]), (2, 3, 3))
+    other = kube.replica_set("model-mesh-5c9d8e7f6a", 4, "registry.example/meshd:2.0", 1)
+    third["deployment"]["metadata"]["annotations"][REVISION] = "4"
+    third["listed"]["items"].append(other)
+    cluster.replay(script({"set": [*SURGES, third]}))
+    code, _, err = cluster.start("--auto-rollback")
+    assert (code, cluster.changes()) == (1, ["set image", "rollout undo"]), err
+    assert "another version: model-mesh-5c9d8e7f6a comes instead of model-mesh-66bfc84d9b" in err
 
 
 def test_what_somebody_else_undid_is_not_begun_again(cluster: Cluster) -> None:

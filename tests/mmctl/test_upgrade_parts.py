@@ -239,6 +239,7 @@ def test_who_is_seen_is_who_is_there_by_the_word_of_both() -> None:
     assert (found.size, found.stuck, found.is_settled) == (2, "", False)
     done = read_rollout(rollouts.SWAPS[-1]["deployment"], rollouts.SWAPS[-1]["listed"])
     assert seen(done, kube.OLD, {}).is_settled
+    assert (seen(done, kube.OLD, {}).comes, seen(done, kube.NEW, {}).comes) == (kube.NEW, "")
 
 
 @pytest.mark.parametrize(

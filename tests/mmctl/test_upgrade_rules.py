@@ -163,6 +163,21 @@ def test_it_is_done_when_all_are_new_and_ready() -> None:
     assert course(upgrade(Phase.ROLLING_BACK), back, NOW).phase is Phase.ROLLED_BACK
 
 
+def test_another_version_that_somebody_applies_holds_until_it_is_agreed_to_or_gone() -> None:
+    begun = course(upgrade(seen=SURGED), replace(SURGED, comes="mesh-2"), NOW)
+    third, unknown = replace(SURGED, comes="mesh-3"), SURGED
+    assert (begun.comes, course(begun, unknown, NOW).phase) == ("mesh-2", Phase.ROLLING)
+    held = course(begun, third, NOW)
+    assert (held.phase, held.hold, held.comes) == (Phase.HELD, Hold.OTHER, "mesh-2")
+    assert held.reason == "somebody else has applied another version: mesh-3 comes instead of mesh-2"
+    assert course(begun, replace(ENDED, comes="mesh-3"), NOW).phase is Phase.HELD
+    assert course(held, replace(SURGED, comes="mesh-2"), NOW).phase is Phase.ROLLING
+    assert course(held, unknown, NOW).phase is Phase.HELD
+    agreed = course(replace(held, asked=Ask.RESUME), third, NOW)
+    assert (agreed.phase, agreed.wanted) == (Phase.ROLLING, "mesh-3")
+    assert course(agreed, replace(ENDED, comes="mesh-3"), NOW).reason == "all of it is mesh-3"
+
+
 def test_what_somebody_else_undid_is_gone_back_on() -> None:
     back = course(upgrade(), replace(SURGED, undone="somebody did"), NOW)
     assert (back.phase, back.reason) == (Phase.ROLLING_BACK, "somebody did")
