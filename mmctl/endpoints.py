@@ -105,13 +105,20 @@ class Endpoints:
             raise Unavailable("; ".join(reasons))
 
     async def _there(self, reasons: list[str]) -> AsyncIterator[tuple[str, grpc.aio.Channel]]:
-        """Connections one after the other, slow ones last; why others are none goes to ``reasons``."""
+        """Connections one after the other, slow ones last; why others are none goes to ``reasons``.
+
+        However many say nothing, after twice CONNECT_S that is known: all of them go on connecting meanwhile.
+        """
         if self._now is not None and (addresses := self._now()):
             await self.renew(addresses)
         left = list(self._addresses)
-        for connect_s in (HASTE_S, CONNECT_S) if len(left) > 1 else (CONNECT_S,):
+        haste_s = min(HASTE_S, CONNECT_S / len(left))
+        clock = asyncio.get_running_loop().time
+        for is_last in (False, True) if len(left) > 1 else (True,):
+            ends_s = clock() + CONNECT_S
             slow = []
             for address in left:
+                connect_s = max(0.0, ends_s - clock()) if is_last else haste_s
                 try:
                     channel = await self._connected(address, connect_s)
                 except Unavailable as error:
