@@ -92,7 +92,10 @@ def wait(
     output: Output = Form.TABLE,
     debug: Debug = False,
 ) -> None:
-    """Wait until models are loaded, ready or gone; nothing is done about it. Exit code 1: not within --timeout."""
+    """Wait until models are loaded, ready or gone; nothing is done about it. Exit code 1: not within --timeout.
+
+    Where nobody answers any more that is borne until then; exit code 4: nobody does at the end, or at the first look.
+    """
 
     async def command(cluster: Cluster) -> list[Waited]:
         with Progress() as progress:
@@ -100,6 +103,7 @@ def wait(
             return await wait_for(
                 cluster.get, names, wanted, timeout,
                 lambda left: progress.waiting(f"{left:,} of {len(names):,} not {wanted.value} yet"),
+                lambda text: say(text, style="yellow"),
             )  # fmt: skip
 
     found = run(target, command)
