@@ -135,7 +135,9 @@ async def wait_for(
         tell(len(left))
         await asyncio.sleep(min(poll_s, rest_s))
     if away is not None and left:
-        raise Unavailable(f"{away}; when somebody answered last {len(left):,} of {len(names):,} were not {wanted.value}")
+        raise Unavailable(
+            f"{away}; when somebody answered last {len(left):,} of {len(names):,} were not {wanted.value}"
+        )
     return [found[name] for name in names]
 
 
