@@ -148,7 +148,8 @@ class Endpoints:
         copies = tuple(
             copy.location for copy in info.modelCopyInfos if copy.copyStatus != mmesh.ModelStatusInfo.LOADING_FAILED
         )
-        return Loaded(name, Status(status), copies, tuple(info.errors))
+        code = "INTERNAL" if Status(status) is Status.LOADING_FAILED else "OK"
+        return Loaded(name, Status(status), copies, tuple(info.errors), code)
 
     async def take(self, instance: str, what: Taking, budget_ms: int) -> AsyncIterator[Drained]:
         """Drain of meshd.v1, through the first endpoint that is there."""
