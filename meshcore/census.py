@@ -27,7 +27,7 @@ def is_plain(registration: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class FailedModel:
-    """A model without a copy whose load failed lately, and its newest failure."""
+    """A model without a copy whose load failed lately on an instance that is there, and its newest such failure."""
 
     model: str
     instance: str
@@ -157,10 +157,11 @@ class Count:
         )  # fmt: skip
 
     def _newest_failure(self, model: str, record: ModelRecord) -> FailedModel | None:
+        """What failed on an instance that is gone says nothing about those that are there, as after a rollback."""
         recent = [
             (failure.at, name)
             for name, failure in record.failures.items()
-            if age_ms(failure.at, self._now) < self._failure_expiry_ms
+            if name in self._instances and age_ms(failure.at, self._now) < self._failure_expiry_ms
         ]
         if not recent:
             return None

@@ -105,13 +105,20 @@ class Endpoints:
             raise Unavailable("; ".join(reasons))
 
     async def _there(self, reasons: list[str]) -> AsyncIterator[tuple[str, grpc.aio.Channel]]:
-        """Connections one after the other, slow ones last; why others are none goes to ``reasons``."""
+        """Connections one after the other, slow ones last; why others are none goes to ``reasons``.
+
+        However many say nothing, after twice CONNECT_S that is known: all of them go on connecting meanwhile.
+        """
         if self._now is not None and (addresses := self._now()):
             await self.renew(addresses)
         left = list(self._addresses)
-        for connect_s in (HASTE_S, CONNECT_S) if len(left) > 1 else (CONNECT_S,):
+        haste_s = min(HASTE_S, CONNECT_S / len(left))
+        clock = asyncio.get_running_loop().time
+        for is_last in (False, True) if len(left) > 1 else (True,):
+            ends_s = clock() + CONNECT_S
             slow = []
             for address in left:
+                connect_s = max(0.0, ends_s - clock()) if is_last else haste_s
                 try:
                     channel = await self._connected(address, connect_s)
                 except Unavailable as error:
@@ -141,7 +148,8 @@ class Endpoints:
         copies = tuple(
             copy.location for copy in info.modelCopyInfos if copy.copyStatus != mmesh.ModelStatusInfo.LOADING_FAILED
         )
-        return Loaded(name, Status(status), copies, tuple(info.errors))
+        code = "INTERNAL" if Status(status) is Status.LOADING_FAILED else "OK"
+        return Loaded(name, Status(status), copies, tuple(info.errors), code)
 
     async def take(self, instance: str, what: Taking, budget_ms: int) -> AsyncIterator[Drained]:
         """Drain of meshd.v1, through the first endpoint that is there."""

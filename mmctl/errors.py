@@ -10,6 +10,8 @@ class CommandError(Exception):
     """What the user reads, in a sentence or a few lines, instead of a traceback."""
 
     exit_code = 1
+    code = "INTERNAL"
+    """The gRPC code of an outcome among others that it is the reason of."""
 
 
 class Failed(CommandError):
@@ -28,12 +30,14 @@ class NotFound(CommandError):
     """What was named does not exist."""
 
     exit_code = 3
+    code = "NOT_FOUND"
 
 
 class Unavailable(CommandError):
     """Nobody answers who could do it."""
 
     exit_code = 4
+    code = "UNAVAILABLE"
 
 
 class Interrupted(CommandError):

@@ -306,9 +306,10 @@ class VModelChange:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a load came to: ``errors`` one text per instance that failed, newest first."""
+    """What a load came to: ``errors`` one text per instance that failed, newest first; ``code`` is a gRPC status."""
 
     name: str
     status: Status
     instances: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
+    code: str = "OK"

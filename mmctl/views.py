@@ -334,6 +334,7 @@ LOADED: View[Loaded] = View(
         "status": loaded.status.value,
         "instances": list(loaded.instances),
         "errors": list(loaded.errors),
+        "code": loaded.code,
     },
     name=lambda loaded: loaded.name,
     nothing="nothing to load",

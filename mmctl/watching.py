@@ -101,26 +101,49 @@ async def wait_for(
     wanted: Wanted,
     timeout_s: float,
     tell: Callable[[int], None],
+    warn: Callable[[str], None],
     poll_s: float = POLL_S,
 ) -> list[Waited]:
     """How each of ``names`` is when all are as wanted, or ``timeout_s`` is over; ``tell`` is told how many are not.
 
-    One that is not registered is not waited for, unless to be gone.
+    One that is not registered is not waited for, unless to be gone. Where nobody answers ``warn`` is told so, once, and
+    it goes on. Raises Unavailable if nobody answers the first look, or nobody does when the time is over.
     """
     clock = asyncio.get_running_loop().time
     ends = clock() + timeout_s
     found: dict[str, Waited] = {}
     left = list(names)
+    away: Unavailable | None = None
     while True:
-        for name in left:
-            try:
-                model: Model | None = await get(name)
-            except NotFound:
-                model = None
-            found[name] = Waited(name, wanted.is_so(model), model)
+        try:
+            for name in left:
+                found[name] = await _waited(get, name, wanted)
+        except Unavailable as error:
+            if len(found) < len(names):
+                raise
+            if away is None:
+                warn(f"{error}; trying again")
+            away = error
+        else:
+            if away is not None:
+                warn("there again")
+            away = None
         left = [name for name in left if not found[name].is_met and found[name].model is not None]
         rest_s = ends - clock()
         if not left or rest_s <= 0:
-            return [found[name] for name in names]
+            break
         tell(len(left))
         await asyncio.sleep(min(poll_s, rest_s))
+    if away is not None and left:
+        raise Unavailable(
+            f"{away}; when somebody answered last {len(left):,} of {len(names):,} were not {wanted.value}"
+        )
+    return [found[name] for name in names]
+
+
+async def _waited(get: Callable[[str], Awaitable[Model]], name: str, wanted: Wanted) -> Waited:
+    try:
+        model = await get(name)
+    except NotFound:
+        return Waited(name, wanted.is_so(None), None)
+    return Waited(name, wanted.is_so(model), model)

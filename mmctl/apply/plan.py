@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from mmctl.documents import Described
+from mmctl.sizes import shortened
 from mmctl.values import Model, Registration, Status, VModel, VModelChange, VModelStatus
 
 _MODEL_FIELDS = {
@@ -36,7 +37,7 @@ class Action(StrEnum):
     REFUSE = "refuse"
     """It cannot be as the files say; ``text`` says why."""
     KEEP = "keep"
-    """It is so already."""
+    """It is so already, or ``text`` says why it stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,16 @@ class Step:
     differences: tuple[Difference, ...] = ()
     text: str = ""
 
+    @property
+    def is_telling(self) -> bool:
+        """Whether there is something to say about it."""
+        return self.action is not Action.KEEP or bool(self.text)
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """What there is: of models and virtual models at least those that the files name, or refer to; ``prunable`` are the
-    names of models that go where the files do not name them."""
+    names of models that go where the files do not name them, and then ``vmodels`` are all that there are."""
 
     models: Mapping[str, Model]
     vmodels: Mapping[str, VModel]
@@ -74,7 +80,29 @@ def plan(described: Described, found: Found) -> list[Step]:
     steps = [_model(wanted, found.models.get(name)) for name, wanted in described.models.items()]
     steps += [_vmodel(wanted, described, found) for wanted in described.vmodels.values()]
     gone = sorted(name for name in found.prunable if name not in described.models)
-    return steps + [Step(Kind.MODEL, name, Action.REMOVE) for name in gone]
+    keepers = _keepers(described, found)
+    return steps + [_gone(name, keepers.get(name, [])) for name in gone]
+
+
+def _keepers(described: Described, found: Found) -> Mapping[str, list[str]]:
+    """By model the virtual models that refer to it once all is as the files say."""
+    keepers: dict[str, list[str]] = {}
+    for name in sorted(found.vmodels.keys() | described.vmodels.keys()):
+        if wanted := described.vmodels.get(name):
+            kept = {*wanted.targets, wanted.shadow or ""}
+        else:
+            before = found.vmodels[name]
+            kept = {*before.targets, *before.next, before.shadow}
+        for model in kept:
+            keepers.setdefault(model, []).append(name)
+    return keepers
+
+
+def _gone(name: str, keepers: list[str]) -> Step:
+    if keepers:
+        noun = "virtual model" if len(keepers) == 1 else "virtual models"
+        return Step(Kind.MODEL, name, Action.KEEP, text=f"kept by {noun} {shortened(keepers)}")
+    return Step(Kind.MODEL, name, Action.REMOVE)
 
 
 def _model(wanted: Registration, found: Model | None) -> Step:

@@ -12,7 +12,7 @@ from mmctl.collecting import collected
 from mmctl.documents import Described
 from mmctl.errors import CommandError, Failed, NotFound, Unavailable
 from mmctl.progress import Progress
-from mmctl.values import Model, ModelFilter, Registered, Unregistered
+from mmctl.values import Model, ModelFilter, Registered, Unregistered, VModel
 from mmctl.views import registered_word, unregistered_word
 
 FEW = 64
@@ -28,7 +28,9 @@ async def find(cluster: Cluster, described: Described, prune: ModelFilter | None
     names = set(described.models)
     for vmodel in described.vmodels.values():
         names |= {*vmodel.targets, *([vmodel.shadow] if vmodel.shadow else [])}
-    vmodels = {vmodel.name: vmodel async for vmodel in cluster.vmodels()} if described.vmodels else {}
+    vmodels: dict[str, VModel] = {}
+    if described.vmodels or prune is not None:
+        vmodels = {vmodel.name: vmodel async for vmodel in cluster.vmodels()}
     if prune is None and len(names) <= FEW:
         return Found(await _some(cluster, names), vmodels)
     models: dict[str, Model] = {}

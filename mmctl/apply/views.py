@@ -93,7 +93,7 @@ DONE: View[Done] = View(
 
 def say_plan(steps: Sequence[Step]) -> None:
     """A plan for the person who is to agree: what is to be done, and how much of each."""
-    shown = [step for step in steps if step.action is not Action.KEEP]
+    shown = [step for step in steps if step.is_telling]
     for step in sorted(shown, key=lambda step: step.action is not Action.REFUSE)[:MOST_SHOWN]:
         what = _what(step)
         line = f"{_SIGNS[step.action]} {step.kind.value} {printable(step.name)}{'  ' if what else ''}{what}"

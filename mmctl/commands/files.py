@@ -92,10 +92,11 @@ def diff(
     """What apply would do. Exit code 0: nothing, 1: something."""
     described = read_described(file)
     steps = _planned(target, described, _scope(prune, type_, label))
-    found = [step for step in steps if step.action is not Action.KEEP]
+    found = [step for step in steps if step.is_telling]
     show_list(PLAN, found, output)
     if found:
         say(summary(steps))
+    if any(step.action is not Action.KEEP for step in found):
         raise typer.Exit(1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +11,7 @@ from mmctl import views
 from mmctl.cluster import Cluster
 from mmctl.completion import instance_names
 from mmctl.connect import Target, run
-from mmctl.errors import Failed, NotFound, Usage
+from mmctl.errors import Failed, NotFound, Usage, nearest
 from mmctl.filters import parse_labels, parse_status
 from mmctl.options import Debug, Labels, Name, Names, Output, Timeout, TypeFilter, connected
 from mmctl.output import Cell, Column, Form, Listing, View, say, show_line, show_list, show_one
@@ -51,8 +51,12 @@ def list_(
 
     async def command(cluster: Cluster) -> None:
         listing = Listing(views.MODELS, output)
+        is_empty = True
         async for page in _pages(cluster.models(wanted, limit)):
+            is_empty = is_empty and not page
             listing.add(page)
+        if is_empty and instance:
+            _check_is_there(instance, [each.id for each in await cluster.instances()])
         listing.end()
 
     with paged(output):
@@ -92,7 +96,10 @@ def wait(
     output: Output = Form.TABLE,
     debug: Debug = False,
 ) -> None:
-    """Wait until models are loaded, ready or gone; nothing is done about it. Exit code 1: not within --timeout."""
+    """Wait until models are loaded, ready or gone; nothing is done about it. Exit code 1: not within --timeout.
+
+    Where nobody answers any more that is borne until then; exit code 4: nobody does at the end, or at the first look.
+    """
 
     async def command(cluster: Cluster) -> list[Waited]:
         with Progress() as progress:
@@ -100,6 +107,7 @@ def wait(
             return await wait_for(
                 cluster.get, names, wanted, timeout,
                 lambda left: progress.waiting(f"{left:,} of {len(names):,} not {wanted.value} yet"),
+                lambda text: say(text, style="yellow"),
             )  # fmt: skip
 
     found = run(target, command)
@@ -120,6 +128,12 @@ async def _pages(models: AsyncIterator[Model]) -> AsyncIterator[list[Model]]:
             yield page
             page = []
     yield page
+
+
+def _check_is_there(instance: str, known: Sequence[str]) -> None:
+    """Nothing is on it: that may be so as there is no such instance. Raises NotFound."""
+    if instance not in known:
+        raise NotFound(f"no instance {instance!r}; {nearest(instance, known) if known else 'there is none at all'}")
 
 
 async def _by_name(cluster: Cluster, wanted: ModelFilter) -> Mapping[str, Model]:

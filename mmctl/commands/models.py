@@ -15,7 +15,7 @@ from mmctl.collecting import Collected, collected
 from mmctl.confirm import confirm
 from mmctl.connect import Target, run
 from mmctl.documents import check, read_registrations
-from mmctl.errors import Failed, NotFound, Usage, exit_code
+from mmctl.errors import CommandError, NotFound, Unavailable, Usage, exit_code
 from mmctl.filters import parse_labels
 from mmctl.options import Debug, DryRun, Labels, Name, Names, Output, Timeout, TypeFilter, Yes, connected
 from mmctl.output import Form, say, show_list, show_value
@@ -111,7 +111,8 @@ def _with_outcome(result: Registered, outcome: Loaded) -> Registered:
     if outcome.status is Status.LOADED:
         return replace(result, status=outcome.status)
     text = outcome.errors[0] if outcome.errors else outcome.status.value
-    return replace(result, status=outcome.status, code="INTERNAL", error=f"registered, but not loaded: {text}")
+    code = "INTERNAL" if outcome.code == "OK" else outcome.code
+    return replace(result, status=outcome.status, code=code, error=f"registered, but not loaded: {text}")
 
 
 @connected
@@ -207,6 +208,9 @@ def load(
                 models = [await cluster.get(one) for one in names]
                 copies = [tuple(copy.instance for copy in model.copies) for model in models]
                 return [Loaded(model.name, model.status, held) for model, held in zip(models, copies, strict=True)]
+            if len(names) == 1:
+                progress.waiting(f"loading {names[0]}")
+                return [await cluster.load(names[0], wait, timeout)]
             return await _load_all(cluster, names, wait, timeout, progress)
 
     outcomes = run(target, command)
@@ -214,8 +218,8 @@ def load(
     if dry_run:
         cold = sum(outcome.status not in (Status.LOADED, Status.LOADING) for outcome in outcomes)
         say(f"{count(cold, 'model')} would be loaded; nothing was done (--dry-run)")
-    elif any(outcome.status is Status.LOADING_FAILED for outcome in outcomes):
-        raise typer.Exit(1)
+    elif code := exit_code(outcome.code for outcome in outcomes if outcome.code != "OK"):
+        raise typer.Exit(code)
 
 
 @connected
@@ -245,10 +249,7 @@ def infer(
 async def _load_all(
     cluster: Cluster, names: Sequence[str], wait: bool, timeout_s: float, progress: Progress
 ) -> list[Loaded]:
-    """Outcomes in the order of the names. With one name its error is raised, with more it is an outcome."""
-    if len(names) == 1:
-        progress.waiting(f"loading {names[0]}")
-        return [await cluster.load(names[0], wait, timeout_s)]
+    """Outcomes in the order of the names; that one could not be had is an outcome, too."""
     slots = asyncio.Semaphore(LOADS_AT_ONCE)
     ended = 0
 
@@ -257,8 +258,9 @@ async def _load_all(
         async with slots:
             try:
                 outcome = await cluster.load(name, wait, timeout_s)
-            except (Failed, NotFound) as error:
-                outcome = Loaded(name, Status.LOADING_FAILED, errors=(str(error),))
+            except CommandError as error:
+                status = Status.UNKNOWN if isinstance(error, Unavailable) else Status.LOADING_FAILED
+                outcome = Loaded(name, status, errors=(str(error),), code=error.code)
             ended += 1
             progress.waiting(f"loading {ended:,} of {len(names):,}")
             return outcome

@@ -9,7 +9,7 @@ import typer
 from mmctl import vmodel_views
 from mmctl.cluster import Cluster
 from mmctl.connect import Target, run
-from mmctl.errors import NotFound, Usage
+from mmctl.errors import CommandError, NotFound, Usage, exit_code
 from mmctl.options import Debug, DryRun, Output, connected
 from mmctl.output import Form, say, show_list, show_one
 from mmctl.progress import Progress
@@ -120,22 +120,33 @@ def delete(
 ) -> None:
     """Forget virtual models, and the models that were registered to go with them."""
 
+    names = list(dict.fromkeys(name))
+
+    async def deleted(cluster: Cluster, one: str) -> Unregistered:
+        try:
+            await cluster.vmodel(one)
+        except NotFound:
+            return Unregistered(one)
+        if not dry_run:
+            await cluster.delete_vmodel(one)
+        return Unregistered(one, existed=True)
+
     async def command(cluster: Cluster) -> list[Unregistered]:
+        if len(names) == 1:
+            return [await deleted(cluster, names[0])]
         results = []
-        for one in dict.fromkeys(name):
+        for one in names:
             try:
-                await cluster.vmodel(one)
-            except NotFound:
-                results.append(Unregistered(one))
-                continue
-            if not dry_run:
-                await cluster.delete_vmodel(one)
-            results.append(Unregistered(one, existed=True))
+                results.append(await deleted(cluster, one))
+            except CommandError as error:
+                results.append(Unregistered(one, code=error.code, error=str(error)))
         return results
 
     results = run(target, command)
     show_list(UNREGISTERED, results, output)
     if dry_run:
         say("nothing was done (--dry-run)")
+    if code := exit_code(result.code for result in results if result.error):
+        raise typer.Exit(code)
     if not all(result.existed for result in results):
         raise typer.Exit(NotFound.exit_code)

@@ -48,6 +48,11 @@ def copy(at: int = NOW - 1_000, is_ready: bool = True, name: str = "a") -> dict[
             {"failed": 1, "failed_models": (FailedModel("m", "b", NOW - 1, "new"),)},
         ),
         (model(failures={"a": Failure(NOW - EXPIRY_MS, "long ago")}), {}),
+        (model(failures={"gone": Failure(NOW, "with it")}), {}),
+        (
+            model(failures={"a": Failure(NOW - 2, "here"), "gone": Failure(NOW - 1, "with it")}),
+            {"failed": 1, "failed_models": (FailedModel("m", "a", NOW - 2, "here"),)},
+        ),
         (model(failures={"b": Failure(NOW, "x")}, **copy()), {"loaded": 1, "copies": 1}),
         (model(min_copies=2), {"short": 1, "short_models": (ShortModel("m", 0, 2),)}),
         (
@@ -86,7 +91,7 @@ RECORDS = st.one_of(
         ).encode(),
         st.dictionaries(st.sampled_from(["a", "b", "java", "gone"]), st.integers(STARTED - 5, NOW), max_size=3),
         st.sets(st.sampled_from(["a", "b", "java"])),
-        st.dictionaries(st.sampled_from(["a", "b"]), st.integers(NOW - EXPIRY_MS - 5, NOW), max_size=2),
+        st.dictionaries(st.sampled_from(["a", "b", "gone"]), st.integers(NOW - EXPIRY_MS - 5, NOW), max_size=2),
         st.integers(0, 3),
     ),
 )

@@ -110,6 +110,20 @@ def test_what_the_files_do_not_name_goes_last_and_only_within_the_scope() -> Non
     assert [step.action for step in steps([A], *found)] == [Action.KEEP]
 
 
+def test_model_that_a_virtual_model_keeps_does_not_go_and_the_plan_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    models = [as_model(Registration(name, "t")) for name in "abcdef"]
+    moving = VModel("w", VModelStatus.TRANSITIONING, {"a": 100}, {"c": 100}, shadow="d")
+    given_up = VModel("v", VModelStatus.DEFINED, {"e": 100}, shadow="f")
+    found = steps([VModelChange("v", {"a": 100})], *models, moving, given_up, prunable=tuple("abcdef"))
+    assert [(step.name, step.action, step.text) for step in found[1:]] == [
+        ("a", Action.KEEP, "kept by virtual models v, w"), ("b", Action.REMOVE, ""),
+        ("c", Action.KEEP, "kept by virtual model w"), ("d", Action.KEEP, "kept by virtual model w"),
+        ("e", Action.REMOVE, ""), ("f", Action.REMOVE, ""),
+    ]  # fmt: skip
+    say_plan(found)
+    assert "= model c  kept by virtual model w\n" in capsys.readouterr().err
+
+
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 registrations = st.builds(

@@ -169,3 +169,18 @@ def test_an_upgrade_is_known_where_there_is_a_way_to_its_record(via: Callable[[]
             ]
     finally:
         asyncio.run(seen(Write(f"{root}/mmctl/upgrade", ANY, DELETE)))
+
+
+@pytest.mark.parametrize("service", ["mesh", "nobody-here"])
+def test_models_of_an_instance_that_does_not_exist_are_not_found(
+    service: str, up: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ways = [["--kv-store", up["kv_store"], "--service", service]]
+    ways += [["--endpoint", up["endpoints"][0]]] if service == "mesh" else []
+    hint = "did you mean 'mesh-0'?" if service == "mesh" else "there is none at all"
+    for way in ways:
+        assert run(["list", "--instance", "mesh-00", "-o", "json", *way]) == 3
+        assert capsys.readouterr() == ("", f"error: no instance 'mesh-00'; {hint}\n")
+        if service == "mesh":
+            assert run(["list", "--instance", "mesh-1", "--type", "of-no-model", "-o", "json", *way]) == 0
+            assert capsys.readouterr().out == "[]\n"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -194,3 +195,19 @@ def test_instance_that_stands_still_in_the_middle_holds_nobody_up(monkeypatch: p
             await process.wait()
 
     asyncio.run(scenario())
+
+
+def test_many_that_say_nothing_take_no_longer_than_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoints_module, "CONNECT_S", 0.4)
+
+    async def scenario(addresses: list[str]) -> None:
+        endpoints = Endpoints(addresses, NO_TLS)
+        async with asyncio.timeout(12):  # one after the other they took 28 s
+            with pytest.raises(Unavailable) as raised:
+                await endpoints.call(_info)
+        assert str(raised.value).count("no connection within") == len(addresses)
+        await endpoints.close()
+
+    with ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(40)]
+        asyncio.run(scenario([f"127.0.0.1:{each.getsockname()[1]}" for each in silent]))

@@ -179,7 +179,9 @@ def test_results_of_unregister(form: Form, capsys: pytest.CaptureFixture[str]) -
 def test_results_of_load(form: Form, capsys: pytest.CaptureFixture[str]) -> None:
     outcomes = [
         Loaded("a", Status.LOADED, ("mesh-0",)),
-        Loaded("b", Status.LOADING_FAILED, errors=("INTERNAL: no such file", "INTERNAL: no such file")),
+        Loaded(
+            "b", Status.LOADING_FAILED, errors=("INTERNAL: no such file", "INTERNAL: no such file"), code="INTERNAL"
+        ),
     ]
     show_list(views.LOADED, outcomes, form)
     compare(f"load.{form}", capsys)

@@ -17,6 +17,7 @@ from tests import virtual_loop
 COLD = Model("a", "t", Status.NOT_LOADED)
 ONE = replace(COLD, status=Status.LOADED, copies=(Copy("i0", 5, Status.LOADED),))
 TWO = replace(ONE, copies=(*ONE.copies, Copy("i1", 6, Status.LOADED)))
+AWAY, GONE = Unavailable("nobody"), NotFound("gone")
 LOADING = replace(COLD, status=Status.LOADING, copies=(Copy("i0", 5, Status.LOADING),))
 
 
@@ -93,24 +94,27 @@ def test_list_that_takes_long_is_looked_at_less_often() -> None:
     assert begun[2] - begun[1] == 10 + 10 / POLL_PART
 
 
-def waited(models: Mapping[str, list[Model | None]], wanted: Wanted, timeout_s: float) -> list[Waited]:
+def waited(
+    models: Mapping[str, list[Model | Exception]], wanted: Wanted, timeout_s: float, warnings: list[str] | None = None
+) -> list[Waited]:
     """Each look at a model takes the next one; the last one stays."""
     left = {name: list(each) for name, each in models.items()}
+    warn = ([] if warnings is None else warnings).append
 
     async def get(name: str) -> Model:
         model = left[name].pop(0) if len(left[name]) > 1 else left[name][0]
-        if model is None:
-            raise NotFound(name)
+        if isinstance(model, Exception):
+            raise model
         return model
 
-    return virtual_loop.run(wait_for(get, list(models), wanted, timeout_s, lambda left: None))
+    return virtual_loop.run(wait_for(get, list(models), wanted, timeout_s, lambda left: None, warn))
 
 
 def test_wait_ends_when_all_are_as_wanted() -> None:
     assert waited({"a": [COLD, LOADING, ONE], "b": [ONE]}, Wanted.LOADED, 60) == [
         Waited("a", True, ONE), Waited("b", True, ONE),
     ]  # fmt: skip
-    assert waited({"a": [ONE, None]}, Wanted.GONE, 60) == [Waited("a", True, None)]
+    assert waited({"a": [ONE, GONE]}, Wanted.GONE, 60) == [Waited("a", True, None)]
 
 
 def test_wait_ends_in_time_with_how_each_is() -> None:
@@ -118,4 +122,19 @@ def test_wait_ends_in_time_with_how_each_is() -> None:
 
 
 def test_model_that_is_not_registered_is_not_waited_for() -> None:
-    assert waited({"a": [None, ONE]}, Wanted.READY, 60) == [Waited("a", False, None)]
+    assert waited({"a": [GONE, ONE]}, Wanted.READY, 60) == [Waited("a", False, None)]
+
+
+def test_wait_bears_that_nobody_answers_for_a_while() -> None:
+    warnings: list[str] = []
+    assert waited({"a": [COLD, AWAY, AWAY, ONE], "b": [ONE]}, Wanted.LOADED, 60, warnings) == [
+        Waited("a", True, ONE), Waited("b", True, ONE),
+    ]  # fmt: skip
+    assert warnings == ["nobody; trying again", "there again"]
+
+
+def test_wait_is_unavailable_where_nobody_answers_at_first_or_at_the_end() -> None:
+    with pytest.raises(Unavailable, match=r"^nobody; when somebody answered last 1 of 2 were not loaded$"):
+        waited({"b": [ONE], "a": [COLD, AWAY]}, Wanted.LOADED, 3)
+    with pytest.raises(Unavailable, match=r"^nobody$"):
+        waited({"b": [ONE], "a": [AWAY]}, Wanted.LOADED, 3)
