@@ -1,12 +1,19 @@
-"""What all tests share: their order, the list of what a run left out, and that an interrupt reaches what they start."""
+"""What all tests share: their order, no limit of time for an example, the list of what a run left out, and that an
+interrupt reaches what they start."""
 
 from __future__ import annotations
 
 import signal
 
 import pytest
+from hypothesis import settings
 
 from tests.omitted import OMITTED
+
+settings.register_profile("any day", deadline=None)
+settings.load_profile(
+    "any day"
+)  # how long an example takes says something of the machine, and nothing of what is tried
 
 LONG = ("e2e/test_mmctl.py", "e2e/test_mesh.py", "sim/test_scenarios.py", "e2e/", "test_docs.py", "meshd/test_main.py")
 """What begins first, as it takes longest: those who run files beside each other are then busy to the end."""
