@@ -74,7 +74,8 @@ STEPS: list[tuple[list[str], int]] = [
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     with mesh(
         tmp_path_factory.mktemp("mesh") / "data", "--instances", "2", "--runtime", "fake", "--restart",
-        "--set", "MM_MIN_CHURN_AGE_MS=0", "--capacity", "64MiB", "--runtime-arg=--size", "--runtime-arg=1MiB",
+        "--set", "MM_MIN_CHURN_AGE_MS=0", "--set", "MM_PROACTIVE_PERIOD_MS=0", "--capacity", "64MiB",
+        "--runtime-arg=--size", "--runtime-arg=1MiB",
     ) as plan:  # fmt: skip
         yield plan
 
