@@ -6,7 +6,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-STEPS = int(os.environ.get("MESHD_STEPS", "10000"))
+STEPS = int(os.environ.get("MESHD_STEPS", "5000"))
 """Steps that a machine takes in all, at most."""
 
 
