@@ -10,10 +10,9 @@ from hypothesis import settings
 
 from tests.omitted import OMITTED
 
+# How long an example takes says something of the machine, and nothing of what is tried.
 settings.register_profile("any day", deadline=None)
-settings.load_profile(
-    "any day"
-)  # how long an example takes says something of the machine, and nothing of what is tried
+settings.load_profile("any day")
 
 LONG = ("e2e/test_mmctl.py", "e2e/test_mesh.py", "sim/test_scenarios.py", "e2e/", "test_docs.py", "meshd/test_main.py")
 """What begins first, as it takes longest: those who run files beside each other are then busy to the end."""
