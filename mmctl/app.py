@@ -20,6 +20,7 @@ from mmctl.commands import (
     vmodels,
     why,
 )
+from mmctl.commands.describe import describe
 from mmctl.commands.logs import logs
 from mmctl.commands.replay import replay_
 from mmctl.commands.simulate import simulate
@@ -55,6 +56,7 @@ app.command("set", rich_help_panel=_MODELS)(models.set_)
 app.command("unregister", rich_help_panel=_MODELS)(models.unregister)
 app.command("list", rich_help_panel=_MODELS)(lists.list_)
 app.command("get", rich_help_panel=_MODELS)(lists.get)
+app.command("describe", rich_help_panel=_MODELS)(describe)
 app.command("wait", rich_help_panel=_MODELS)(lists.wait)
 app.command("load", rich_help_panel=_MODELS)(models.load)
 app.command("apply", rich_help_panel=_MODELS)(files.apply)

@@ -38,6 +38,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "mmctl list --type onnx --watch",
     ),
     "get": ("mmctl get fraud/v7", "mmctl get fraud/v7 --watch -o json"),
+    "describe": ("mmctl describe fraud/v7", "mmctl describe fraud/v7 -o json"),
     "wait": ("mmctl wait fraud/v7 --for ready --timeout 60", "mmctl wait fraud/v6 --for gone"),
     "load": ("mmctl load fraud/v7 --wait",),
     "infer": (

@@ -38,7 +38,7 @@ def explain(
     if output in (Form.TABLE, Form.WIDE):
         for each in (plain, plain["next"]):
             if each is not None:
-                _describe(each)
+                show_explanation(each)
     else:
         show_value(plain, output)
     if plain["unreachable"]:
@@ -80,7 +80,7 @@ def events(
             else:
                 found.append(plain)
         if not follow:
-            show_list(_EVENTS, found, output)
+            show_list(EVENTS, found, output)
 
     try:
         run(target, command)
@@ -112,7 +112,7 @@ _COLUMNS: list[Column[dict[str, Any]]] = [
     Column("CAUSE", lambda plain: plain["cause"], flexible=True),
 ]
 _CANDIDATE_COLUMNS: list[Column[Any]] = [Column("  INSTANCE", str), Column("VERDICT", str)]
-_EVENTS: View[dict[str, Any]] = View(_COLUMNS, lambda plain: plain, lambda plain: plain["rule"], "no decisions")
+EVENTS: View[dict[str, Any]] = View(_COLUMNS, lambda plain: plain, lambda plain: plain["rule"], "no decisions")
 
 
 def _show_now(plain: dict[str, Any], form: Form) -> None:
@@ -130,7 +130,8 @@ def _show_now(plain: dict[str, Any], form: Form) -> None:
     sys.stdout.flush()
 
 
-def _describe(plain: dict[str, Any]) -> None:
+def show_explanation(plain: dict[str, Any]) -> None:
+    """A plain explanation, for people."""
     now_ms = int(time.time() * 1000)
     fields: list[tuple[str, str | Cell]] = []
     if vmodel := plain["vmodel"]:

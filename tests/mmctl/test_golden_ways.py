@@ -107,6 +107,32 @@ def test_what_commands_print_is_the_same_whichever_way(
     assert text == file.read_text(encoding="utf-8")
 
 
+def test_a_description_is_what_get_and_explain_and_events_say(
+    way: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(*words: str, code: int = 0) -> str:
+        capsys.readouterr()
+        assert run([*words, *way]) == code
+        return capsys.readouterr().out
+
+    told("register", "described", "--type", "t", "--load", "--wait")
+    described = json.loads(told("describe", "described", "-o", "json"))
+    assert described["model"] == json.loads(told("get", "described", "-o", "json"))
+    explained = json.loads(told("explain", "described", "-o", "json"))
+    assert described["explanation"]["copies"] == explained["copies"] != []
+    assert {each["model"] for each in described["decisions"]} == {"described"}
+    page = told("describe", "described")
+    for part in (
+        told("get", "described"),
+        "a request now",
+        "last decisions about it",
+        described["decisions"][-1]["cause"],
+    ):
+        assert part.strip() in page
+    told("describe", "nobody", code=3)
+    told("unregister", "described")
+
+
 def test_every_model_answers_again_when_etcd_was_lost_and_the_export_is_applied(
     up: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

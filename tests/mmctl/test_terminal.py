@@ -40,6 +40,7 @@ ROWS: dict[str, tuple[list[str], int]] = {
     "export": (["m0001", "@"], 0),
     "list": (["--limit", "3", "@"], 0),
     "get": (["m0001", "@"], 0),
+    "describe": (["m0001", "@"], 0),
     "wait": (["m0001", "--timeout", "0.1", "@"], 1),
     "load": (["m0001", "@"], 4),
     "infer": (["m0001", "--json", REQUEST, "@"], 4),
