@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 OTHER_PYTHONS := 3.12 3.13
 
-.PHONY: setup demo test test-pythons test-all check image-check bench clean
+.PHONY: setup demo test test-long test-pythons test-all check image-check bench clean
 
 setup: $(INSTALLED)
 
@@ -28,12 +28,16 @@ IN_ORDER := --dist loadfile --no-loadscope-reorder
 test: setup
 	$(BIN)/python -m pytest tests/meshcore --ignore-glob='*_machine.py' --cov -n 2 $(IN_ORDER)
 	$(BIN)/python -m pytest tests/meshcore/test_*_machine.py -n 2 $(IN_ORDER)
-	$(BIN)/python -m pytest tests --ignore=tests/meshcore --ignore=tests/image -n 3 $(IN_ORDER)
+	$(BIN)/python -m pytest tests --ignore=tests/meshcore --ignore=tests/image -m 'not long' -n 3 $(IN_ORDER)
+	@echo "left to make test-long: whole meshes under load while parts of them are killed, frozen or replaced" >&2
+
+test-long: setup
+	$(BIN)/python -m pytest tests/e2e -m long -n 3 $(IN_ORDER)
 
 test-pythons:
 	@set -e; for version in $(OTHER_PYTHONS); do .ci/on-python $$version; done
 
-test-all: test test-pythons check image-check demo
+test-all: test test-long test-pythons check image-check demo
 
 bench: setup
 	@$(BIN)/python -m bench.plane

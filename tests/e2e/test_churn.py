@@ -10,7 +10,7 @@ from tests.churn import PREFIX, Churn, steady_mesh
 from tests.e2e.test_mesh import Traffic, records
 from tests.processes import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 STEADY = [f"steady-{number}" for number in range(20)]
 MODELS = 300

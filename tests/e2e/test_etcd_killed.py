@@ -14,7 +14,7 @@ from protos import meshd_pb2 as wire
 from tests.client import GUARD_S
 from tests.processes import Mesh
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 NUMBER = 10_000
 BEFORE = 3_000

@@ -13,7 +13,7 @@ from tests.e2e.test_mesh import Traffic
 from tests.mmctl.meshes import mmctl
 from tests.processes import Mesh
 
-pytestmark = [pytest.mark.e2e, pytest.mark.etcd]
+pytestmark = [pytest.mark.e2e, pytest.mark.etcd, pytest.mark.long]
 
 MODELS = [f"model-{number:03}" for number in range(120)]
 

@@ -12,7 +12,7 @@ from tests.client import ECHO, GUARD_S
 from tests.omitted import omit
 from tests.processes import Mesh, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 MIB = 1 << 20
 LARGE = 8 * MIB

@@ -13,7 +13,7 @@ from tests.client import spec
 from tests.e2e.test_mesh import Ready, Traffic, answer_all, holders
 from tests.processes import Instance, Mesh, free_port, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 NAMES = tuple(f"model-{number:02}" for number in range(30))
 A_SECOND = 200

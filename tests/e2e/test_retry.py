@@ -14,7 +14,7 @@ from tests.client import ECHO, GUARD_S
 from tests.e2e.test_mesh import Traffic
 from tests.processes import Mesh, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 MIB = 1 << 20
 LARGE = 16 * MIB

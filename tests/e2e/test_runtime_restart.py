@@ -14,7 +14,7 @@ from tests.client import ECHO, GUARD_S, instance_of, spec
 from tests.e2e.test_mesh import Traffic, answer_all, holders
 from tests.processes import Instance, Mesh, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 NAMES = tuple(f"model-{number:03}" for number in range(300))
 BALANCED = (("mm-balanced", "true"),)

@@ -13,7 +13,7 @@ from tests.client import ECHO, GUARD_S, Client, spec
 from tests.e2e.test_mesh import holders
 from tests.processes import Mesh, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 HOT = "hot"
 FILLERS = tuple(f"model-{number:02}" for number in range(70))

@@ -15,7 +15,7 @@ from tests.client import GUARD_S, refused, spec
 from tests.e2e.test_mesh import Traffic
 from tests.processes import Instance, Mesh, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 WARM = [f"warm-{number:02}" for number in range(20)]
 EARLY = [f"early-{number:02}" for number in range(20)]

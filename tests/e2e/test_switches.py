@@ -18,7 +18,7 @@ from tests.client import GUARD_S, Client, instance_of, refused
 from tests.mmctl.meshes import mmctl
 from tests.processes import Instance, Mesh, got, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.etcd]
+pytestmark = [pytest.mark.e2e, pytest.mark.etcd, pytest.mark.long]
 
 RPM = "scaleup_rpm_threshold"
 

@@ -18,7 +18,7 @@ from mmctl.local.state import State
 from tests.etcd import find_etcd
 from tests.steady import Load
 
-pytestmark = [pytest.mark.e2e, pytest.mark.etcd]
+pytestmark = [pytest.mark.e2e, pytest.mark.etcd, pytest.mark.long]
 
 NAMES = [f"model-{number}" for number in range(6)]
 RATE = 30
