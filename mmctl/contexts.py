@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -82,4 +83,6 @@ def write(kept: Contexts) -> None:
             yaml.safe_dump(values, fresh, sort_keys=False, allow_unicode=True)
         beside.replace(file)
     except OSError as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
         raise Failed(f"{file}: cannot be written: {error.strerror or error}") from None

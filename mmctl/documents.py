@@ -21,6 +21,20 @@ _Reader = Callable[[str, Any], Any]
 MOST_ERRORS = 20
 """Of more mistakes than this only the number is told."""
 
+ATTRIBUTES = {
+    "name": "name",
+    "type": "type",
+    "path": "path",
+    "key": "key",
+    "size": "size_bytes",
+    "labels": "labels",
+    "min": "min_copies",
+    "max": "max_copies",
+    "pin": "pinned",
+    "priority": "priority",
+}
+"""What is kept about a model: as files call it, and as Registration and Model do."""
+
 _OTHERS = {
     "id": "name",
     "model": "name",
@@ -101,7 +115,7 @@ def _registration(document: Any) -> Registration:
     if not isinstance(document, dict):
         raise _Invalid(f"a model is an object with name and type, not {_kind(document)}")
     values = _fields(document, _FIELDS, ("name", "type"))
-    registration = Registration(**{_ATTRIBUTES.get(field, field): value for field, value in values.items()})
+    registration = Registration(**{ATTRIBUTES.get(field, field): value for field, value in values.items()})
     try:
         check(registration)
     except Usage as error:
@@ -221,9 +235,6 @@ _VMODEL_FIELDS: dict[str, _Reader] = {
     "shadow": _optional_text,
     "owner": _optional_text,
 }
-
-_ATTRIBUTES = {"size": "size_bytes", "min": "min_copies", "max": "max_copies", "pin": "pinned"}
-"""Fields that a Registration calls otherwise."""
 
 
 def _kind(value: Any) -> str:

@@ -34,6 +34,8 @@ class RecordedCensus:
         if self._following is None:
             self._following = asyncio.create_task(self._follow())
         await self._told.wait()
+        if self._following.done():  # it never ends but by a mistake
+            await self._following
         if self._away:
             raise StoreUnavailable(self._away)
         return self._census.into(Count(instances, int(time.time() * 1000), load_timeout_ms, _FAILURE_EXPIRY_MS))
@@ -46,10 +48,13 @@ class RecordedCensus:
                 await self._following
 
     async def _follow(self) -> None:
-        await mirror(
-            self._store, self._prefix, self._read, self._changed,
-            on_unavailable=self._went, on_available=lambda: self._went(""), rng=Random(),
-        )  # fmt: skip
+        try:
+            await mirror(
+                self._store, self._prefix, self._read, self._changed,
+                on_unavailable=self._went, on_available=lambda: self._went(""), rng=Random(),
+            )  # fmt: skip
+        finally:
+            self._told.set()
 
     def _went(self, away: str) -> None:
         self._away = away

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from mmctl.documents import ATTRIBUTES
 from mmctl.values import Model, Registration, Status, VModel, VModelStatus
 
 
@@ -23,20 +24,6 @@ class Unwritable(ValueError):
     """It cannot be written down; why."""
 
 
-_FIELDS = {
-    "name": "name",
-    "type": "type",
-    "path": "path",
-    "key": "key",
-    "size": "size_bytes",
-    "labels": "labels",
-    "min": "min_copies",
-    "max": "max_copies",
-    "pin": "pinned",
-    "priority": "priority",
-}
-"""As files call it, and as Model and Registration do."""
-
 _PLAIN = Registration("", "")
 
 
@@ -44,9 +31,9 @@ def model_document(model: Model) -> dict[str, Any]:
     """What was said about a model, without what goes without saying; raises Unwritable."""
     if model.status is Status.UNKNOWN:
         raise Unwritable(model.failures[0].text if model.failures else "its record cannot be read")
-    values = {field: getattr(model, name) for field, name in _FIELDS.items()}
+    values = {field: getattr(model, name) for field, name in ATTRIBUTES.items()}
     _check_text(values)
-    return {field: value for field, value in values.items() if value != getattr(_PLAIN, _FIELDS[field])}
+    return {field: value for field, value in values.items() if value != getattr(_PLAIN, ATTRIBUTES[field])}
 
 
 def vmodel_document(vmodel: VModel) -> dict[str, Any]:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from mmctl.documents import Described
+from mmctl.documents import ATTRIBUTES, Described
 from mmctl.sizes import shortened
 from mmctl.values import Model, Registration, Status, VModel, VModelChange, VModelStatus
 
-_MODEL_FIELDS = {
-    "size": "size_bytes",
-    "min": "min_copies",
-    "max": "max_copies",
-    "pin": "pinned",
-    "priority": "priority",
-}
-"""What can change about a model, labels aside: as files call it, and as Model and Registration do."""
+_FIXED = ("type", "path", "key")
+_SETTABLE = ("size", "min", "max", "pin", "priority")
+"""What can change about a model, labels aside."""
 
 
 class Kind(StrEnum):
@@ -111,25 +106,19 @@ def _model(wanted: Registration, found: Model | None) -> Step:
     if found.status is Status.UNKNOWN:
         why = found.failures[0].text if found.failures else "its record cannot be read"
         return Step(Kind.MODEL, wanted.name, Action.REFUSE, text=why)
-    fixed = tuple(_differences((name, getattr(found, name), getattr(wanted, name)) for name in ("type", "path", "key")))
+    fixed = tuple(_differences(_pairs(_FIXED, found, wanted)))
     if fixed:
         text = f"{', '.join(each.field for each in fixed)} of a registered model cannot change; unregister it first"
         return Step(Kind.MODEL, wanted.name, Action.REFUSE, fixed, f"{text}, or give the new one another name")
-    names = _MODEL_FIELDS.items()
-    changed = [*_differences((field, getattr(found, name), getattr(wanted, name)) for field, name in names)]
+    changed = [*_differences(_pairs(_SETTABLE, found, wanted))]
     changed += _differences(_inner("labels", found.labels, wanted.labels))
     return Step(Kind.MODEL, wanted.name, Action.CHANGE if changed else Action.KEEP, tuple(changed))
 
 
 def _said(wanted: Registration) -> Iterator[Difference]:
     """What is not as it is where nothing is said."""
-    plain = Registration("", "")
-    names = {"type": "type", "path": "path", "key": "key", **_MODEL_FIELDS}
-    yield from (
-        Difference(field, None, getattr(wanted, name))
-        for field, name in names.items()
-        if getattr(wanted, name) != getattr(plain, name)
-    )
+    said = _differences(_pairs(_FIXED + _SETTABLE, Registration("", ""), wanted))
+    yield from (replace(each, before=None) for each in said)
     yield from _differences(_inner("labels", {}, wanted.labels))
 
 
@@ -159,6 +148,12 @@ def _vmodel_differences(before: VModel, wanted: VModelChange) -> Iterator[Differ
     """What shall answer counts, whether it does already or not."""
     yield from _differences(_inner("targets", before.next or before.targets, wanted.targets))
     yield from _differences([("shadow", before.shadow, wanted.shadow or "")])
+
+
+def _pairs(
+    fields: Iterable[str], before: Model | Registration, after: Registration
+) -> Iterator[tuple[str, Any, Any]]:
+    return ((field, getattr(before, ATTRIBUTES[field]), getattr(after, ATTRIBUTES[field])) for field in fields)
 
 
 def _inner(field: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

@@ -85,9 +85,7 @@ def register(
     show_list(views.REGISTERED, told.results, output)
     words = [views.registered_word(result) for result in told.results]
     _summarise(words, "model", dry_run)
-    told.check()
-    if code := exit_code(result.code for result in told.results if result.error):
-        raise typer.Exit(code)
+    _check(told)
     if wait and any(result.status is Status.LOADING_FAILED for result in told.results):
         raise typer.Exit(1)
 
@@ -143,9 +141,7 @@ def set_(
     told = run(target, command)
     show_list(views.REGISTERED, told.results, output)
     _summarise([views.registered_word(result) for result in told.results], "model", dry_run)
-    told.check()
-    if code := exit_code(result.code for result in told.results if result.error):
-        raise typer.Exit(code)
+    _check(told)
 
 
 @connected
@@ -182,9 +178,7 @@ def unregister(
     show_list(views.UNREGISTERED, told.results, output)
     words = [views.unregistered_word(result) for result in told.results]
     _summarise(words, "model", dry_run)
-    told.check()
-    if code := exit_code(result.code for result in told.results if result.error):
-        raise typer.Exit(code)
+    _check(told)
     if "not found" in words:
         raise typer.Exit(NotFound.exit_code)
 
@@ -266,6 +260,13 @@ async def _load_all(
             return outcome
 
     return list(await asyncio.gather(*(one(name) for name in names)))
+
+
+def _check(told: Collected[Registered] | Collected[Unregistered]) -> None:
+    """Raise what ended it before its time, else what the exit code is where something did not work."""
+    told.check()
+    if code := exit_code(result.code for result in told.results if result.error):
+        raise typer.Exit(code)
 
 
 def _summarise(words: Sequence[str], noun: str, dry_run: bool) -> None:
