@@ -16,3 +16,7 @@ class TraceError(ScenarioError):
 
     def __init__(self, problem: str) -> None:
         super().__init__([problem])
+
+
+class TraceNotWritten(TraceError):
+    """A trace that could be, but there is no room for it, or nobody may write there."""

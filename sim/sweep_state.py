@@ -12,7 +12,6 @@ from typing import Any
 
 import meshcore
 import sim
-from sim.problems import TraceError
 from sim.sweep_paths import Plan
 from sim.workloads.trace import Trace
 
@@ -72,15 +71,11 @@ def _written_at(file: Path) -> int:
 def key_of(plan: Plan) -> str:
     """A name for all that a run's result follows from: the scenario, the rules and the code that plays them.
 
-    Raises TraceError if the scenario's trace is gone.
+    Of a trace that is the state it was in when the scenario was read: its contents may be larger than anybody would
+    read for this.
     """
-    scenario, file = plan.scenario, None
-    if isinstance(scenario.traffic, Trace):
-        try:
-            state = Path(scenario.traffic.path).stat()
-        except OSError as error:
-            raise TraceError(f"{scenario.traffic.path}: cannot be read: {error.strerror or error}") from None
-        file = state.st_size, state.st_mtime_ns  # as its contents may be larger than anybody would read for this
+    scenario = plan.scenario
+    file = scenario.traffic.state if isinstance(scenario.traffic, Trace) else None
     told = json.dumps([code(), plan.rules, scenario.model_dump(mode="json"), file], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:32]
 
