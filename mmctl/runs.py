@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,14 +79,22 @@ def report_script(file: Path | None) -> str:
         return ""
     from sim.html import NoPlotly, plotly_js
 
-    if not file.parent.is_dir():
-        raise Usage(f"--report {file}: there is no directory {file.parent}")
-    if file.is_dir():
-        raise Usage(f"--report {file}: is a directory")
+    check_target(f"--report {file}", file)
     try:
         return plotly_js()
     except NoPlotly as error:
         raise Failed(f"--report {file}: {error}") from None
+
+
+def check_target(what: str, file: Path) -> None:
+    """See to it, before any work is done for it, that a file may be put there; ``what`` is how it was given."""
+    try:
+        if not file.parent.is_dir():
+            raise Usage(f"{what}: there is no directory {file.parent}")
+        if file.exists() and not file.is_file():
+            raise Usage(f"{what}: is {'a directory' if file.is_dir() else 'no file'}, and would be replaced")
+    except OSError as error:
+        raise Usage(f"{what}: cannot be looked at: {error.strerror or error}") from None
 
 
 def write_report(file: Path, text: str) -> None:
@@ -96,8 +104,9 @@ def write_report(file: Path, text: str) -> None:
         fresh.write_text(text, encoding="utf-8")
         fresh.replace(file)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise Failed(f"--report {file}: cannot be written: {error}") from None
+        with suppress(OSError):
+            fresh.unlink()
+        raise Failed(f"--report {file}: cannot be written: {error.strerror or error}") from None
 
 
 def parse_sets(texts: Sequence[str]) -> dict[str, list[object]]:

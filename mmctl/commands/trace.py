@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from mmctl.errors import NotFound, Usage, nearest
+from mmctl.errors import Failed, NotFound, Usage, nearest
 from mmctl.local.home import Home, default_data_dir
 from mmctl.local.state import MESHD
 from mmctl.options import DataDir, Debug, Output
 from mmctl.output import Form, say, show_text, show_value
 from mmctl.progress import Progress
+from mmctl.runs import check_target
 
 app = typer.Typer(name="trace", no_args_is_help=True, help="Traces: what clients asked a mesh for, and when.")
 
@@ -125,28 +126,36 @@ def inspect_(
 
 
 def _written(out: Path, write: Callable[[], int]) -> None:
-    from sim.problems import TraceError
+    from sim.problems import TraceError, TraceNotWritten
 
+    check_target(str(out), out)
     try:
         with Progress() as progress:
             progress.waiting(f"writing {out}")
             count = write()
+    except TraceNotWritten as error:
+        raise Failed(str(error)) from None
     except TraceError as error:
         raise Usage(str(error)) from None
     say(f"{out}: {count:,} events")
 
 
 def _files(paths: Sequence[Path], out: Path) -> list[Path]:
-    """The traces that ``paths`` are or hold, but for what is written."""
-    found: list[Path] = []
+    """The traces that ``paths`` are or hold, each once, but for what is written: no event may be there twice."""
+    found: dict[Path, Path] = {}
     for path in paths:
         inside = [path]
-        if path.is_dir():
-            inside = sorted(each for each in path.iterdir() if each.name.endswith(_SUFFIXES) and each != out)
+        try:
+            if path.is_dir():
+                here = sorted(each for each in path.iterdir() if each.name.endswith(_SUFFIXES))
+                inside = [each for each in here if each.resolve() != out.resolve()]
+        except OSError as error:
+            raise Usage(f"{path}: cannot be read: {error.strerror or error}") from None
         if not inside:
             raise NotFound(f"{path}: there is no file in it whose name ends in {' or '.join(_SUFFIXES)}")
-        found += inside
-    return found
+        for each in inside:
+            found.setdefault(each.resolve(), each)
+    return list(found.values())
 
 
 def _of_mesh(home: Home) -> list[Path]:
