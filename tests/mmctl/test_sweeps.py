@@ -124,6 +124,30 @@ def test_a_report_is_written_beside_what_is_printed(
     assert [each.name for each in tmp_path.iterdir() if "fresh" in each.name] == []
 
 
+def test_a_mistake_of_the_file_is_told_once_for_all_values(small: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(small).write_text(SMALL + "sede: 3\n")
+    assert run(["simulate", small, "--set", "models.count=20,21,0"]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    line = SMALL.count("\n") + 1
+    assert first.startswith(f"error: {small}:{line}: sede: unknown key, did you mean seed; ")
+    assert second == f"{small} with models.count=0: models.count: 0 must be greater than or equal to 1"
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("dir", 2, "is a directory, and would be replaced"),
+        ("x" * 251, 1, "cannot be written: File name too long"),  # with what is added while it is not whole
+    ],
+)
+def test_a_report_that_cannot_be_written_is_told_of_in_a_line(
+    small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, code: int, said: str
+) -> None:
+    (tmp_path / "dir").mkdir()
+    assert run(["simulate", small, "--report", str(tmp_path / name)]) == code
+    assert capsys.readouterr().err.splitlines()[-1] == f"error: --report {tmp_path / name}: {said}"
+
+
 def test_without_plotly_nothing_is_played_for_a_report(
     small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,6 +194,10 @@ def test_tune_says_why_no_size_is_enough(small: str, capsys: pytest.CaptureFixtu
         (
             ["--slo", "cold_starts_rate<1%"],
             "there is no metric cold_starts_rate, did you mean cold_start_rate;",
+        ),
+        (
+            ["--slo", "hit_rate>90%", "--slo", "hit_rate<80%"],
+            "--slo 'hit_rate<80%' and 'hit_rate>90%' cannot both be met",
         ),
         (["--slo", "latency_p99<200"], "200 must be a number with ms or s or min"),
         (["--slo", "hit_rate>1%", "--most", "0"], "--most 0: must be at least 1"),
