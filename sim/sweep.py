@@ -65,9 +65,10 @@ class Sweep:
     ) -> None:
         if self._pool is not None:
             # What ends a sweep before its time is an interrupt or an error: nobody wants what is still being played.
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            # The pool's thread is waited for: an interpreter that ends at the same time complains of its pipes.
             for child in active_children():
                 child.terminate()
+            self._pool.shutdown(cancel_futures=True)
         if self._kept is not None:
             self._kept.trim()
 
@@ -85,6 +86,8 @@ class Sweep:
                 self._found += 1
                 del left[key]
         self._tell()
+        if left and self._kept is not None:
+            self._kept.check()
         with closing(self._together(left) if min(self._workers, len(left)) > 1 else self._alone(left)) as playing:
             for key, result in playing:
                 self._results[key] = result

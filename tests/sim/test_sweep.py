@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import resource
+from contextlib import suppress
 from multiprocessing import active_children
 from pathlib import Path
+from threading import enumerate as enumerate_threads
 
 import pytest
 
@@ -113,6 +115,20 @@ def test_a_process_that_ends_between_two_calls_is_told_of(small: Path) -> None:
             child.join()
         with pytest.raises(SweepBroken, match="a process that played a run was ended"):
             sweep.play(planned(small, {"seed": [3, 4]}))
+
+
+def test_a_sweep_that_is_ended_leaves_neither_process_nor_thread(small: Path) -> None:
+    before = set(enumerate_threads())
+
+    def interrupted(step: Step) -> None:
+        if active_children():
+            raise KeyboardInterrupt
+
+    for told in (interrupted, lambda _: None):
+        with suppress(KeyboardInterrupt), Sweep(None, told, workers=2) as sweep:
+            sweep.play(planned(small, {"seed": [1, 2]}))
+        assert active_children() == []
+        assert set(enumerate_threads()) <= before
 
 
 def test_where_no_process_can_be_started_that_is_said(small: Path) -> None:
