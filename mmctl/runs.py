@@ -50,7 +50,7 @@ class Sweeping:
 @contextmanager
 def interruptible(sweeping: Sweeping, is_kept: bool) -> Iterator[None]:
     """What ends a sweep before its time, in a sentence."""
-    from sim.problems import ScenarioError
+    from sim.problems import ScenarioError, TraceFailed
     from sim.sweep import SweepBroken
     from sim.sweep_state import NotKept
 
@@ -58,7 +58,7 @@ def interruptible(sweeping: Sweeping, is_kept: bool) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted{_kept(sweeping, is_kept)}") from None
-    except SweepBroken as error:
+    except (SweepBroken, TraceFailed) as error:
         raise Failed(f"{error}{_kept(sweeping, is_kept)}") from None
     except ScenarioError as error:
         raise Usage("\n".join(error.problems)) from None

@@ -18,5 +18,5 @@ class TraceError(ScenarioError):
         super().__init__([problem])
 
 
-class TraceNotWritten(TraceError):
-    """A trace that could be, but there is no room for it, or nobody may write there."""
+class TraceFailed(TraceError):
+    """Nothing is wrong with what a trace says: it was changed while it was read, or cannot be written."""

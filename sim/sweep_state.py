@@ -8,6 +8,7 @@ import os
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import meshcore
@@ -37,6 +38,14 @@ class Kept:
             return None
         return found if isinstance(found, dict) and "answered" in found else None
 
+    def check(self) -> None:
+        """Raises NotKept where nothing can be kept: better before the first run than after hours."""
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=self._directory).close()
+        except OSError as error:
+            raise self._not_kept(error) from None
+
     def put(self, key: str, data: dict[str, Any]) -> None:
         """Keep a summary: whole, or not at all; raises NotKept."""
         fresh = self._directory / f"{key}.{os.getpid()}.fresh"
@@ -47,8 +56,10 @@ class Kept:
         except OSError as error:
             with suppress(OSError):
                 fresh.unlink()
-            problem = f"finished runs cannot be kept there: {error.strerror or error}"
-            raise NotKept(f"{self._directory}: {problem}") from None
+            raise self._not_kept(error) from None
+
+    def _not_kept(self, error: OSError) -> NotKept:
+        return NotKept(f"{self._directory}: finished runs cannot be kept there: {error.strerror or error}")
 
     def trim(self) -> None:
         """Let the oldest go; what another process is writing is young, and what a kill left half written grows old."""

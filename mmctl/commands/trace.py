@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mmctl.errors import Failed, NotFound, Usage, nearest
+from mmctl.errors import Failed, Interrupted, NotFound, Usage, nearest
 from mmctl.local.home import Home, default_data_dir
 from mmctl.local.state import MESHD
 from mmctl.options import DataDir, Debug, Output
@@ -126,14 +126,16 @@ def inspect_(
 
 
 def _written(out: Path, write: Callable[[], int]) -> None:
-    from sim.problems import TraceError, TraceNotWritten
+    from sim.problems import TraceError, TraceFailed
 
     check_target(str(out), out)
     try:
         with Progress() as progress:
             progress.waiting(f"writing {out}")
             count = write()
-    except TraceNotWritten as error:
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; {out} is not written") from None
+    except TraceFailed as error:
         raise Failed(str(error)) from None
     except TraceError as error:
         raise Usage(str(error)) from None

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from meshcore.trace import MOST_LINE, BadTrace, End, Event, Header, Line, Model, read, text
-from sim.problems import TraceError, TraceNotWritten
+from sim.problems import TraceError, TraceFailed
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 """What zstd begins with."""
@@ -37,9 +37,9 @@ def state_of(path: Path) -> State:
     return found.st_size, found.st_mtime_ns
 
 
-def changed(path: Path) -> TraceError:
+def changed(path: Path) -> TraceFailed:
     """The error that says that what was read first and what was read then do not belong together."""
-    return TraceError(f"{path}: was changed while it was read")
+    return TraceFailed(f"{path}: was changed while it was read")
 
 
 def read_trace(path: Path, is_part_enough: bool = False) -> Iterator[Line | End]:
@@ -119,7 +119,7 @@ class _Decompressed(io.RawIOBase):
 
 class Writer:
     """Writes a trace, to the file's own name only once it is whole; of several who write it at once the last to end has
-    it. Raises TraceNotWritten."""
+    it. Raises TraceFailed."""
 
     def __init__(self, path: Path, header: Header) -> None:
         self._path, self._part = path, path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
@@ -167,4 +167,4 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise TraceNotWritten(f"{path}: cannot be written: {error.strerror or error}") from None
+        raise TraceFailed(f"{path}: cannot be written: {error.strerror or error}") from None

@@ -9,11 +9,14 @@ import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mmctl.__main__ import run
+from sim.sweep_state import Kept
 from tests.sim.small import SMALL
+from tests.sim.trace_files import write
 
 MMCTL = [sys.executable, "-m", "mmctl"]
 
@@ -110,7 +113,28 @@ def test_a_sweep_that_is_ended_keeps_what_is_finished_and_goes_on(
 def test_where_nothing_can_be_kept_that_is_said(small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "state").write_text("a file")
     assert run(["simulate", small, "--set", "seed=1,2"]) == 1
-    assert "finished runs cannot be kept there" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()  # and none of a run: nothing is played
+    assert line.endswith("finished runs cannot be kept there: Not a directory")
+
+
+def test_a_trace_that_is_changed_between_two_runs_is_a_failure_and_what_is_finished_is_kept(
+    small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = write(tmp_path / "t", [{"model": "a", "size_bytes": 1}], [{"t": 1, "m": "a"}])
+    text = SMALL.replace("models:", "x:").replace("traffic:", "y:")
+    kept = "\n".join(line for line in text.splitlines() if not line.startswith(("x:", "y:")))
+    Path(small).write_text(f"{kept}\ntraffic: {{workload: trace, path: t}}\n")
+    put = Kept.put
+
+    def changing(self: Kept, key: str, data: dict[str, Any]) -> None:
+        put(self, key, data)
+        write(trace, [{"model": "a", "size_bytes": 1}, {"model": "b", "size_bytes": 1}], [{"t": 1, "m": "b"}])
+
+    monkeypatch.setattr(Kept, "put", changing)
+    assert run(["simulate", small, "--set", "seed=1,2", "-o", "json"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.splitlines()[-1].startswith(f"error: {trace}: was changed while it was read; 1 of 2 runs are")
 
 
 def test_a_report_is_written_beside_what_is_printed(

@@ -154,6 +154,19 @@ def test_where_there_is_no_room_that_is_a_failure(
     assert [path for path in tmp_path.iterdir() if path.name.startswith("out")] == []
 
 
+def test_who_interrupts_is_told_that_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = two(tmp_path)
+
+    def interrupted(*_: Any, **__: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gather_module, "gather", interrupted)
+    code, _, words = told(capsys, "record", first, "--out", tmp_path / "out")
+    assert (code, words) == (130, f"error: interrupted; {tmp_path}/out is not written\n")
+
+
 def test_only_a_file_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, _ = two(tmp_path)
     (tmp_path / "dir").mkdir()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from meshcore.trace import End, Event, Header, Model
-from sim.problems import TraceError, TraceNotWritten
+from sim.problems import TraceError, TraceFailed
 from sim.traces.files import Writer, read_trace
 from tests.omitted import omit
 from tests.sim.trace_files import write
@@ -139,7 +139,7 @@ def test_what_is_left_has_no_room_either_and_leaves_no_file(tmp_path: Path) -> N
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
     try:
-        with pytest.raises(TraceNotWritten, match=r"t: cannot be written: File too large$"):
+        with pytest.raises(TraceFailed, match=r"t: cannot be written: File too large$"):
             written(tmp_path / "t", 1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
