@@ -9,8 +9,7 @@ import re
 from typing import Any
 
 _NAME = re.compile(r"(instance|model)-0*([0-9]+)")
-_ONE = "joins", "leaves", "restarts", "kills", "freezes"
-_SEVERAL = "failures", "slow_disks", "partitions"
+_LISTS = "failures", "slow_disks", "joins", "leaves", "restarts", "kills", "freezes", "partitions"
 
 
 def with_names(tree: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +34,7 @@ def with_names(tree: dict[str, Any]) -> dict[str, Any]:
             changed["instances"] = [padded(name) for name in each["instances"]]
         return each | changed
 
-    lists = {key: tree[key] for key in (*_ONE, *_SEVERAL) if isinstance(tree.get(key), list)}
+    lists = {key: tree[key] for key in _LISTS if isinstance(tree.get(key), list)}
     return tree | {key: [named(each) for each in found] for key, found in lists.items()}
 
 
