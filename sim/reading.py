@@ -116,8 +116,9 @@ def scenario_of(tree: dict[str, Any], name: str, folder: Path, text: str = "") -
 
 
 def _problems(error: ValidationError) -> Iterator[str]:
-    """Unknown keys first: one is often the reason why another is missing."""
-    for item in sorted(error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden"):
+    """Unknown keys first, and what is missing last: one is often the reason for the other."""
+    order = {"extra_forbidden": 0, "missing": 2}
+    for item in sorted(error.errors(include_url=False), key=lambda item: order.get(item["type"], 1)):
         where = ".".join(_place(item["loc"]))
         given = _SHORT.repr(item["input"])
         match item["type"]:
