@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterator
 from datetime import date
 from difflib import get_close_matches
@@ -23,6 +24,8 @@ from sim.workloads import REGISTRY
 MOST_BITS = 1000
 """Of a whole number: what is larger has no float, and is a page of digits."""
 LARGE = "the number is larger than any that may be given"
+
+_EXPONENT = re.compile(r"[-+]?[0-9.]+[eE][-+]?[0-9]+")
 
 _SHORT = Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxlong, _SHORT.maxother = 2, 100, 60, 100
@@ -138,6 +141,8 @@ def _problems(error: ValidationError) -> Iterator[str]:
                 yield ": ".join(filter(None, (where, str(item["ctx"]["error"]))))
             case "value_error":
                 yield f"{where}: {given} {item['ctx']['error']}"
+            case "float_type" if isinstance(item["input"], str) and _EXPONENT.fullmatch(item["input"]):
+                yield f"{where}: {given} must be a number; YAML takes it for text, as 1.0e+3 it is one"
             case _:
                 yield f"{where}: {given} {_bounds(item['msg'])}"
 

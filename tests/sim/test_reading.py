@@ -106,6 +106,7 @@ def test_names_sort_as_they_are_numbered() -> None:
             ": second_copy_min_ms is 2400000; it has to be below second_copy_max_ms, 2400000",
         ),
         (SMALL.replace("mean_ms: 2", "mean_ms: .nan"), ": runtime.service.mean_ms: nan must be a finite number"),
+        (SMALL + "warmup_s: 1e0", ": warmup_s: '1e0' must be a number; YAML takes it for text, as 1.0e+3 it is one"),
         (SMALL + "warmup_s: 10", ": warmup_s: 10 must be less than duration_s, 10"),
         (
             SMALL + "failures: [{model: gone}]",
