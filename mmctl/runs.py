@@ -73,26 +73,29 @@ def _kept(sweeping: Sweeping, is_kept: bool) -> str:
     return f"; {step.ended} of {step.of} runs are finished and kept, the same command goes on from there"
 
 
-def report_script(file: Path | None) -> str:
+def report_script(file: Path | None, scenarios: Sequence[Path]) -> str:
     """The script for a report in ``file``; before anything is played it is seen whether there can be one."""
     if file is None:
         return ""
     from sim.html import NoPlotly, plotly_js
 
-    check_target(f"--report {file}", file)
+    check_target(f"--report {file}", file, scenarios)
     try:
         return plotly_js()
     except NoPlotly as error:
         raise Failed(f"--report {file}: {error}") from None
 
 
-def check_target(what: str, file: Path) -> None:
-    """See to it, before any work is done for it, that a file may be put there; ``what`` is how it was given."""
+def check_target(what: str, file: Path, sources: Sequence[Path]) -> None:
+    """See to it, before any work is done for it, that a file may be put there, and not in the place of what it is made
+    of; ``what`` is how it was given."""
     try:
         if not file.parent.is_dir():
             raise Usage(f"{what}: there is no directory {file.parent}")
         if file.exists() and not file.is_file():
             raise Usage(f"{what}: is {'a directory' if file.is_dir() else 'no file'}, and would be replaced")
+        if os.path.realpath(file) in map(os.path.realpath, sources):
+            raise Usage(f"{what}: is what is read, and would be replaced")
     except OSError as error:
         raise Usage(f"{what}: cannot be looked at: {error.strerror or error}") from None
 

@@ -77,7 +77,7 @@ def tune(
         question = ask(source, rules, vary.value, slos, seeds, _amount("--most", most), _amount("--step", step))
     except ScenarioError as error:
         raise Usage("\n".join(error.problems)) from None
-    script = report_script(report)
+    script = report_script(report, [file])
     with Progress() as progress:
         sweeping = Sweeping(progress, lambda plan: f"{vary.value}={plan.changes[vary]}, seed {plan.scenario.seed}")
         with interruptible(sweeping, True), Sweep(Kept(state_dir()), sweeping.told) as sweep:

@@ -161,6 +161,7 @@ def test_a_mistake_of_the_file_is_told_once_for_all_values(small: str, capsys: p
     ("name", "code", "said"),
     [
         ("dir", 2, "is a directory, and would be replaced"),
+        ("small.yaml", 2, "is what is read, and would be replaced"),
         ("x" * 251, 1, "cannot be written: File name too long"),  # with what is added while it is not whole
     ],
 )

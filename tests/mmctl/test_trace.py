@@ -167,6 +167,15 @@ def test_who_interrupts_is_told_that_nothing_is_written(
     assert (code, words) == (130, f"error: interrupted; {tmp_path}/out is not written\n")
 
 
+def test_nothing_is_written_in_the_place_of_what_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = two(tmp_path)
+    before = first.read_bytes()
+    for arguments in (("convert", first, first, "--from", "mesh"), ("record", second, first, "--out", first)):
+        code, _, words = told(capsys, *arguments)
+        assert (code, words.strip()) == (2, f"error: {first}: is what is read, and would be replaced")
+    assert first.read_bytes() == before
+
+
 def test_only_a_file_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, _ = two(tmp_path)
     (tmp_path / "dir").mkdir()
