@@ -32,8 +32,8 @@ class BadTrace(Exception):
     """A trace that cannot be taken as it is; ``line`` counts from 1."""
 
     def __init__(self, line: int, problem: str) -> None:
-        super().__init__(f"line {line}: {problem}")
-        self.line, self.problem = line, problem
+        self.line, self.problem = line, " ".join(problem.splitlines())  # keys may have anything in them
+        super().__init__(f"line {line}: {self.problem}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def read(lines: Iterable[bytes], is_part_enough: bool = False) -> Iterator[Line 
         elif "t" in plain and "end" not in plain:
             event = Event(**_values(number, plain, _EVENT, ("t", "m")))
             if event.t_ms < latest:
-                raise BadTrace(number, f"t: {event.t_ms:g} must not be less than the one before, {latest:g}")
+                raise BadTrace(number, f"t: {event.t_ms:.15g} must not be less than the one before, {latest:.15g}")
             if event.model not in models:
                 raise BadTrace(number, f"m: {event.model!r} must be a model that has a line before this one")
             latest, count = event.t_ms, count + 1
@@ -214,7 +214,7 @@ def _end(number: int, plain: dict[str, Any], count: int, latest: float) -> End:
     if end.count != count:
         raise BadTrace(number, f"end: {end.count} must be the number of events before it, {count}")
     if end.t_ms < latest:
-        raise BadTrace(number, f"t: {end.t_ms:g} must not be less than the one before, {latest:g}")
+        raise BadTrace(number, f"t: {end.t_ms:.15g} must not be less than the one before, {latest:.15g}")
     return end
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,7 @@ class Sweeping:
 @contextmanager
 def interruptible(sweeping: Sweeping, is_kept: bool) -> Iterator[None]:
     """What ends a sweep before its time, in a sentence."""
-    from sim.problems import ScenarioError
+    from sim.problems import ScenarioError, TraceFailed
     from sim.sweep import SweepBroken
     from sim.sweep_state import NotKept
 
@@ -58,7 +58,7 @@ def interruptible(sweeping: Sweeping, is_kept: bool) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted{_kept(sweeping, is_kept)}") from None
-    except SweepBroken as error:
+    except (SweepBroken, TraceFailed) as error:
         raise Failed(f"{error}{_kept(sweeping, is_kept)}") from None
     except ScenarioError as error:
         raise Usage("\n".join(error.problems)) from None
@@ -73,20 +73,31 @@ def _kept(sweeping: Sweeping, is_kept: bool) -> str:
     return f"; {step.ended} of {step.of} runs are finished and kept, the same command goes on from there"
 
 
-def report_script(file: Path | None) -> str:
+def report_script(file: Path | None, scenarios: Sequence[Path]) -> str:
     """The script for a report in ``file``; before anything is played it is seen whether there can be one."""
     if file is None:
         return ""
     from sim.html import NoPlotly, plotly_js
 
-    if not file.parent.is_dir():
-        raise Usage(f"--report {file}: there is no directory {file.parent}")
-    if file.is_dir():
-        raise Usage(f"--report {file}: is a directory")
+    check_target(f"--report {file}", file, scenarios)
     try:
         return plotly_js()
     except NoPlotly as error:
         raise Failed(f"--report {file}: {error}") from None
+
+
+def check_target(what: str, file: Path, sources: Sequence[Path]) -> None:
+    """See to it, before any work is done for it, that a file may be put there, and not in the place of what it is made
+    of; ``what`` is how it was given."""
+    try:
+        if not file.parent.is_dir():
+            raise Usage(f"{what}: there is no directory {file.parent}")
+        if file.exists() and not file.is_file():
+            raise Usage(f"{what}: is {'a directory' if file.is_dir() else 'no file'}, and would be replaced")
+        if os.path.realpath(file) in map(os.path.realpath, sources):
+            raise Usage(f"{what}: is what is read, and would be replaced")
+    except OSError as error:
+        raise Usage(f"{what}: cannot be looked at: {error.strerror or error}") from None
 
 
 def write_report(file: Path, text: str) -> None:
@@ -96,8 +107,9 @@ def write_report(file: Path, text: str) -> None:
         fresh.write_text(text, encoding="utf-8")
         fresh.replace(file)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise Failed(f"--report {file}: cannot be written: {error}") from None
+        with suppress(OSError):
+            fresh.unlink()
+        raise Failed(f"--report {file}: cannot be written: {error.strerror or error}") from None
 
 
 def parse_sets(texts: Sequence[str]) -> dict[str, list[object]]:

@@ -21,7 +21,7 @@ Factor = Annotated[float, Field(gt=0, le=1000)]
 Seconds = Annotated[float, Field(gt=0, le=31_622_400)]
 """A length of time, at most a year."""
 
-PerSecond = Annotated[float, Field(gt=0, le=1_000_000)]
+PerSecond = Annotated[float, Field(ge=1e-9, le=1_000_000)]
 """How often something happens."""
 
 Name = Annotated[str, Field(min_length=1)]
@@ -32,7 +32,7 @@ _FACTORS = {"": 1, "B": 1} | {
     for power, letter in enumerate("KMGT", start=1)
     for suffix, base in (("iB", 1024), ("B", 1000))
 }
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
+_SIZE = re.compile(r"([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([A-Za-z]*)")
 
 
 def parse_bytes(amount: object) -> object:
@@ -44,6 +44,8 @@ def parse_bytes(amount: object) -> object:
     if match is None or factor is None:
         raise ValueError("must be a number of bytes, or one with a unit: B, KB, KiB, MB, MiB, GB, GiB, TB, TiB")
     whole, _, fraction = match[1].partition(".")
+    if fraction and factor == 1:
+        raise ValueError("must be a whole number of bytes where it has no larger unit")
     return int(whole) * factor + (int(fraction) * factor // 10 ** len(fraction) if fraction else 0)
 
 

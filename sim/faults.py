@@ -15,8 +15,11 @@ LEAST_RESTART_S = 3.0
 LEAST_OUTAGE_S = 4.0
 """That the store answers nothing is known after 3.5 s."""
 
-Start = Annotated[float, Field(ge=0)]
-End = Annotated[float, Field(gt=0)]
+LATEST_S = 1e9
+"""Long after the end of any run."""
+
+Start = Annotated[float, Field(ge=0, le=LATEST_S)]
+End = Annotated[float, Field(gt=0, le=LATEST_S)]
 
 
 class Span(BaseModel):
@@ -42,7 +45,7 @@ class Failure(BaseModel):
     model: str
     instances: list[str] = []
     from_s: Start = 0
-    until_s: End = 1e9
+    until_s: End = LATEST_S
     text: str = "cannot read the model file"
 
 
@@ -118,7 +121,7 @@ class Upgrade(BaseModel):
     model_config = STRICT
 
     from_s: Start
-    each_s: float = Field(ge=5)
+    each_s: float = Field(ge=5, le=LATEST_S)
 
 
 class Fates(BaseModel):

@@ -8,14 +8,16 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_NAME = re.compile(r"(instance|model)-0*(\d+)")
-_ONE = "joins", "leaves", "restarts", "kills", "freezes"
-_SEVERAL = "failures", "slow_disks", "partitions"
+_NAME = re.compile(r"(instance|model)-0*([0-9]+)")
+_LISTS = "failures", "slow_disks", "joins", "leaves", "restarts", "kills", "freezes", "partitions"
 
 
 def with_names(tree: dict[str, Any]) -> dict[str, Any]:
-    """The keys and values of a scenario, unchecked, with these names; what is of no known form stays as it is."""
-    counts = {"instance": _count(tree.get("instances")), "model": _count(tree.get("models"))}
+    """The keys and values of a scenario, unchecked, with these names; what is of no known form stays as it is, and so
+    do models that have names of their own."""
+    models = tree.get("models")
+    is_named = isinstance(models, dict) and models.get("names") is not None
+    counts = {"instance": _count(tree.get("instances")), "model": None if is_named else _count(models)}
 
     def padded(value: Any) -> Any:
         match = _NAME.fullmatch(value) if isinstance(value, str) else None
@@ -32,7 +34,7 @@ def with_names(tree: dict[str, Any]) -> dict[str, Any]:
             changed["instances"] = [padded(name) for name in each["instances"]]
         return each | changed
 
-    lists = {key: tree[key] for key in (*_ONE, *_SEVERAL) if isinstance(tree.get(key), list)}
+    lists = {key: tree[key] for key in _LISTS if isinstance(tree.get(key), list)}
     return tree | {key: [named(each) for each in found] for key, found in lists.items()}
 
 

@@ -16,3 +16,7 @@ class TraceError(ScenarioError):
 
     def __init__(self, problem: str) -> None:
         super().__init__([problem])
+
+
+class TraceFailed(TraceError):
+    """Nothing is wrong with what a trace says: it was changed while it was read, or cannot be written."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
@@ -65,9 +65,10 @@ class Sweep:
     ) -> None:
         if self._pool is not None:
             # What ends a sweep before its time is an interrupt or an error: nobody wants what is still being played.
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            # The pool's thread is waited for: an interpreter that ends at the same time complains of its pipes.
             for child in active_children():
                 child.terminate()
+            self._pool.shutdown(cancel_futures=True)
         if self._kept is not None:
             self._kept.trim()
 
@@ -85,6 +86,8 @@ class Sweep:
                 self._found += 1
                 del left[key]
         self._tell()
+        if left and self._kept is not None:
+            self._kept.check()
         with closing(self._together(left) if min(self._workers, len(left)) > 1 else self._alone(left)) as playing:
             for key, result in playing:
                 self._results[key] = result
@@ -102,19 +105,23 @@ class Sweep:
 
     def _together(self, left: dict[str, Plan]) -> Playing:
         try:
-            if self._pool is None:
-                self._pool = ProcessPoolExecutor(self._workers, get_context("spawn"), _begin_worker)
-            waiting = {self._pool.submit(_played, plan): key for key, plan in left.items()}
-        except OSError as error:
-            problem = f"no process can be started to play a run in: {error.strerror or error}"
-            raise SweepBroken(problem) from None
-        try:
+            waiting = self._submitted(left)
             while waiting:
                 ended, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in sorted(ended, key=lambda future: waiting[future]):
+                # What failed comes last, so that what is finished is kept.
+                for future in sorted(ended, key=lambda each: (each.exception() is not None, waiting[each])):
                     yield waiting.pop(future), future.result()
         except BrokenProcessPool:
             raise SweepBroken("a process that played a run was ended, perhaps for want of memory") from None
+
+    def _submitted(self, left: dict[str, Plan]) -> dict[Future[Result], str]:
+        try:
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(self._workers, get_context("spawn"), _begin_worker)
+            return {self._pool.submit(_played, plan): key for key, plan in left.items()}
+        except OSError as error:
+            problem = f"no process can be started to play a run in: {error.strerror or error}"
+            raise SweepBroken(problem) from None
 
 
 def _cores() -> int:

@@ -16,6 +16,7 @@ from sim.policies import rules_named
 from sim.problems import ScenarioError
 from sim.reading import Loader, parse_tree, read_text, scenario_of
 from sim.scenario import Scenario
+from sim.where import placed
 from sim.world import fleet_params
 
 MOST_RUNS = 10_000
@@ -81,7 +82,8 @@ def plan(source: Source, rules: str, changes: Mapping[str, Any]) -> Plan:
     try:
         fleet_params(scenario)
     except ScenarioError as error:
-        raise ScenarioError([f"{name}: {problem}" for problem in error.problems]) from None
+        text = "" if changes else source.text
+        raise ScenarioError([placed(problem, name, text) for problem in error.problems]) from None
     return Plan(source.name, source.question, rules, scenario, dict(changes))
 
 
@@ -103,14 +105,30 @@ def plans(paths: Iterable[Path], rules: Sequence[str], values: Values) -> list[P
             continue
         if len(found) + len(combinations) * len(rules) > MOST_RUNS:
             raise ScenarioError([f"{len(combinations) * len(rules):,} runs of {path}: at most {MOST_RUNS:,} in all"])
+        own: dict[str, str] | None = None
         for changes in combinations:
             try:
                 found += [plan(source, name, changes) for name in rules]
             except ScenarioError as error:
-                problems += error.problems
+                own = _own_problems(source) if own is None else own
+                problems += [own.get(_sentence(problem), problem) for problem in error.problems]
     if problems:
         raise ScenarioError(list(dict.fromkeys(problems)))
     return found
+
+
+def _own_problems(source: Source) -> dict[str, str]:
+    """What is wrong with a file whatever is set, with the place in it, by the sentence that says so."""
+    try:
+        plan(source, "", {})
+    except ScenarioError as error:
+        return {_sentence(problem): problem for problem in error.problems}
+    return {}
+
+
+def _sentence(problem: str) -> str:
+    """Without the file's name, what is set and the line."""
+    return problem.partition(": ")[2]
 
 
 def _put(tree: dict[str, Any], path: str, value: Any, name: str) -> None:

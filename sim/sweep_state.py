@@ -8,11 +8,11 @@ import os
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import meshcore
 import sim
-from sim.problems import TraceError
 from sim.sweep_paths import Plan
 from sim.workloads.trace import Trace
 
@@ -38,6 +38,14 @@ class Kept:
             return None
         return found if isinstance(found, dict) and "answered" in found else None
 
+    def check(self) -> None:
+        """Raises NotKept where nothing can be kept: better before the first run than after hours."""
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=self._directory).close()
+        except OSError as error:
+            raise self._not_kept(error) from None
+
     def put(self, key: str, data: dict[str, Any]) -> None:
         """Keep a summary: whole, or not at all; raises NotKept."""
         fresh = self._directory / f"{key}.{os.getpid()}.fresh"
@@ -48,8 +56,10 @@ class Kept:
         except OSError as error:
             with suppress(OSError):
                 fresh.unlink()
-            problem = f"finished runs cannot be kept there: {error.strerror or error}"
-            raise NotKept(f"{self._directory}: {problem}") from None
+            raise self._not_kept(error) from None
+
+    def _not_kept(self, error: OSError) -> NotKept:
+        return NotKept(f"{self._directory}: finished runs cannot be kept there: {error.strerror or error}")
 
     def trim(self) -> None:
         """Let the oldest go; what another process is writing is young, and what a kill left half written grows old."""
@@ -72,15 +82,11 @@ def _written_at(file: Path) -> int:
 def key_of(plan: Plan) -> str:
     """A name for all that a run's result follows from: the scenario, the rules and the code that plays them.
 
-    Raises TraceError if the scenario's trace is gone.
+    Of a trace that is the state it was in when the scenario was read: its contents may be larger than anybody would
+    read for this.
     """
-    scenario, file = plan.scenario, None
-    if isinstance(scenario.traffic, Trace):
-        try:
-            state = Path(scenario.traffic.path).stat()
-        except OSError as error:
-            raise TraceError(f"{scenario.traffic.path}: cannot be read: {error.strerror or error}") from None
-        file = state.st_size, state.st_mtime_ns  # as its contents may be larger than anybody would read for this
+    scenario = plan.scenario
+    file = scenario.traffic.state if isinstance(scenario.traffic, Trace) else None
     told = json.dumps([code(), plan.rules, scenario.model_dump(mode="json"), file], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:32]
 

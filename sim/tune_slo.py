@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import product
 from operator import ge, gt, le, lt
 
 from sim.metrics import METRICS, Data, Metric, Unit, shown
@@ -70,4 +71,19 @@ def parse_slo(text: str) -> Slo:
     limit = float(number) * units[unit]
     if METRICS[name].unit is Unit.PART and limit > 1:
         raise ValueError(f"{text!r}: {number}{unit} must be at most 100%")
+    if operator == "<" and limit == 0:
+        raise ValueError(f"{text!r} can never be met, as {name} is never less than 0")
+    if METRICS[name].unit is Unit.PART and operator == ">" and limit == 1:
+        raise ValueError(f"{text!r} can never be met, as {name} is never more than 100%")
     return Slo(text.strip(), name, operator, limit)
+
+
+def parse_slos(texts: Sequence[str]) -> list[Slo]:
+    """The limits that ``texts`` set; ValueError says what is allowed, and which two of them cannot both be met."""
+    slos = [parse_slo(text) for text in texts]
+    for least, most in product(slos, slos):
+        if least.name == most.name and least.operator in (">", ">=") and most.operator in ("<", "<="):
+            is_one = least.limit == most.limit and (least.operator, most.operator) == (">=", "<=")
+            if least.limit >= most.limit and not is_one:
+                raise ValueError(f"{most.text!r} and {least.text!r} cannot both be met")
+    return slos

@@ -67,7 +67,7 @@ def simulate(
         planned = plans(file, list(dict.fromkeys(rules or ["mesh"])), parse_sets(set_ or []))
     except ScenarioError as error:
         raise Usage("\n".join(error.problems)) from None
-    script = report_script(report)
+    script = report_script(report, file)
     names = numbered(labels(planned))
     kept = Kept(state_dir()) if len(planned) > 1 else None
     with Progress() as progress:

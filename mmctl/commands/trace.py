@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mmctl.errors import NotFound, Usage, nearest
+from mmctl.errors import Failed, Interrupted, NotFound, Usage, nearest
 from mmctl.local.home import Home, default_data_dir
 from mmctl.local.state import MESHD
 from mmctl.options import DataDir, Debug, Output
 from mmctl.output import Form, say, show_text, show_value
 from mmctl.progress import Progress
+from mmctl.runs import check_target
 
 app = typer.Typer(name="trace", no_args_is_help=True, help="Traces: what clients asked a mesh for, and when.")
 
@@ -45,7 +47,7 @@ def record(
     from sim.traces.gather import gather
 
     paths = _files(path, out) if path else _of_mesh(Home(data_dir or default_data_dir()))
-    _written(out, lambda: gather(paths, out, is_part_enough=is_part_enough))
+    _written(out, paths, lambda: gather(paths, out, is_part_enough=is_part_enough))
 
 
 @app.command("convert")
@@ -95,10 +97,10 @@ def convert_(
     if between is not None and (len(between) != 1 or between in '"\r\n'):
         raise Usage(f"--delimiter {delimiter!r}: one character, or tab")
     if kind == MESH:
-        _written(out, lambda: gather([source], out))
+        _written(out, [source], lambda: gather([source], out))
         return
     options = Options(_pairs(columns or ""), between, time_unit, header)
-    _written(out, lambda: convert(source, out, REGISTRY[kind], options, sort=sort))
+    _written(out, [source], lambda: convert(source, out, REGISTRY[kind], options, sort=sort))
 
 
 @app.command("inspect")
@@ -124,29 +126,39 @@ def inspect_(
         show_text(f"{file}\n" if output is Form.NAME else as_table(found))
 
 
-def _written(out: Path, write: Callable[[], int]) -> None:
-    from sim.problems import TraceError
+def _written(out: Path, sources: Sequence[Path], write: Callable[[], int]) -> None:
+    from sim.problems import TraceError, TraceFailed
 
+    check_target(str(out), out, sources)
     try:
         with Progress() as progress:
             progress.waiting(f"writing {out}")
             count = write()
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; {out} is not written") from None
+    except TraceFailed as error:
+        raise Failed(str(error)) from None
     except TraceError as error:
         raise Usage(str(error)) from None
     say(f"{out}: {count:,} events")
 
 
 def _files(paths: Sequence[Path], out: Path) -> list[Path]:
-    """The traces that ``paths`` are or hold, but for what is written."""
-    found: list[Path] = []
+    """The traces that ``paths`` are or hold, each once, but for what is written: no event may be there twice."""
+    found: dict[str, Path] = {}
     for path in paths:
         inside = [path]
-        if path.is_dir():
-            inside = sorted(each for each in path.iterdir() if each.name.endswith(_SUFFIXES) and each != out)
+        try:
+            if path.is_dir():
+                here = sorted(each for each in path.iterdir() if each.name.endswith(_SUFFIXES))
+                inside = [each for each in here if os.path.realpath(each) != os.path.realpath(out)]
+        except OSError as error:
+            raise Usage(f"{path}: cannot be read: {error.strerror or error}") from None
         if not inside:
             raise NotFound(f"{path}: there is no file in it whose name ends in {' or '.join(_SUFFIXES)}")
-        found += inside
-    return found
+        for each in inside:
+            found.setdefault(os.path.realpath(each), each)
+    return list(found.values())
 
 
 def _of_mesh(home: Home) -> list[Path]:

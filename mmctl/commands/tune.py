@@ -62,14 +62,14 @@ def tune(
     from sim.tune import tune as find
     from sim.tune_report import as_table, verdict
     from sim.tune_report import report as page
-    from sim.tune_slo import parse_slo
+    from sim.tune_slo import parse_slos
 
     try:
         rules_named(rules)
     except ValueError as error:
         raise Usage(f"--rules: {error}") from None
     try:
-        slos = [parse_slo(text) for text in slo]
+        slos = parse_slos(slo)
     except ValueError as error:
         raise Usage(f"--slo {error}") from None
     try:
@@ -77,7 +77,7 @@ def tune(
         question = ask(source, rules, vary.value, slos, seeds, _amount("--most", most), _amount("--step", step))
     except ScenarioError as error:
         raise Usage("\n".join(error.problems)) from None
-    script = report_script(report)
+    script = report_script(report, [file])
     with Progress() as progress:
         sweeping = Sweeping(progress, lambda plan: f"{vary.value}={plan.changes[vary]}, seed {plan.scenario.seed}")
         with interruptible(sweeping, True), Sweep(Kept(state_dir()), sweeping.told) as sweep:

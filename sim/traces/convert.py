@@ -42,9 +42,9 @@ def convert(path: Path, out: Path, importer: Importer, options: Options, *, sort
 
 def _problem(row: Row, first_ms: float, latest_ms: float) -> str:
     if row.at_ms < latest_ms:
-        before = f"less than the one before, {latest_ms / 1000:g} s"
-        return f"time: {row.at_ms / 1000:g} s must not be {before}; --sort puts it in order"
-    if row.at_ms - first_ms > MOST_MS:
+        before = f"less than the one before, {latest_ms / 1000:.15g} s"
+        return f"time: {row.at_ms / 1000:.15g} s must not be {before}; --sort puts it in order"
+    if not row.at_ms - first_ms <= MOST_MS:  # nor of infinite ones, as text of many digits may be
         return f"time: must be within {MOST_MS} ms of the first; is the unit right?"
     if not 0 < len(row.model) <= MOST_CHARACTERS:
         return f"model: must be text of 1 to {MOST_CHARACTERS} characters"

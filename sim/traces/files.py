@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -13,12 +14,32 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from meshcore.trace import MOST_LINE, BadTrace, End, Event, Header, Line, Model, read, text
-from sim.problems import TraceError
+from sim.problems import TraceError, TraceFailed
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 """What zstd begins with."""
 PIECE = 8 << 10
 """Bytes decompressed at once: even of a file made to be large there is then no more than memory has."""
+GZIP = b"\x1f\x8b\x08"
+
+State = tuple[int, int]
+"""Size and instant of the last change of a file: its contents are the same as long as these are."""
+
+
+def state_of(path: Path) -> State:
+    """Of a file that is read more than once. Raises TraceError."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise _unread(path, error) from None
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise TraceError(f"{path}: must be a file, as it is read twice")
+    return found.st_size, found.st_mtime_ns
+
+
+def changed(path: Path) -> TraceFailed:
+    """The error that says that what was read first and what was read then do not belong together."""
+    return TraceFailed(f"{path}: was changed while it was read")
 
 
 def read_trace(path: Path, is_part_enough: bool = False) -> Iterator[Line | End]:
@@ -36,14 +57,20 @@ def opened(path: Path, is_part_enough: bool = False) -> Iterator[IO[bytes]]:
     ``is_part_enough`` for one that was cut too."""
     try:
         with path.open("rb") as file:
+            if file.peek(len(GZIP)).startswith(GZIP):
+                raise TraceError(f"{path}: byte 0: is compressed with gzip; it must be plain, or compressed with zstd")
             if path.suffix == ".zst" or file.peek(len(MAGIC)).startswith(MAGIC):
                 yield io.BufferedReader(_Decompressed(path, file, is_part_enough), 1 << 16)
             else:
                 yield file
-    except FileNotFoundError:
-        raise TraceError(f"{path}: there is no such file") from None
     except OSError as error:
-        raise TraceError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise _unread(path, error) from None
+
+
+def _unread(path: Path, error: OSError) -> TraceError:
+    if isinstance(error, FileNotFoundError):
+        return TraceError(f"{path}: there is no such file")
+    return TraceError(f"{path}: cannot be read: {error.strerror or error}")
 
 
 def _zstandard(path: Path) -> Any:
@@ -92,7 +119,7 @@ class _Decompressed(io.RawIOBase):
 
 class Writer:
     """Writes a trace, to the file's own name only once it is whole; of several who write it at once the last to end has
-    it. Raises TraceError."""
+    it. Raises TraceFailed."""
 
     def __init__(self, path: Path, header: Header) -> None:
         self._path, self._part = path, path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
@@ -130,7 +157,8 @@ class Writer:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         with suppress(OSError):
-            self._raw.close()
+            self._raw.close()  # writes what is left, for which there may be no room
+        with suppress(OSError):
             self._part.unlink()  # nothing, once it has its own name
 
 
@@ -139,4 +167,4 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise TraceError(f"{path}: cannot be written: {error.strerror or error}") from None
+        raise TraceFailed(f"{path}: cannot be written: {error.strerror or error}") from None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from meshcore.trace import Event, Header, Model
 from sim.problems import TraceError
-from sim.traces.files import Writer, read_trace
+from sim.traces.files import Writer, changed, read_trace, state_of
 from sim.traces.survey import Survey, survey
 
 
@@ -19,8 +19,11 @@ def gather(paths: Sequence[Path], out: Path, *, is_part_enough: bool = False) ->
     """Write what all of ``paths`` say to ``out``; how many events that are. Raises TraceError.
 
     Traces are read twice, and no more of one than a line is kept. Those of several instances must say when they began.
-    ``is_part_enough``: where some end early, what there is until the first of them does; that is whole again.
+    ``is_part_enough``: where some end early, what there is until the first of them does; that is whole again. What is
+    recorded while they are read is not taken.
     """
+    for path in paths:
+        state_of(path)  # tells what cannot be read twice
     surveys = [survey(path, is_part_enough) for path in paths]
     header = _header(paths, surveys)
     models: dict[str, Model] = {}
@@ -30,7 +33,10 @@ def gather(paths: Sequence[Path], out: Path, *, is_part_enough: bool = False) ->
     shifts_ms = [(found.header.start_ms or 0) - (header.start_ms or 0) for found in surveys]
     ends_ms = [found.end_ms + shift_ms for found, shift_ms in zip(surveys, shifts_ms, strict=True)]
     until_ms = min((end_ms for found, end_ms in zip(surveys, ends_ms, strict=True) if found.early), default=inf)
-    streams = [_shifted(path, shift_ms, is_part_enough) for path, shift_ms in zip(paths, shifts_ms, strict=True)]
+    streams = [
+        _shifted(path, found, shift_ms, is_part_enough)
+        for path, found, shift_ms in zip(paths, surveys, shifts_ms, strict=True)
+    ]
     with Writer(out, header) as writer:
         for model in models.values():
             writer.model(model)
@@ -66,7 +72,16 @@ def _joined(one: Model, other: Model) -> Model:
     )
 
 
-def _shifted(path: Path, shift_ms: int, is_part_enough: bool) -> Iterator[Event]:
+def _shifted(path: Path, found: Survey, shift_ms: int, is_part_enough: bool) -> Iterator[Event]:
+    """The events that were found; TraceError where they are not there any more."""
+    left = found.events
     for line in read_trace(path, is_part_enough):
+        if not left and is_part_enough:
+            return
         if isinstance(line, Event):
+            if not left or line.model not in found.models:
+                raise changed(path)
+            left -= 1
             yield line._replace(t_ms=round(line.t_ms + shift_ms, 3)) if shift_ms else line
+    if left:
+        raise changed(path)

@@ -12,7 +12,7 @@ from struct import Struct
 from tempfile import TemporaryFile
 from typing import IO
 
-from sim.problems import TraceError
+from sim.problems import TraceFailed
 from sim.traces.rows import Row
 
 PIECE_ROWS = 250_000
@@ -23,7 +23,7 @@ _Plain = tuple[float, int, int, float, int]
 
 def by_time(rows: Iterator[Row], folder: Path) -> Iterator[Row]:
     """The same rows, ascending; what does not fit into memory is in a file in ``folder`` meanwhile. Of each model the
-    name is kept. Raises TraceError."""
+    name is kept. Raises TraceFailed."""
     numbers: dict[str, int] = {}
     ends = [0]
     try:
@@ -38,7 +38,7 @@ def by_time(rows: Iterator[Row], folder: Path) -> Iterator[Row]:
             for at_ms, number, model, service_ms, size_bytes in merge(*pieces, key=itemgetter(0)):
                 yield Row(number, at_ms, names[model], size_bytes or None, None if isnan(service_ms) else service_ms)
     except OSError as error:
-        raise TraceError(f"{folder}: cannot hold what is to be sorted: {error.strerror or error}") from None
+        raise TraceFailed(f"{folder}: cannot hold what is to be sorted: {error.strerror or error}") from None
 
 
 def _plain(row: Row, numbers: dict[str, int]) -> _Plain:

@@ -40,20 +40,22 @@ class Options:
 
 def wrong(path: Path, line: int, problem: str) -> TraceError:
     """The error that says what is wrong with a line."""
-    return TraceError(f"{path}: line {line}: {problem}")
+    return TraceError(f"{path}: line {line}: {' '.join(problem.splitlines())}")
 
 
 def table(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """The rows of a table of text, each with the number of its line; blank ones are passed over. Raises TraceError."""
     with opened(path) as file:
         rows = csv.reader(_decoded(path, file), delimiter=delimiter, strict=True)
+        is_empty = True
         try:
             for cells in rows:
                 if cells:
+                    is_empty = False
                     yield rows.line_num, cells
         except csv.Error as error:
             raise wrong(path, rows.line_num, f"cannot be read as a table: {error}") from None
-    if not rows.line_num:
+    if is_empty:
         raise wrong(path, 1, "the file is empty")
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import lru_cache
-from math import floor
+from math import floor, inf
 from pathlib import Path
 from typing import Any
 
 from sim.catalogue import Models
 from sim.problems import ScenarioError
+from sim.traces.files import State, changed, state_of
 from sim.traces.survey import Survey, survey
 
 _NOT_SIZES = {"trace", "count", "names", "type", "types"}
 
 
-def with_traces(tree: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The same scenario, with what its trace says of models, instances and time; paths count from ``folder``.
+def with_traces(tree: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], State | None]:
+    """The same scenario, with what its trace says of models, instances and time; paths count from ``folder``. And the
+    state that the trace was in, if it is replayed.
 
     All of a trace is read and checked, and nothing but its models kept: requests are read once more when they are
     played. In one pass that could not be done, as the catalogue, the sizes and the length are needed before the first
@@ -24,18 +27,23 @@ def with_traces(tree: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """
     filled, traffic, models = dict(tree), tree.get("traffic"), tree.get("models", {})
     if not isinstance(models, Mapping):
-        return filled
+        return filled, None
     replay = traffic if isinstance(traffic, Mapping) and traffic.get("workload") == "trace" else None
     key, named = ("models.trace", models.get("trace")) if replay is None else ("traffic.path", replay.get("path"))
-    if not isinstance(named, str):
-        return filled  # no trace, or a value that the check tells of
+    if named is None:
+        return filled, None
+    if not _is_path(named):
+        raise ScenarioError([f"{key}: {named!r:.100} must be the name of a file"])
     if models.get("trace", named) != named:
         raise ScenarioError([f"models.trace: {models['trace']!r} must be that of traffic.path, {named!r}"])
     if "count" in models or "names" in models:
         raise ScenarioError(["models.count: must not be given, the models are those of the trace"])
     path = folder / named
     try:
-        found = _surveyed(path)
+        state = state_of(path)
+        found = _survey_of(path, state)
+        if state_of(path) != state:
+            raise changed(path)
     except ScenarioError as error:
         raise ScenarioError([f"{key}: {problem}" for problem in error.problems]) from None
     filled["models"] = _models(path, models, found)
@@ -43,23 +51,27 @@ def with_traces(tree: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         if replay.get("sample", 1) != (part := found.header.sample):
             why = f"the trace has the requests for {part:.4g} of all models; so much of the load is simulated"
             raise ScenarioError([f"traffic.sample: {replay.get('sample', 1)!r} must be {part:g}: {why}"])
+        from_s = replay.get("from_s", 0)
+        if isinstance(from_s, int | float) and from_s * 1000 > found.end_ms:
+            raise ScenarioError(
+                [f"traffic.from_s: {from_s:g} must be before the end of the trace, {found.end_ms / 1000:g}"]
+            )
         filled["traffic"] = _traffic(path, replay, found, tree.get("instances"))
         if "duration_s" not in tree and (length_s := _length_s(filled["traffic"], found)):
             filled["duration_s"] = length_s
-    return filled
+    return filled, None if replay is None else state
 
 
-def _surveyed(path: Path) -> Survey:
-    """What ``path`` says, read once for all runs of a sweep as long as it stays as it is. Raises TraceError."""
+def _is_path(named: object) -> bool:
     try:
-        state = path.stat()
-    except OSError:
-        return survey(path)  # tells what is wrong
-    return _survey_of(path, state.st_size, state.st_mtime_ns)
+        return isinstance(named, str) and b"\0" not in os.fsencode(named)
+    except UnicodeEncodeError:
+        return False
 
 
 @lru_cache(maxsize=8)
-def _survey_of(path: Path, size_bytes: int, changed_ns: int) -> Survey:
+def _survey_of(path: Path, state: State) -> Survey:
+    """What ``path`` says, read once for all runs of a sweep as long as it stays as it is. Raises TraceError."""
     return survey(path)
 
 
@@ -96,4 +108,4 @@ def _length_s(traffic: Mapping[str, Any], found: Survey) -> float | None:
     if not all(isinstance(value, int | float) for value in (from_s, until_s, scale)):
         return None
     length_s = (min(until_s, found.end_ms / 1000) - from_s) * scale
-    return float(floor(length_s) + 1) if length_s >= 0 else None
+    return float(floor(length_s) + 1) if 0 <= length_s < inf else None

@@ -28,7 +28,7 @@ class Change(BaseModel):
 
     model_config = STRICT
 
-    at_s: float = Field(ge=0)
+    at_s: float = Field(ge=0, le=31_622_400)
     registers: Spans | None = None
     unregisters: Spans | None = None
 

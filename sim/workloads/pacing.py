@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import repeat
 from math import log
+from typing import Self
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from sim.amounts import STRICT, PerSecond, Seconds
 from sim.workloads.blocks import Instants
@@ -82,6 +83,13 @@ class OnOff(BaseModel):
     off_s: Seconds
     shape: float = Field(default=1.5, ge=1.05, le=100)
 
+    @model_validator(mode="after")
+    def _has_requests_while_on(self) -> Self:
+        if self.on_s * self.requests_per_s < LEAST_WHILE_ON:
+            least_s = LEAST_WHILE_ON / self.requests_per_s
+            raise ValueError(f"on_s: {self.on_s:g} must be at least {least_s:g} with {self.requests_per_s:g} a second")
+        return self
+
     def instants(self, source: np.random.Generator, counts: Iterable[int]) -> Iterator[Instants]:
         """Ascending, without end: Poisson arrivals in the time that is on, moved by what is off before it."""
         ends, offs = np.zeros(0), np.zeros(1)  # in time that is on: when each ends; and how long it was off before each
@@ -116,6 +124,8 @@ class FlashCrowd(BaseModel):
 
 Pacing = Poisson | Gamma | OnOff | FlashCrowd
 
+LEAST_WHILE_ON = 0.01
+"""Requests in the mean time that is on: with fewer it would be drawn thousands of times for each request."""
 PERIODS = 256
 """Times that are on, and off, drawn at once."""
 EVEN = 1e-3

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from math import inf
 from pathlib import Path
 from random import Random
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, model_validator
 
 from meshcore.trace import REQUEST, Event, Model
 from sim.amounts import STRICT, Factor, Name
 from sim.problems import TraceError
-from sim.traces.files import read_trace
+from sim.traces.files import State, changed, read_trace, state_of
 from sim.workloads.blocks import BLOCK
 from sim.workloads.recorded import DRAWN, Placed
 
@@ -43,6 +43,17 @@ class Trace(BaseModel):
     instances: list[Name] | None = None
     patience_ms: int | None = Field(default=None, ge=1)
 
+    _state: State | None = PrivateAttr(default=None)
+
+    def model_post_init(self, context: Any) -> None:
+        """``context`` is the state that the file was in when its models were read; None: that is not known."""
+        self._state = context
+
+    @property
+    def state(self) -> State | None:
+        """The state that the file has to be in when it is played."""
+        return self._state
+
     @model_validator(mode="after")
     def _has_a_length(self) -> Self:
         if self.until_s is not None and self.until_s <= self.from_s:
@@ -52,8 +63,10 @@ class Trace(BaseModel):
     def arrivals(self, seed: int, models: int, duration_ms: float) -> Iterator[Placed]:
         """Blocks of arrivals before ``duration_ms``; a whole microsecond is the least between two instants.
 
-        Nothing is drawn unless ``rate_scale`` is set. Raises TraceError, for more than ``models`` too.
+        Nothing is drawn unless ``rate_scale`` is set. Raises TraceError, for more than ``models`` and for a file that
+        was changed too: the numbers of its models would be those of others.
         """
+        self._check()
         requests = self._requests(models)
         if self.rate_scale != 1:
             requests = _scaled(requests, self.rate_scale, Random(f"{seed}/trace"))
@@ -69,6 +82,11 @@ class Trace(BaseModel):
                 block = ([], [], [])
         if block[0]:
             yield block
+        self._check()
+
+    def _check(self) -> None:
+        if self._state is not None and state_of(Path(self.path)) != self._state:
+            raise changed(Path(self.path))
 
     def _requests(self, most: int) -> Iterator[Request]:
         numbers: dict[str, int] = {}

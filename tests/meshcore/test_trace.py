@@ -134,6 +134,11 @@ def test_a_line_is_short_and_can_be_read_by_people() -> None:
         ([HEADER, MODEL, b"{}\n"], "line 3: must have model, t or end; it has nothing"),
         ([HEADER, MODEL, b'{"x":1}\n'], "line 3: must have model, t or end; it has x"),
         ([HEADER, MODEL, EVENT, b'{"end":2,"t":8}\n'], "line 4: end: 2 must be the number of events before it, 1"),
+        (
+            [HEADER, MODEL, b'{"t":1700000.5,"m":"a"}\n', b'{"t":1700000.25,"m":"a"}\n'],
+            "line 4: t: 1700000.25 must not be less than the one before, 1700000.5",
+        ),
+        ([HEADER, MODEL, b'{"x\\ny":1}\n'], "line 3: must have model, t or end; it has x y"),
         ([HEADER, MODEL, EVENT, b'{"end":1,"t":7}\n'], "line 4: t: 7 must not be less than the one before, 7.5"),
         ([HEADER, MODEL, EVENT, b'{"end":1}\n'], "line 4: t: is missing"),
         ([HEADER, MODEL, EVENT, b'{"end":1,"t":8,"early":"full"}\n'], "line 4: the trace is not whole, it ends early"),

@@ -9,11 +9,14 @@ import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mmctl.__main__ import run
+from sim.sweep_state import Kept
 from tests.sim.small import SMALL
+from tests.sim.trace_files import write
 
 MMCTL = [sys.executable, "-m", "mmctl"]
 
@@ -110,7 +113,28 @@ def test_a_sweep_that_is_ended_keeps_what_is_finished_and_goes_on(
 def test_where_nothing_can_be_kept_that_is_said(small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "state").write_text("a file")
     assert run(["simulate", small, "--set", "seed=1,2"]) == 1
-    assert "finished runs cannot be kept there" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()  # and none of a run: nothing is played
+    assert line.endswith("finished runs cannot be kept there: Not a directory")
+
+
+def test_a_trace_that_is_changed_between_two_runs_is_a_failure_and_what_is_finished_is_kept(
+    small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = write(tmp_path / "t", [{"model": "a", "size_bytes": 1}], [{"t": 1, "m": "a"}])
+    text = SMALL.replace("models:", "x:").replace("traffic:", "y:")
+    kept = "\n".join(line for line in text.splitlines() if not line.startswith(("x:", "y:")))
+    Path(small).write_text(f"{kept}\ntraffic: {{workload: trace, path: t}}\n")
+    put = Kept.put
+
+    def changing(self: Kept, key: str, data: dict[str, Any]) -> None:
+        put(self, key, data)
+        write(trace, [{"model": "a", "size_bytes": 1}, {"model": "b", "size_bytes": 1}], [{"t": 1, "m": "b"}])
+
+    monkeypatch.setattr(Kept, "put", changing)
+    assert run(["simulate", small, "--set", "seed=1,2", "-o", "json"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.splitlines()[-1].startswith(f"error: {trace}: was changed while it was read; 1 of 2 runs are")
 
 
 def test_a_report_is_written_beside_what_is_printed(
@@ -122,6 +146,31 @@ def test_a_report_is_written_beside_what_is_printed(
     text = file.read_text(encoding="utf-8")
     assert "<h1>Is it small?</h1>" in text
     assert [each.name for each in tmp_path.iterdir() if "fresh" in each.name] == []
+
+
+def test_a_mistake_of_the_file_is_told_once_for_all_values(small: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(small).write_text(SMALL + "sede: 3\n")
+    assert run(["simulate", small, "--set", "models.count=20,21,0"]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    line = SMALL.count("\n") + 1
+    assert first.startswith(f"error: {small}:{line}: sede: unknown key, did you mean seed; ")
+    assert second == f"{small} with models.count=0: models.count: 0 must be greater than or equal to 1"
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("dir", 2, "is a directory, and would be replaced"),
+        ("small.yaml", 2, "is what is read, and would be replaced"),
+        ("x" * 251, 1, "cannot be written: File name too long"),  # with what is added while it is not whole
+    ],
+)
+def test_a_report_that_cannot_be_written_is_told_of_in_a_line(
+    small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, code: int, said: str
+) -> None:
+    (tmp_path / "dir").mkdir()
+    assert run(["simulate", small, "--report", str(tmp_path / name)]) == code
+    assert capsys.readouterr().err.splitlines()[-1] == f"error: --report {tmp_path / name}: {said}"
 
 
 def test_without_plotly_nothing_is_played_for_a_report(
@@ -170,6 +219,10 @@ def test_tune_says_why_no_size_is_enough(small: str, capsys: pytest.CaptureFixtu
         (
             ["--slo", "cold_starts_rate<1%"],
             "there is no metric cold_starts_rate, did you mean cold_start_rate;",
+        ),
+        (
+            ["--slo", "hit_rate>90%", "--slo", "hit_rate<80%"],
+            "--slo 'hit_rate<80%' and 'hit_rate>90%' cannot both be met",
         ),
         (["--slo", "latency_p99<200"], "200 must be a number with ms or s or min"),
         (["--slo", "hit_rate>1%", "--most", "0"], "--most 0: must be at least 1"),

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import sim.traces.gather as gather_module
 from mmctl.__main__ import run
 from mmctl.local.home import Home
 from mmctl.local.state import MESHD, Service, State
+from sim.problems import TraceError
+from sim.traces.files import read_trace
+from sim.traces.gather import gather
+from sim.traces.survey import Survey
 from tests.sim.trace_files import HEADER, lines, write, write_lines
 
 MODEL = {"model": "a", "type": "t"}
@@ -89,6 +97,97 @@ def test_where_one_ends_early_there_is_a_part_on_request(tmp_path: Path, capsys:
     assert told(capsys, "record", first, second, "--out", out, "--until-cut")[0] == 0
     assert [line["t"] for line in lines(out) if "m" in line] == [0, 80, 600]
     assert lines(out)[-1] == {"end": 3, "t": 650}
+
+
+def test_no_event_is_taken_twice_however_its_file_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = two(tmp_path)
+    out = tmp_path / "all.jsonl"
+    monkeypatch.chdir(tmp_path)
+    for given in (out, Path("all.jsonl")):
+        assert told(capsys, "record", tmp_path, first, ".", "--out", given)[0] == 0
+        assert lines(out) == MERGED
+
+
+def test_what_is_recorded_while_it_is_read_is_left_for_another_time(tmp_path: Path) -> None:
+    first, second = two(tmp_path)
+    late = {"model": "late"}, {"t": 300, "m": "late"}
+    with second.open() as file:
+        recorded = file.readlines()[:-1]
+
+    def until_cut(more: Iterable[str]) -> int:
+        second.write_text("".join(recorded))
+        survey = gather_module.survey
+
+        def surveyed(path: Path, is_part_enough: bool = False) -> Survey:
+            found = survey(path, is_part_enough)
+            if path == second:
+                second.write_text("".join(more))
+            return found
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(gather_module, "survey", surveyed)
+            return gather([first, second], tmp_path / "out", is_part_enough=True)
+
+    assert until_cut([*recorded, *(json.dumps(line) + "\n" for line in late)]) == 5
+    assert list(read_trace(tmp_path / "out"))
+    for other in (recorded[:-1], [*recorded[:-2], json.dumps(late[0]) + "\n", json.dumps(late[1]) + "\n"]):
+        with pytest.raises(TraceError, match=r"i1\.jsonl: was changed while it was read"):
+            until_cut(other)
+
+
+@pytest.mark.parametrize("kind", ["csv", "mesh"])
+def test_where_there_is_no_room_that_is_a_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    source = two(tmp_path)[0] if kind == "mesh" else tmp_path / "in"
+    if kind == "csv":
+        source.write_text("time,model\n1,a\n")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        code, _, words = told(capsys, "convert", source, tmp_path / "out", "--from", kind)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (code, words.strip()) == (1, f"error: {tmp_path}/out: cannot be written: File too large")
+    assert [path for path in tmp_path.iterdir() if path.name.startswith("out")] == []
+
+
+def test_who_interrupts_is_told_that_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = two(tmp_path)
+
+    def interrupted(*_: Any, **__: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gather_module, "gather", interrupted)
+    code, _, words = told(capsys, "record", first, "--out", tmp_path / "out")
+    assert (code, words) == (130, f"error: interrupted; {tmp_path}/out is not written\n")
+
+
+def test_nothing_is_written_in_the_place_of_what_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = two(tmp_path)
+    before = first.read_bytes()
+    for arguments in (("convert", first, first, "--from", "mesh"), ("record", second, first, "--out", first)):
+        code, _, words = told(capsys, *arguments)
+        assert (code, words.strip()) == (2, f"error: {first}: is what is read, and would be replaced")
+    assert first.read_bytes() == before
+
+
+def test_only_a_file_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, _ = two(tmp_path)
+    (tmp_path / "dir").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name, said in (
+        ("dir", "is a directory, and would be replaced"),
+        ("pipe", "is no file, and would be replaced"),
+        ("none/t", f"there is no directory {tmp_path}/none"),
+        ("x" * 300, "cannot be looked at: File name too long"),
+    ):
+        code, _, words = told(capsys, "convert", first, tmp_path / name, "--from", "mesh")
+        assert (code, words.strip()) == (2, f"error: {tmp_path}/{name}: {said}")
 
 
 def test_traces_that_do_not_go_together_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from meshcore.settings import Settings
 from sim.reading import ScenarioError, parse_scenario, read_scenario
+from sim.sweep_paths import read_source
 from tests.sim.small import without_line
 
 SMALL = """
@@ -105,6 +106,7 @@ def test_names_sort_as_they_are_numbered() -> None:
             ": second_copy_min_ms is 2400000; it has to be below second_copy_max_ms, 2400000",
         ),
         (SMALL.replace("mean_ms: 2", "mean_ms: .nan"), ": runtime.service.mean_ms: nan must be a finite number"),
+        (SMALL + "warmup_s: 1e0", ": warmup_s: '1e0' must be a number; YAML takes it for text, as 1.0e+3 it is one"),
         (SMALL + "warmup_s: 10", ": warmup_s: 10 must be less than duration_s, 10"),
         (
             SMALL + "failures: [{model: gone}]",
@@ -144,6 +146,27 @@ def test_names_sort_as_they_are_numbered() -> None:
         (SMALL.replace("10MB", "10MB, type: a, types: [b]"), ": models: must have one of type and types"),
         (SMALL.replace("duration_s: 10", ""), ": duration_s: is missing"),
         (SMALL + "duration_s: 11", ":1: duration_s is given twice"),
+        (
+            SMALL + "start: 2026-01-05",
+            ": start: 2026-01-05 must be a day and a time with its zone, as 2026-01-05T08:00:00Z",
+        ),
+        (SMALL + "start: 2026-01-05 08:00:00", ": start: 2026-01-05 08:00:00 must be a day and a time with its zone"),
+        (
+            SMALL.replace("zipf", "null"),
+            ": traffic.workload: None must be one of burst, recorded, streams, trace, zipf",
+        ),
+        (
+            SMALL.replace("1.5 GiB", "'1.5'"),
+            ": instances.capacity: '1.5' must be a whole number of bytes where it has no",
+        ),
+        (
+            SMALL + "kills: [{instance: instance-0, at_s: 1.0e+308}]",
+            ": kills.0.at_s: 1e+308 must be less than or equal to 1000000000",
+        ),
+        (
+            SMALL + "churn: {changes: [{at_s: 1.0e+308, unregisters: [0]}]}",
+            ": churn.changes.0.at_s: 1e+308 must be less than or equal to 31622400",
+        ),
         ("a: [", ":5: "),
         ("- 1", ": must be a mapping with the keys seed, start, duration_s, "),
     ],
@@ -162,20 +185,25 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ScenarioError, match=r"a\.yaml: cannot be read"):
+    (tmp_path / "a.yaml").write_bytes(b"a: 1\n\xff\xfe\x00")
+    with pytest.raises(ScenarioError, match=r"a\.yaml:2: byte 6 of the file is not UTF-8$"):
         read_scenario(tmp_path / "a.yaml")
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("start: 2026-13-45", "a.yaml: month must be in 1..12"),
-        ("seed: !!int many", "a.yaml: invalid literal for int()"),
+        ("start: 2026-13-45", "a.yaml:1:8: month must be in 1..12"),
+        ("seed: !!int many", "a.yaml:1:7: invalid literal for int()"),
         ("duration_s: " + "[" * 800, "a.yaml: has brackets in brackets deeper than can be read"),
-        ("seed: " + "9" * 5000, "a.yaml: Exceeds the limit (4300 digits)"),
+        ("seed: " + "9" * 5000, "a.yaml:1:7: the number is larger than any that may be given"),
+        ("instances: {count: 0x" + "f" * 5000 + "}", "a.yaml:1:20: the number is larger than any that may be given"),
+        ("a: 1\n1: 2", "a.yaml:2:1: the key 1 must be text; in quotes it is"),
+        ("null: 2", "a.yaml:1:1: the key null must be text; in quotes it is"),
+        ("seed: 1\n--- {}", "a.yaml:2:1: expected a single document in the stream, but found another document"),
+        ("a: 1\nb: \0", "a.yaml:2: the character '\\x00' must not be in it"),
     ],
-    ids=["no such day", "no such number", "too deep", "too long"],
+    ids=["no such day", "no such number", "too deep", "too long", "too long in hex", "number", "null", "two", "NUL"],
 )
 def test_yaml_that_has_no_value_is_refused_in_a_line(text: str, said: str) -> None:
     with pytest.raises(ScenarioError) as caught:
@@ -189,3 +217,16 @@ def test_yaml_that_has_no_value_is_refused_in_a_line(text: str, said: str) -> No
 def test_a_setting_with_which_nothing_would_go_on_is_refused(name: str) -> None:
     with pytest.raises(ScenarioError, match=f"settings.{name}: -1 must be greater than or equal to"):
         parse_scenario(f"settings: {{{name}: -1}}", "a.yaml")
+
+
+def test_a_value_is_told_in_a_short_line_however_large_it_is() -> None:
+    lists = ["seed: &a0 [x, x, x, x, x, x, x, x, x]", *(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]" for n in range(1, 7))]
+    for text in ("\n".join([*lists, "start: *a6"]), f"seed: {'x' * 100_000}", '"a\\nb": 1'):
+        for problem in problems(SMALL + text):
+            assert len(problem) < 500
+            assert "\n" not in problem
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("# Why?\n" + SMALL, encoding="utf-8-sig")
+    assert read_source(tmp_path / "a.yaml").question == "Why?"

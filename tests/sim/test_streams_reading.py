@@ -35,7 +35,11 @@ def problem(stream: str = POISSON, models: str = "size: 10MB", more: str = "") -
             f"{POISSON}, zipf: {{alfa: 1}}",
             ".zipf.alfa: unknown key, did you mean alpha; allowed: alpha, offset",
         ),
-        ("poisson: {requests_per_s: 0}", ".poisson.requests_per_s: 0 must be greater than 0"),
+        (
+            "on_off: {requests_per_s: 2, on_s: 0.001, off_s: 1}",
+            ".on_off: on_s: 0.001 must be at least 0.005 with 2 a second",
+        ),
+        ("poisson: {requests_per_s: 0}", ".poisson.requests_per_s: 0 must be greater than or equal to 0.000000001"),
         ("poisson: 5", ".poisson: 5 must be a mapping with the keys requests_per_s"),
         ("gamma: {requests_per_s: 1, cv: -1}", ".gamma.cv: -1 must be greater than or equal to 0"),
         ("gamma: {requests_per_s: 1}", ".gamma.cv: is missing"),

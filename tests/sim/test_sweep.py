@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import resource
+from contextlib import suppress
+from multiprocessing import active_children
 from pathlib import Path
+from threading import enumerate as enumerate_threads
 
 import pytest
 
@@ -100,8 +103,32 @@ def test_a_run_whose_trace_is_gone_is_not_played(small: Path, tmp_path: Path) ->
     write(tmp_path / "t", [{"model": "a", "size_bytes": 1}], [{"t": 1, "m": "a"}])
     (plan,) = planned(small, {"traffic": [{"workload": "trace", "path": "t"}], "models": [{}]})
     (tmp_path / "t").unlink()
-    with Sweep(None, lambda _: None) as sweep, pytest.raises(TraceError, match="/t: cannot be read: No such file"):
+    with Sweep(None, lambda _: None) as sweep, pytest.raises(TraceError, match="/t: there is no such file"):
         sweep.play([plan])
+
+
+def test_a_process_that_ends_between_two_calls_is_told_of(small: Path) -> None:
+    with Sweep(None, lambda _: None, workers=2) as sweep:
+        sweep.play(planned(small, {"seed": [1, 2]}))
+        for child in active_children():
+            child.kill()
+            child.join()
+        with pytest.raises(SweepBroken, match="a process that played a run was ended"):
+            sweep.play(planned(small, {"seed": [3, 4]}))
+
+
+def test_a_sweep_that_is_ended_leaves_neither_process_nor_thread(small: Path) -> None:
+    before = set(enumerate_threads())
+
+    def interrupted(step: Step) -> None:
+        if active_children():
+            raise KeyboardInterrupt
+
+    for told in (interrupted, lambda _: None):
+        with suppress(KeyboardInterrupt), Sweep(None, told, workers=2) as sweep:
+            sweep.play(planned(small, {"seed": [1, 2]}))
+        assert active_children() == []
+        assert set(enumerate_threads()) <= before
 
 
 def test_where_no_process_can_be_started_that_is_said(small: Path) -> None:

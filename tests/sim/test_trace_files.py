@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from meshcore.trace import End, Event, Header, Model
-from sim.problems import TraceError
+from sim.problems import TraceError, TraceFailed
 from sim.traces.files import Writer, read_trace
 from tests.omitted import omit
 from tests.sim.trace_files import write
@@ -130,6 +131,18 @@ def test_a_full_disk_leaves_no_file(tmp_path: Path) -> None:
     ):
         writer._out = nowhere
         writer.model(Model("a"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_left_has_no_room_either_and_leaves_no_file(tmp_path: Path) -> None:
+    """Closing writes what is still in memory."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(TraceFailed, match=r"t: cannot be written: File too large$"):
+            written(tmp_path / "t", 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -147,6 +147,12 @@ def test_many_rows_are_sorted_in_pieces_as_in_one(tmp_path: Path, monkeypatch: p
         ("azure2021", AZURE.encode() + b"a,\xff,1,1\n", "line 2: byte 3 is not UTF-8"),
         ("azure2021", AZURE + "x" * 70000, "line 2: the line is longer than 65536 bytes"),
         ("azure2021", AZURE + 'a,"b\n', "line 2: cannot be read as a table: unexpected end of data"),
+        ("csv", "\n\n", "line 1: the file is empty"),
+        ("csv", "time,model\n1e308,a\n", "line 2: time: must be within 316224000000 ms of the first"),
+        ("csv", "time,model\n1609459200.5,a\n1609459200.1,a\n", "line 3: time: 1609459200.1 s must not be less than "
+         "the one before, 1609459200.5 s"),
+        ("csv", '"ti\nme",model\n', "the columns are ti me, model"),
+        ("azure2021", AZURE + "a,b,1e308,1\n", "line 2: time: must be within 316224000000 ms of the first"),
         ("csv", "time,name\n1,a\n", "line 1: --columns model=model must be a column's number from 1, or its name; "
          "the columns are time, name"),
         ("csv", "time,model,size\n1,a\n", "line 2: must have 3 columns at least; it has 2"),

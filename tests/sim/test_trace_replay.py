@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -149,11 +151,17 @@ def test_sizes_that_a_scenario_gives_count(tmp_path: Path) -> None:
         ({"models": {"trace": "u"}}, "models.trace: 'u' must be that of traffic.path, 't.jsonl'"),
         ({"models": {"sise": 7}}, "models.sise: unknown key, did you mean size; allowed: count, "),
         ({"models": {"size": 0}}, "models.size: 0 must be greater than or equal to 1"),
-        ({"traffic": {"path": 7}}, "traffic.path: 7 must be a string"),
+        ({"traffic": {"path": 7}}, "traffic.path: 7 must be the name of a file"),
         ({"traffic": {"pth": "x"}}, "traffic.pth: unknown key, did you mean path; allowed: workload, path, from_s"),
-        ({"traffic": {"from_s": 5, "until_s": 4}}, "traffic: until_s: 4 must be more than from_s, 5"),
+        ({"traffic": {"path": "a\0b"}}, "traffic.path: 'a\\x00b' must be the name of a file"),
+        ({"traffic": {"path": "\ud800"}}, "traffic.path: '\\ud800' must be the name of a file"),
+        ({"name": "pipe"}, "traffic.path: {0}/pipe: must be a file, as it is read twice"),
+        ({"name": "gzip"}, "traffic.path: {0}/gzip: byte 0: is compressed with gzip; it must be plain, or compressed"),
+        ({"traffic": {"from_s": 2, "until_s": 1}}, "traffic: until_s: 1 must be more than from_s, 2"),
+        ({"traffic": {"time_scale": float("inf")}}, "traffic.time_scale: inf must be a finite number"),
+        ({"traffic": {"from_s": float("-inf")}}, "traffic.from_s: -inf must be a finite number"),
         ({"traffic": {"from_s": "a"}}, "traffic.from_s: 'a' must be a number"),
-        ({"traffic": {"from_s": 99}}, "duration_s: is missing"),
+        ({"traffic": {"from_s": 99}}, "traffic.from_s: 99 must be before the end of the trace, 2.5"),
         ({"traffic": {"rate_scale": 0.0}}, "traffic.rate_scale: 0.0 must be greater than 0"),
         ({"name": "part"}, "traffic.sample: 1 must be 0.25: the trace has the requests for 0.25 of all models"),
         ({"traffic": {"sample": 0.5}}, "traffic.sample: 0.5 must be 1: the trace has the requests for 1 of all models"),
@@ -169,6 +177,8 @@ def test_what_makes_no_sense_is_told_with_its_place(tmp_path: Path, changes: dic
     write_lines(tmp_path / "cut", [head, MODELS[0], {"t": 5, "m": "x"}])
     write_lines(tmp_path / "unsorted", [head, MODELS[0], {"t": 5, "m": "x"}, {"t": 4, "m": "x"}, {"end": 2, "t": 5}])
     (tmp_path / "s.csv").write_text("time,model\n1,a\n")
+    (tmp_path / "gzip").write_bytes(gzip.compress((tmp_path / "t.jsonl").read_bytes()))
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ScenarioError) as caught:
         scenario(tmp_path, **changes)
     expected = said.format(tmp_path)
@@ -182,9 +192,26 @@ def test_a_sample_is_played_by_who_says_that_it_is_one(tmp_path: Path) -> None:
     assert len(played(scenario(tmp_path, traffic={"sample": 0.25}))) == 3
 
 
-def test_a_trace_that_grew_since_it_was_checked_is_refused(tmp_path: Path) -> None:
+def test_a_trace_that_was_changed_since_it_was_checked_is_refused(tmp_path: Path) -> None:
+    """Its models, in another order, would be taken for each other."""
     write(tmp_path / "t.jsonl", MODELS, EVENTS)
     found = scenario(tmp_path)
-    write(tmp_path / "t.jsonl", [*MODELS, {"model": "z", "size_bytes": 1}], EVENTS)
-    with pytest.raises(ScenarioError, match="it must have no more models than the scenario, 2"):
+    write(tmp_path / "t.jsonl", [*MODELS[::-1], {"model": "z", "size_bytes": 1}], EVENTS)
+    with pytest.raises(ScenarioError, match=r"t\.jsonl: was changed while it was read"):
         played(found)
+
+
+def test_a_trace_that_is_changed_while_it_is_played_is_no_result(tmp_path: Path) -> None:
+    write(tmp_path / "t.jsonl", MODELS, EVENTS)
+    requests = arrivals(scenario(tmp_path))
+    next(requests)
+    write(tmp_path / "t.jsonl", MODELS, EVENTS[:-1])
+    with pytest.raises(ScenarioError, match=r"t\.jsonl: was changed while it was read"):
+        list(requests)
+
+
+def test_models_of_a_trace_keep_their_names_however_many_there_are(tmp_path: Path) -> None:
+    """`model-1` of ten is not `model-01`."""
+    models = [{"model": f"model-{number}", "size_bytes": 1} for number in range(11)]
+    write(tmp_path / "t.jsonl", models, [{"t": 1, "m": "model-1"}])
+    assert scenario(tmp_path, failures=[{"model": "model-1"}]).failures[0].model == "model-1"

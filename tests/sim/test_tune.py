@@ -17,7 +17,7 @@ from sim.sweep import Sweep
 from sim.sweep_paths import Plan, Source
 from sim.tune import CAPACITY, COUNT, FRACTIONS, Question, as_values, ask, tune
 from sim.tune_report import as_table, verdict
-from sim.tune_slo import parse_slo
+from sim.tune_slo import parse_slo, parse_slos
 from sim.world import Result
 from tests.sim.small import SMALL
 
@@ -55,12 +55,32 @@ def test_a_limit_has_a_metric_and_a_number_with_its_unit(text: str, limit: float
         ("hit_rate>101%", "101% must be at most 100%"),
         ("hit_rate=90%", "must be a metric, one of < <= > >=, and a number with its unit"),
         ("hit_rate>-1%", "must be a metric, one of"),
+        ("latency_p99<0ms", "can never be met, as latency_p99 is never less than 0"),
+        ("hit_rate>100%", "can never be met, as hit_rate is never more than 100%"),
         ("", "must be a metric, one of"),
     ],
 )
 def test_what_is_no_limit_is_told_with_what_is_allowed(text: str, told: str) -> None:
     with pytest.raises(ValueError, match=re.escape(told)):
         parse_slo(text)
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "is_one"),
+    [
+        ("hit_rate>99%", "hit_rate<90%", False),
+        ("hit_rate>=90%", "hit_rate<90%", False),
+        ("hit_rate>=90%", "hit_rate<=90%", True),
+        ("hit_rate>90%", "hit_rate<99%", True),
+        ("hit_rate>90%", "cold_start_rate<1%", True),
+    ],
+)
+def test_limits_that_exclude_each_other_are_refused(least: str, most: str, is_one: bool) -> None:
+    if is_one:
+        assert [slo.text for slo in parse_slos([most, least])] == [most, least]
+        return
+    with pytest.raises(ValueError, match=f"'{most}' and '{least}' cannot both be met"):
+        parse_slos([most, least])
 
 
 def data(seed: int, hit_rate: float | None, answered: int = 1000, cold_ms: float = 10.0) -> dict[str, Any]:
