@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.meshcore.lone import Lone
 from tests.meshd.mesh import MIB, Mesh, mesh
 from tests.processes import until
 
-SILENT = {"startTime": 1, "cap": 7, "meshd": {"v": 1, "addr": "127.0.0.1:1", "phase": "ready"}}
+SILENT: dict[str, Any] = {"startTime": 1, "cap": 7, "meshd": {"v": 1, "addr": "127.0.0.1:1", "phase": "ready"}}
 JAVA = {"startTime": 1, "cap": 10**9, "lThreads": 64, "actionable": True}
 
 
@@ -74,6 +75,21 @@ def test_who_does_not_answer_is_silent_and_a_java_pod_is_not_asked(pair: Mesh, c
     finally:
         pair.delete("instances/silent")
         pair.delete("instances/java")
+
+
+def test_who_has_the_address_of_one_that_is_gone_does_not_answer_for_it(pair: Mesh, client: Client) -> None:
+    """Kubernetes gives an address out again while the record of the pod that had it is still there."""
+    address = client.instances()["i1"].address
+    pair.put("instances/before", json.dumps({**SILENT, "meshd": {**SILENT["meshd"], "addr": address}}).encode())
+    try:
+        until(lambda: "before" in client.instances(), "it is known")
+        found = asked(client)
+        assert {name: (each.id, each.silent) for name, each in found.items()} == {
+            "before": ("before", True), "i0": ("i0", False), "i1": ("i1", False),
+        }  # fmt: skip
+        assert refused(lambda: copies(client, "before"))[0] == "UNAVAILABLE"
+    finally:
+        pair.delete("instances/before")
 
 
 def test_requests_a_minute_are_those_that_the_copies_got(pair: Mesh) -> None:
