@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from meshcore.events import RegistrySeen, Seen
+from meshd import rollcall
 from meshd.counting import SHARE, Counting
 from protos import meshd_pb2 as wire
 from tests.client import GUARD_S, Client, refused
@@ -26,6 +27,12 @@ def pair() -> Iterator[Mesh]:
     """Two instances that all tests here share; the models are each test's own."""
     with mesh(2) as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who does not answer here refuses to: nobody is silent only because the machine is busy."""
+    monkeypatch.setattr(rollcall, "DEADLINE_S", GUARD_S)
 
 
 def asked(client: Client) -> dict[str, wire.Instance]:
