@@ -376,7 +376,7 @@ class Scaling:
             instances=totals.instances,
             candidates=totals.instances - sum(view.may_load(instance, record.type) for instance in out),
             busy=sum(view.may_load(instance, record.type) and instance not in out for instance in busy),
-            rpm=meter.rpm if meter.rated_in == self._passes else 0,
+            rpm=self.rpm_of(model),
             threshold=meter.threshold or settings.scale_up_rpm,
             is_regular=is_regular,
             is_arriving=is_new or is_asked or any(not other.is_ready for other in others),

@@ -16,6 +16,7 @@ LEAST = {
     **dict.fromkeys(
         ("publish_period_ms", "janitor_period_ms", "rate_period_ms", "scale_up_rpm", "max_load_failures"), 1
     ),
+    "slice_models": 1,
 }
 """Of settings that may be less than 0, and of those with which nothing would ever go on at 0."""
 
@@ -98,7 +99,7 @@ class Settings:
     prune_batch: int = _knob(100, "writes under way at once to take what is gone off records")
     last_used_ahead_ms: int = _knob(21_600_000, "a stored last use is refreshed once it is this much behind")
     last_used_spread_ms: int = _knob(3_600_000, "and up to this much more, each instance in its own way")
-    slice_models: int = _knob(100, "models that upkeep looks at in one go")
+    slice_models: int = _knob(100, "models that upkeep, or a count, looks at in one go")
     slice_pause_ms: int = _knob(10, "before it goes on after this")
     fill_first_ms: int = _knob(120_000, "who leads loads models in advance after this")
     fill_period_ms: int = _knob(420_000, "and again this often; 0: nobody loads in advance")

@@ -41,7 +41,7 @@ from meshd.plane.methods import Methods
 from meshd.plane.peer_calls import PeerCall, who_answers
 from meshd.plane.python import PythonPlane
 from meshd.reach import Guarded, Reach
-from meshd.records import KEY_BYTES, Keys, Records, cluster_key, follow, follow_session
+from meshd.records import KEY_BYTES, Keys, Records, cluster_key, follow, follow_session, keep_key
 from meshd.reflect import reflect
 from meshd.renewal import RenewedRuntime
 from meshd.selfsigned import server_context
@@ -154,6 +154,7 @@ class App:
         latch = Latch(store, keys.leader_latch, session, me.instance, lambda event: tell(event), rng)
         self._reach.tell = lambda event: tell(event)
         await self._follow(ending, store, keys, session, lambda event: tell(event), tuning, rng)
+        self._watch(keep_key(session, store, keys, key, plane.use_key, rng))
         self._watch(latch.follow())
         self._watch(latch.stand())
         self._watch(_account(driver))
@@ -163,7 +164,7 @@ class App:
 
         management = Management(driver, plane)
         draining = Draining(node, self.ending, plane, driver.feed)
-        meshd_internal_pb2_grpc.add_MeshServicer_to_server(MeshApi(node, management, key, draining), mesh_server)
+        meshd_internal_pb2_grpc.add_MeshServicer_to_server(MeshApi(node, management, plane, draining), mesh_server)
         mesh_server.add_generic_rpc_handlers((MeshPort(plane),))
         settings = SettingsApi(config, tuning, store, keys)
         v1 = MeshV1(node, management, config, store_config, self._reach, settings, draining, Fanout(node, plane))

@@ -12,8 +12,6 @@ from meshcore.node import Node
 from meshcore.records import InstanceRecord
 from protos import meshd_pb2 as wire
 
-SLICE = 1_000
-"""Registrations that are looked at in one go, which takes some milliseconds at most."""
 SHARE = 20
 """A count is good for so many times what it took, so that counting never takes more than a part of this many."""
 
@@ -43,9 +41,10 @@ class Counting:
         count = Count(instances, node.now, node.cache.params.load_timeout_ms, node.settings.failure_expiry_ms)
         took_s = 0.0
         models = node.view.ids()
-        for at in range(0, len(models), SLICE):
+        size = node.settings.slice_models  # as upkeep: 5 ms where each is read, for it names copies
+        for at in range(0, len(models), size):
             begun_s = self._elapsed_s()
-            for model in models[at : at + SLICE]:
+            for model in models[at : at + size]:
                 value = node.view.value(model)
                 if value is not None:  # else it went since
                     count.add(model, value, node.view.mod(model))

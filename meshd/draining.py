@@ -82,7 +82,7 @@ class Draining:
         channel, last = self._plane.channel(request.instance), None
         if channel is None:
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"{request.instance} cannot be reached")
-        metadata = (("mm-i-v", internal.VERSION), ("mm-i-key-bin", self._plane.key))
+        metadata = internal.by_key(self._plane.key)
         stub: Any = internal_stubs.MeshStub(channel)
         try:
             async for last in stub.Drain(request, metadata=metadata):

@@ -192,7 +192,7 @@ class Fanout:
 
     def metadata(self) -> Any:
         """What shows an instance that another one asks."""
-        return (("mm-i-v", internal.VERSION), ("mm-i-key-bin", self._plane.key))
+        return internal.by_key(self._plane.key)
 
 
 def _wanted(request: Any, name: str) -> bool:

@@ -17,6 +17,7 @@ from meshd.holding import status_message
 from meshd.management import Management
 from meshd.plane import internal
 from meshd.plane.peer_calls import PROTOCOL, from_wire
+from meshd.plane.python import PythonPlane
 from protos import meshd_internal_pb2 as wire
 from protos import meshd_internal_pb2_grpc as stubs
 
@@ -24,8 +25,8 @@ from protos import meshd_internal_pb2_grpc as stubs
 class MeshApi(stubs.MeshServicer):  # type: ignore[misc]
     """Answers instances that carry the cluster's key."""
 
-    def __init__(self, node: Node, management: Management, key: bytes, draining: Draining) -> None:
-        self._node, self._management, self._key = node, management, key
+    def __init__(self, node: Node, management: Management, plane: PythonPlane, draining: Draining) -> None:
+        self._node, self._management, self._plane = node, management, plane
         self._decisions, self._draining = Decisions(node), draining
 
     async def Hello(self, request: Any, context: Any) -> Any:
@@ -92,4 +93,4 @@ class MeshApi(stubs.MeshServicer):  # type: ignore[misc]
             yield progress
 
     async def _check(self, context: Any) -> None:
-        await check_peer(context, tuple(context.invocation_metadata() or ()), self._key)
+        await check_peer(context, tuple(context.invocation_metadata() or ()), self._plane.key)

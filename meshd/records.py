@@ -14,6 +14,7 @@ from meshcore.events import Event, InstancesSeen, RegistrySeen, Seen, SessionRen
 from meshcore.kv import ABSENT, ANY, DELETE, KEEP, Act, Change, Committed, Conflict, Deleted, Pair, Snapshot, Write
 from meshcore.vmodel_asks import Overtaken, PutVModel, ReadVModel, VModelRead
 from meshd.reach import SESSION, Reach
+from meshd.store.backoff import pause_s
 from meshd.store.base import Session, Store, StoreError, StoreRefused
 from meshd.store.mirror import mirror
 
@@ -220,4 +221,35 @@ async def cluster_key(store: Store, keys: Keys, fresh: bytes) -> bytes:
                 f'Record "{keys.cluster_key}" has {len(key)} bytes, and the key of a mesh has {KEY_BYTES}: stop all '
                 "instances and delete it; the first to start makes another"
             )
+        return key
+
+
+async def keep_key(
+    session: Session, store: Store, keys: Keys, key: bytes, use: Callable[[bytes], None], rng: Random
+) -> None:
+    """Have all instances know each other by one key also after the store has lost it, which loses leases as well.
+
+    The key is written again; where an instance that started meanwhile was faster, ``use`` is told its key.
+    """
+    while True:
+        await session.lost.wait()
+        await session.resumed.wait()
+        failures = 0
+        while (found := await _key_again(store, keys, key)) is None:
+            failures += 1
+            await asyncio.sleep(pause_s(failures, rng))
+        if found != key:
+            _log.warning("another key of the mesh is in the store than before: this instance goes by that one")
+            key = found
+            use(key)
+
+
+async def _key_again(store: Store, keys: Keys, key: bytes) -> bytes | None:
+    """The key to go by from now on; None: the store does not say."""
+    try:
+        return await cluster_key(store, keys, key)
+    except StoreError:
+        return None
+    except BadRecord as wrong:
+        _log.error("%s", wrong)
         return key

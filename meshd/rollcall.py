@@ -65,15 +65,16 @@ class RollCall:
         return _copies(answer)
 
     async def _told(self, name: str, asked: Any = None) -> Any | None:
-        """What one instance tells of itself; None: it does not answer in time."""
+        """What one instance tells of itself; None: it does not answer in time, or another one has its address now."""
         stub = self._fanout.stub(name)
         if stub is None:
             return None
         request = asked or internal.StatusRequest(protocol=PROTOCOL)
         try:
-            return await stub.Status(request, timeout=DEADLINE_S, metadata=self._fanout.metadata())
+            answer = await stub.Status(request, timeout=DEADLINE_S, metadata=self._fanout.metadata())
         except grpc.aio.AioRpcError:
             return None
+        return answer if answer.instance.id == name else None
 
 
 def _copies(status: Any) -> Any:

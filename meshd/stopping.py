@@ -58,15 +58,15 @@ async def on_line(stop: Callable[[], None], descriptor: int = STANDARD_INPUT) ->
 
 
 async def on_anchor(path: str, stop: Callable[[], None]) -> None:
-    """Call ``stop`` as soon as the file at ``path`` is not there, or says something else than it does now.
+    """Call ``stop`` as soon as the file at ``path`` is not there, or says something else than it did first.
 
     Else is what another process has written that took its place before anybody looked. Any other trouble with reading
     says nothing about that.
     """
-    first = current = _contents(path)
-    while current is not None and current == first:
+    first = b""  # not known yet
+    while (current := _contents(path, first)) is not None and first in (b"", current):
+        first = current
         await asyncio.sleep(LOOK_S)
-        current = _contents(path, first)
     _log.info("told to stop: the anchor file %s is %s", path, "gone" if current is None else "another process's")
     stop()
 
@@ -83,7 +83,7 @@ class _Lines:
         return any(line.strip() == STOP for line in whole)
 
 
-def _contents(path: str, unreadable: bytes = b"") -> bytes | None:
+def _contents(path: str, unreadable: bytes) -> bytes | None:
     """None: it is not there; ``unreadable`` where it is not known what it says."""
     try:
         return Path(path).read_bytes()

@@ -35,11 +35,15 @@ class NotAPeer(Exception):
     """A call on the mesh port that no instance of this service makes, or one of another version."""
 
 
+def by_key(key: bytes) -> Metadata:
+    """What shows an instance that another one of its mesh asks."""
+    return (("mm-i-v", VERSION), ("mm-i-key-bin", key))
+
+
 def to_metadata(request: Request, key: bytes) -> Metadata:
     """The internal headers of a forwarded request."""
     headers: list[tuple[str, str | bytes]] = [
-        ("mm-i-v", VERSION),
-        ("mm-i-key-bin", key),
+        *by_key(key),
         ("mm-i-kind", request.kind.value),
         ("mm-i-model-bin", request.model.encode()),
         ("mm-i-from", request.origin),

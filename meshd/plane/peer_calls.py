@@ -62,7 +62,7 @@ class PeerCall:
         if channel is None:
             return Unreachable("not known any more")
         timeout_s = SYNC_LIMIT_S if step.request.is_sync else ASYNC_LIMIT_S
-        metadata = (("mm-i-v", internal.VERSION), ("mm-i-key-bin", self._plane.key))
+        metadata = internal.by_key(self._plane.key)
         try:
             stub: Any = stubs.MeshStub(channel)
             reply = await stub.EnsureLoaded(to_wire(step.request), timeout=timeout_s, metadata=metadata)
@@ -79,7 +79,7 @@ class PeerCall:
 
 async def who_answers(address: str, key: bytes, timeout_s: float, dialer: Dialer) -> str:
     """The id of the instance at ``address``; empty: nobody of this mesh answers there."""
-    metadata = (("mm-i-v", internal.VERSION), ("mm-i-key-bin", key))
+    metadata = internal.by_key(key)
     async with dialer.open(address, CHANNEL_OPTIONS) as channel:
         stub: Any = stubs.MeshStub(channel)
         try:

@@ -112,6 +112,10 @@ class PythonPlane:
         """Ask ``core`` about everything that the table does not say."""
         self._core = core
 
+    def use_key(self, key: bytes) -> None:
+        """Instances know each other by this key from now on."""
+        self.key = key
+
     async def close(self) -> None:
         """Close the connections to other instances."""
         self.shadows.end()

@@ -95,28 +95,22 @@ class EtcdStore:
         start, end = range_of(prefix)
         start = max(start, to_bytes(after) + b"\0")
         pairs: list[Pair] = []
-        revision = 0
+        revision, page = 0, PAGE
         while True:
-            most = PAGE if limit is None else min(PAGE, limit - len(pairs))
-            reply = await self._range(start, end, most, revision)
+            most = page if limit is None else min(page, limit - len(pairs))
+            request = etcd_pb2.RangeRequest(key=start, range_end=end, limit=most, revision=revision)
+            try:
+                reply, _ = await self._cluster.ask(_range, request, OTHER_S)
+            except EtcdRefused as refused:
+                if refused.code is not grpc.StatusCode.RESOURCE_EXHAUSTED or most == 1:
+                    raise
+                page = most // 2  # more than one message may hold
+                continue
             revision = revision or reply.header.revision
             pairs += map(to_pair, reply.kvs)
             if not reply.more or len(pairs) == limit:
                 return Snapshot(revision, tuple(pairs))
             start = reply.kvs[-1].key + b"\0"
-
-    async def _range(self, start: bytes, end: bytes, limit: int, revision: int) -> Any:
-        """At most ``limit`` pairs, fewer where they are more than one message may hold."""
-        while True:
-            request = etcd_pb2.RangeRequest(key=start, range_end=end, limit=limit, revision=revision)
-            try:
-                reply, _ = await self._cluster.ask(_range, request, OTHER_S)
-            except EtcdRefused as refused:
-                if refused.code is not grpc.StatusCode.RESOURCE_EXHAUSTED or limit == 1:
-                    raise
-                limit //= 2
-                continue
-            return reply
 
 
 def _range(member: Member) -> Any:

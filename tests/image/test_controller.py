@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -136,13 +137,13 @@ def test_a_pod_serves_what_the_controller_registers_and_ends_by_its_hooks(
         assert got("http://127.0.0.1:8089/live") == (200, "alive\n")
         with Client("127.0.0.1:8033") as client:
             register(client)
-            metadata = (("mm-vmodel-id", "sklearn-isvc"),)
+            by_vmodel = (("mm-vmodel-id", "sklearn-isvc"),)
             request = v2.ModelInferRequest(model_name="sklearn-isvc", id="7")
-            answer = v2.ModelInferResponse.FromString(client.call(INFER, request.SerializeToString(), metadata).body)
+            answer = v2.ModelInferResponse.FromString(client.call(INFER, request.SerializeToString(), by_vmodel).body)
             assert answer.id == "7"
         assert ANSWERED in scraped()
         version = it.container.run("/opt/kserve/tas/meshd", "--version").stdout
-        assert version == "meshd 0.1.0 (build 20260102-1504, version 9.8.7, commit 4f1c2d)\n"
+        assert version == f"meshd {metadata.version('meshd')} (build 20260102-1504, version 9.8.7, commit 4f1c2d)\n"
         assert it.container.run("sh", "-c", "id -u; id -g").stdout == "1000650000\n0\n"
         listed = it.container.run("mmctl", "list", "-o", "name")
         assert listed.stdout.splitlines() == [TARGET], listed.stderr

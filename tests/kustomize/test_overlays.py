@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.kustomize.objects import (
     PATCH_NAMES,
     Object,
@@ -138,7 +140,7 @@ def test_an_overlay_of_parts_of_the_base_brings_its_variable_along(tmp_path: Pat
         "objref": {"kind": "Service", "name": "model-mesh", "apiVersion": "v1"},
         "fieldref": {"fieldpath": "metadata.name"},
     }
-    target = {"labelSelector": "component=model-mesh", "kind": "Deployment"}
+    target = {"labelSelector": "component=model-mesh"}  # as in ModelMesh's example, without a kind
     objects = overlay(
         tmp_path / "both",
         {
@@ -146,13 +148,58 @@ def test_an_overlay_of_parts_of_the_base_brings_its_variable_along(tmp_path: Pat
             "commonLabels": {"app": "two"},
             "resources": ["../gpu", "../cpu", "{base}/service.yaml"],
             "vars": [variable],
-            "patches": [{"path": "{base}/patches/etcd.yaml", "target": target}],
+            "patches": [{"path": f"{{base}}/patches/{name}.yaml", "target": target} for name in ("etcd", "tls")],
         },
     )  # fmt: skip
     check(objects)
     deployments = sorted(name_of(each) for each in of_kind(objects, "Deployment"))
     assert deployments == ["model-mesh-cpu-two", "model-mesh-gpu-two"]
     assert {environment(each)["MM_SERVICE_NAME"] for each in mesh_containers(objects)} == {"model-mesh-two"}
+
+
+def test_only_the_deployment_is_found_by_its_label(tmp_path: Path) -> None:
+    """A patch for a pod that has component=model-mesh as its target would put that pod into anything else, too."""
+    everything = overlay(tmp_path / "o", {"resources": ["{base}"]})
+    found = [each["kind"] for each in everything if each["metadata"].get("labels", {}).get("component") == "model-mesh"]
+    assert found == ["Deployment"]
+
+
+def test_a_prefix_patches_by_index_a_number_of_pods_and_other_settings_build(tmp_path: Path) -> None:
+    """The order of what ModelMesh's container has is kept: patches count in it."""
+    container = "/spec/template/spec/containers/0"
+    patch = [
+        {"op": "replace", "path": f"{container}/env/5/value", "value": "etcd:e:2379"},
+        {"op": "replace", "path": f"{container}/ports/0/containerPort", "value": 8033},
+        {"op": "add", "path": f"{container}/volumeMounts/-", "value": {"name": "more", "mountPath": "/more"}},
+        {"op": "add", "path": "/spec/template/spec/volumes/-", "value": {"name": "more", "emptyDir": {}}},
+        {"op": "add", "path": "/spec/template/spec/containers/-", "value": {"name": "server", "image": "s:7"}},
+    ]
+    settings = {"name": "model-mesh-settings", "behavior": "replace", "literals": ["MM_LOG_FORMAT=text"]}
+    overlay(
+        tmp_path / "first",
+        {
+            "namePrefix": "team-",
+            "namespace": "serving",
+            "labels": [{"pairs": {"app": "team"}, "includeSelectors": True}],
+            "resources": ["{base}"],
+            "replicas": [{"name": "model-mesh", "count": 7}],
+            "configMapGenerator": [settings],
+            "patches": [{"target": {"kind": "Deployment"}, "patch": yaml.safe_dump(patch)}],
+        },
+    )
+    joined = {"name": "model-mesh-settings", "behavior": "merge", "literals": ["MM_LOG_LEVEL=warn"]}
+    above = {"nameSuffix": "-b", "resources": ["../first"], "configMapGenerator": [joined]}
+    objects = overlay(tmp_path / "second", above)
+    check(objects)
+    (deployment,) = of_kind(objects, "Deployment")
+    assert (name_of(deployment), deployment["spec"]["replicas"]) == ("team-model-mesh-b", 7)
+    variables = mesh(objects)
+    assert (variables["MM_SERVICE_NAME"], variables["KV_STORE"]) == ("team-model-mesh-b", "etcd:e:2379")
+    (settings_map,) = of_kind(objects, "ConfigMap")
+    assert settings_map["data"] == {"MM_LOG_FORMAT": "text", "MM_LOG_LEVEL": "warn"}
+    (container_of_mesh,) = mesh_containers(objects)
+    assert container_of_mesh["envFrom"][0]["configMapRef"]["name"] == name_of(settings_map)
+    assert {name for name, _ in containers(objects)} == {"team-model-mesh-b/mm", "team-model-mesh-b/server"}
 
 
 def test_the_image_is_named_in_one_place(tmp_path: Path) -> None:

@@ -105,6 +105,15 @@ def test_the_mesh_is_probed_and_stopped_in_order(objects: Sequence[Object]) -> N
             assert within_s <= spec["terminationGracePeriodSeconds"]
 
 
+def test_pods_of_the_mesh_reach_whatever_mmctl_looks_at_in_one_of_them(objects: Sequence[Object]) -> None:
+    for policy in of_kind(objects, "NetworkPolicy"):
+        reached = {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]}
+        for container in mesh_containers(objects):
+            assert reached == {port["containerPort"] for port in container["ports"]}
+        (clients, scrapers) = (rule["ports"] for rule in policy["spec"]["ingress"] if "from" not in rule)
+        assert [port["port"] for port in (*clients, *scrapers)] == [8033, 2112], "and nobody else"
+
+
 def test_runtimes_outlive_the_mesh(objects: Sequence[Object]) -> None:
     for where, container in containers(objects):
         if not where.endswith(("/mm", "/etcd")):

@@ -210,8 +210,9 @@ def test_windows_that_are_none_are_refused() -> None:
 
 
 def test_numbers_with_which_nothing_would_go_on_are_refused() -> None:
-    with pytest.raises(ValueError, match="janitor_period_ms is 0; it has to be 1 or more"):
-        Settings(janitor_period_ms=0)
+    for name in ("janitor_period_ms", "slice_models"):
+        with pytest.raises(ValueError, match=f"{name} is 0; it has to be 1 or more"):
+            Settings(**{name: 0})
     with pytest.raises(ValueError, match="probe_again_ms is -1; it has to be 0 or more"):
         Settings(probe_again_ms=-1)
     assert Settings(min_churn_age_ms=-1).min_churn_age_ms == -1

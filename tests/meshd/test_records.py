@@ -14,8 +14,8 @@ from meshcore.errors import BadRecord
 from meshcore.events import Event, InstancesSeen, RegistrySeen, Seen, SessionRenewed, StoreFound, StoreLost
 from meshcore.kv import ABSENT, ANY, DELETE, Committed, Conflict, Snapshot, Write
 from meshd.reach import Reach
-from meshd.records import READ_MOST, Keys, Records, cluster_key, follow, follow_session
-from meshd.store.base import StoreRefused
+from meshd.records import READ_MOST, Keys, Records, cluster_key, follow, follow_session, keep_key
+from meshd.store.base import Session, StoreRefused
 from meshd.store.memory import MemoryHub, MemoryStore
 
 GUARD_S = 20
@@ -253,6 +253,43 @@ def test_a_lease_that_was_replaced_has_the_record_written_again() -> None:
             assert await records.publish(b"me") == ""
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
+
+    run(test)
+
+
+OURS, ANOTHERS = b"ours" * 8, b"else" * 8
+
+
+@pytest.mark.parametrize(
+    ("in_store", "found", "used"),
+    [(None, OURS, []), (OURS, OURS, []), (ANOTHERS, ANOTHERS, [ANOTHERS]), (b"short", b"short", [])],
+    ids=["lost", "still there", "made anew by an instance that started", "nobody's"],
+)
+def test_all_go_by_one_key_after_the_store_has_lost_it(in_store: bytes | None, found: bytes, used: list[bytes]) -> None:
+    """A store that lost all has lost leases, too; it may be away again when it is asked for the key."""
+
+    async def test(hub: MemoryHub, store: Counting, records: Records) -> None:
+        told: list[bytes] = []
+        session = Session(1)
+        await store.commit(Write(KEYS.cluster_key, ANY, OURS))
+        keeping = asyncio.create_task(keep_key(session, store, KEYS, OURS, told.append, Random(1)))
+        await asyncio.sleep(0)
+        assert store.reads == [], "with its lease it has the key, too"
+        await store.commit(Write(KEYS.cluster_key, ANY, DELETE if in_store is None else in_store))
+        session.lose()
+        store.cut()
+        session.resume(2)
+        await until(lambda: bool(store.reads))
+        store.heal()
+        await until(lambda: len(store.reads) > 1)
+
+        def stands() -> list[bytes]:
+            return [pair.value for pair in hub.kv.snapshot(KEYS.cluster_key).pairs]
+
+        await until(lambda: keeping.done() or (told, stands()) == (used, [found]))
+        assert not keeping.done()
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
 
     run(test)
 

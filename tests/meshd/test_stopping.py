@@ -63,6 +63,24 @@ def test_an_anchor_that_cannot_be_read_ends_nothing(anchor: Path) -> None:
     assert virtual_loop.run(main()) == [9 * LOOK_S]
 
 
+def test_an_anchor_that_cannot_be_read_at_first_is_looked_at_when_it_can(tmp_path: Path) -> None:
+    anchor = tmp_path / "model-mesh.anchor"
+    anchor.mkdir()
+
+    def show() -> None:
+        anchor.rmdir()
+        anchor.write_text("4711\n")
+
+    async def main() -> list[float]:
+        loop, stopped = asyncio.get_running_loop(), list[float]()
+        for after, change in ((2.5, show), (5.5, lambda: anchor.write_text("4712\n"))):
+            loop.call_later(after * LOOK_S, change)
+        await on_anchor(str(anchor), lambda: stopped.append(loop.time()))
+        return stopped
+
+    assert virtual_loop.run(main()) == [6 * LOOK_S]
+
+
 @pytest.mark.parametrize(
     ("text", "is_told"),
     [

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
+import urllib.request
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from meshcore.kv import ABSENT, ANY, DELETE, KEEP, Committed, Compacted, Conflict, Write
-from meshd.store import etcd_channel
+from meshd.store import etcd, etcd_channel
 from meshd.store.base import StoreRefused, StoreUnavailable
 from meshd.store.etcd_channel import EtcdRefused
 from tests.etcd import EtcdServer, free_port
+from tests.processes import GUARD_S
 from tests.store.line import line_to
 from tests.store.places import EtcdPlace, client, etcd_client, run, told
 
@@ -154,7 +157,18 @@ def test_value_beyond_etcds_limit_is_refused_and_fails_no_other(place: EtcdPlace
     run(test())
 
 
-def test_pages_shrink_until_a_message_holds_them(place: EtcdPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+def ranges_asked(server: EtcdServer) -> int:
+    """How often a range was asked for, as etcd itself counts."""
+    with urllib.request.urlopen(f"http://{server.address}/metrics", timeout=GUARD_S) as response:
+        counts = re.findall(r'^grpc_server_started_total\{.*"Range".* (\d+)$', response.read().decode(), re.MULTILINE)
+    return sum(map(int, counts))
+
+
+def test_pages_shrink_until_a_message_holds_them_and_stay_as_small(
+    own_server: EtcdServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(etcd, "PAGE", 8)
+    place = EtcdPlace(own_server)
     small = tuple((name, 1 << 20 if name.endswith("receive_message_length") else n) for name, n in etcd_channel.OPTIONS)
     monkeypatch.setattr(etcd_channel, "OPTIONS", small)
 
@@ -162,7 +176,9 @@ def test_pages_shrink_until_a_message_holds_them(place: EtcdPlace, monkeypatch: 
         async with client(place) as store:
             for n in range(8):
                 await store.commit(Write(f"{place.prefix}{n}", ABSENT, b"x" * 400_000))
+            before = ranges_asked(own_server)
             assert len((await store.snapshot(place.prefix)).pairs) == 8
+            assert ranges_asked(own_server) - before == 2 + 4, "of 8 and 4 pairs are too large, four of 2 hold them"
 
     run(test())
 
