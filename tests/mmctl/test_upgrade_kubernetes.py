@@ -20,6 +20,7 @@ from meshcore.records import Failure, ModelRecord
 from meshd.store.connect import open_store, parse_kv_store
 from mmctl.__main__ import run
 from mmctl.errors import Unavailable
+from mmctl.local.process import started_at
 from mmctl.upgrade import carrying, kubectl
 from mmctl.upgrade.rollout import REVISION
 from tests.builders import instance
@@ -263,6 +264,24 @@ def test_answer_that_does_not_come_is_unavailable(cluster: Cluster, monkeypatch:
     monkeypatch.setattr(kubectl, "ANSWER_S", 0.3)
     with pytest.raises(Unavailable, match=r"kubectl get said nothing for 0\.3 s"):
         asyncio.run(kubectl.Kubectl(str(cluster.binary)).read("get", "deployment", "x"))
+
+
+def test_plugin_that_hangs_is_ended_with_its_kubectl(tmp_path: Path) -> None:
+    """It has kubectl's output open, and is what kubectl waits for."""
+    binary, pid = tmp_path / "kubectl", tmp_path / "pid"
+    binary.write_text(f"#!/bin/sh\nsleep 600 & echo $! > {pid}.new && mv {pid}.new {pid}\nwait\n", "utf-8")
+    binary.chmod(0o700)
+
+    async def interrupted() -> None:
+        asked = asyncio.create_task(kubectl.Kubectl(str(binary)).run("get"))
+        await asyncio.to_thread(until, pid.exists, "the plugin is there")
+        asked.cancel()
+        _, unfinished = await asyncio.wait([asked], timeout=60)
+        assert not unfinished
+
+    asyncio.run(interrupted())
+    plugin = int(pid.read_text("utf-8"))
+    until(lambda: started_at(plugin) is None, "the plugin is gone")
 
 
 def test_rollback_that_stands_still_ends_with_words_and_is_gone_on_with(cluster: Cluster) -> None:

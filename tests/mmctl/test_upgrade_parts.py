@@ -177,6 +177,7 @@ def test_room_for_what_leaves(used: tuple[int, int], new_capacity: int, rooms: l
         ("Unable to connect to the server: dial tcp 10.0.0.1:443: i/o timeout", Unavailable),
         ("Unable to connect to the server: net/http: TLS handshake timeout", Unavailable),
         ("Error from server (Timeout): context deadline exceeded", Unavailable),
+        ("Error from server (Timeout): the server was unable to return a response in the time allotted", Unavailable),
         ("Error from server: etcdserver: request timed out", Unavailable),
         ("error: the server is currently unable to handle the request", Unavailable),
         ('Error from server (NotFound): deployments.apps "x" not found', NotFound),
