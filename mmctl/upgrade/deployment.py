@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from mmctl.errors import Failed
 from mmctl.upgrade.driver import Done
@@ -50,7 +52,6 @@ class Deployment:
                 if self._found.is_paused:  # kubectl undoes nothing that is paused
                     await self._kubectl.run("rollout", "resume", name)
                 await self._kubectl.run("rollout", "undo", name, f"--to-revision={revision}")
-        self._found = replace(self._found, is_observed=False)
         return Done(reason, is_event=True)
 
     async def finish(self, upgrade: Upgrade) -> None:
@@ -59,18 +60,27 @@ class Deployment:
 
 async def look_at(kubectl: Kubectl, name: str) -> Rollout:
     """The Deployment with its replica sets and pods; CommandError."""
-    deployment = await kubectl.read("get", "deployment", name)
-    listed = await kubectl.read("get", "replicasets,pods", "-l", selector(deployment))
+    with understood(name):
+        return await rollout_of(kubectl, await kubectl.read("get", "deployment", name))
+
+
+async def rollout_of(kubectl: Kubectl, deployment: Mapping[str, Any]) -> Rollout:
+    """A Deployment that was read, with its replica sets and pods; see ``understood``."""
+    return read_rollout(deployment, await kubectl.read("get", "replicasets,pods", "-l", selector(deployment)))
+
+
+@contextmanager
+def understood(name: str) -> Iterator[None]:
+    """Failed where what kubectl says of a Deployment lacks what the block looks for."""
     try:
-        return read_rollout(deployment, listed)
-    except (KeyError, TypeError, ValueError) as error:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Failed(f"what kubectl says of deployment {name} cannot be understood: {error!r}") from None
 
 
-def selector(deployment: Mapping[str, object]) -> str:
+def selector(deployment: Mapping[str, Any]) -> str:
     """What finds its pods, as kubectl's ``-l`` takes it; Failed for what that cannot say."""
-    spec = deployment.get("spec")
-    wanted = spec.get("selector", {}) if isinstance(spec, dict) else {}
+    wanted = deployment["spec"]["selector"]
     parts = [f"{name}={value}" for name, value in wanted.get("matchLabels", {}).items()]
     for each in wanted.get("matchExpressions", ()):
         values = ",".join(each.get("values", ()))

@@ -266,6 +266,19 @@ def test_answer_that_does_not_come_is_unavailable(cluster: Cluster, monkeypatch:
         asyncio.run(kubectl.Kubectl(str(cluster.binary)).read("get", "deployment", "x"))
 
 
+@pytest.mark.parametrize("answer", [{}, {"kind": "Deployment", "spec": 7}, {"kind": "Status", "metadata": {}}])
+def test_answer_that_is_not_what_was_asked_for_is_told(cluster: Cluster, answer: dict[str, Any]) -> None:
+    pods = {**rollouts.START[0], "listed": {"items": [{"metadata": {}}]}}
+    for script_of in (
+        script({"start": [{**rollouts.START[0], "deployment": answer}]}), script({"start": [pods]}),
+        script({}, coming=answer),
+    ):  # fmt: skip
+        cluster.replay(script_of)
+        code, _, err = cluster.start()
+        assert (code, cluster.changes()) == (1, []), err
+        assert err.startswith("error: what kubectl says of deployment model-mesh cannot be understood"), err
+
+
 def test_plugin_that_hangs_is_ended_with_its_kubectl(tmp_path: Path) -> None:
     """It has kubectl's output open, and is what kubectl waits for."""
     binary, pid = tmp_path / "kubectl", tmp_path / "pid"

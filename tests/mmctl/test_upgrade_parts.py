@@ -269,4 +269,4 @@ def test_every_kind_of_selector_is_told_to_kubectl() -> None:
     found = selector({"spec": {"selector": {"matchLabels": {"app": "m"}, "matchExpressions": expressions}}})
     assert found == "app=m,a in (x,y),b notin (z),c,!d"
     with pytest.raises(Failed, match="selects no pods"):
-        selector({"spec": {}})
+        selector({"spec": {"selector": {}}})
