@@ -283,8 +283,8 @@ def by(kubectl: str) -> Callable[[Upgrade], Driver]:
 
 async def _started(reach: Reach, upgrade: Upgrade) -> Upgrade:
     now = int(time.time() * 1000)
-    # The clocks of pods may be behind this machine's, and no two pods have the same id: all their failures are new.
-    counted_ms = now if upgrade.kind == local.KIND else 0
+    # Known beforehand are the names of processes, and one may have failed under such a name before; never a pod.
+    counted_ms = dict.fromkeys(upgrade.new, now)
     upgrade = replace(
         upgrade, id=secrets.token_hex(4), started_ms=now, phase_ms=now, moved_ms=now, counted_ms=counted_ms,
         reason="begins",

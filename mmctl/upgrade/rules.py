@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from mmctl.sizes import count, shortened
@@ -32,8 +33,8 @@ class Seen:
     """How many instances there shall be."""
     failing: tuple[str, ...] = ()
     """Models that fail to load on new instances and did not on old ones."""
-    failed_ms: int = 0
-    """When a load failed last on a new instance, by the clock of that instance; 0: none did."""
+    failed_ms: Mapping[str, int] = field(default_factory=dict)
+    """When a load failed last on each new instance on which one did, by the clock of that instance."""
     slow: str = ""
     """The load on a new instance that has gone on longest: what and where."""
     slow_ms: int = 0
@@ -84,7 +85,8 @@ def course(upgrade: Upgrade, seen: Seen, now: int) -> Upgrade:
     if asked is Ask.RESUME:
         if upgrade.hold is Hold.OTHER and seen.comes:
             upgrade = replace(upgrade, comes=seen.comes, wanted=seen.comes)
-        upgrade = replace(upgrade, counted_ms=max(upgrade.counted_ms, seen.failed_ms + 1), moved_ms=now)
+        counted_ms = {**upgrade.counted_ms, **{name: at_ms + 1 for name, at_ms in seen.failed_ms.items()}}
+        upgrade = replace(upgrade, counted_ms=counted_ms, moved_ms=now)
         return _turned(upgrade, Phase.ROLLING, "goes on as asked for: failures until now do not count", now)
     hold, text = trouble(upgrade, seen, now)
     if hold is not Hold.NONE:

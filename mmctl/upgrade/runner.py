@@ -114,7 +114,7 @@ class Runner:
         met = _met(upgrade, seen)
         slow, slow_ms = self._loads.slowest(frozenset(met.new), self._now())
         failing = self._loads.failing(frozenset(met.new), frozenset(met.old), upgrade.counted_ms)
-        failed_ms = self._loads.newest_failure_ms(frozenset(met.new))
+        failed_ms = self._loads.newest_failures_ms(frozenset(met.new))
         return replace(seen, failing=failing, failed_ms=failed_ms, slow=slow, slow_ms=slow_ms)
 
     def _bear(self, error: Unavailable) -> None:

@@ -117,12 +117,13 @@ def test_models_that_fail_on_new_instances_only_count() -> None:
         ))
     )  # fmt: skip
     assert loads.is_known.is_set()
-    assert loads.failing({"c", "d"}, {"a", "b"}, 100) == ("new",)
-    assert loads.newest_failure_ms({"c", "d"}) == 100
+    assert loads.failing({"c", "d"}, {"a", "b"}, {"c": 100}) == ("new",)
+    assert loads.failing({"c", "d"}, {"a", "b"}, {"d": 100}) == ("early", "new")
+    assert loads.newest_failures_ms({"c", "d"}) == {"c": 100}
     assert loads.slowest({"c", "d"}, 100) == ("slow on c", 0)
     assert loads.slowest({"c", "d"}, 160) == ("slow on c", 60)
     loads.on_change(Revision(6, (pair("new", ModelRecord("t")), pair("old", failed(d=200)), Deleted("r/slow", 6))))
-    assert loads.failing({"c", "d"}, {"a", "b"}, 100) == ("old",)
+    assert loads.failing({"c", "d"}, {"a", "b"}, {"c": 100, "d": 200}) == ("old",)
     assert loads.slowest({"c", "d"}, 100) == ("", 0)
 
 
