@@ -17,17 +17,21 @@ from mmctl.values import Instance
 
 
 class Deployment:
-    """One Deployment. ``words`` are the arguments that have kubectl begin the upgrade."""
+    """One Deployment."""
 
-    def __init__(self, kubectl: Kubectl, name: str, former: str, words: tuple[str, ...]) -> None:
-        """``former`` is the replica set of the version before."""
-        self._kubectl, self._name, self._former, self._words = kubectl, name, former, words
+    def __init__(
+        self, kubectl: Kubectl, name: str, former: str, words: tuple[str, ...], images: Mapping[str, str]
+    ) -> None:
+        """``former`` is the replica set of the version before. ``words`` are the arguments that have kubectl begin the
+        upgrade, which leads to ``images``."""
+        self._kubectl, self._name, self._former = kubectl, name, former
+        self._words, self._images = words, images
         self._found: Rollout | None = None
 
     async def look(self, upgrade: Upgrade, known: Mapping[str, Instance]) -> Seen:
         """See Driver."""
         self._found = await look_at(self._kubectl, self._name)
-        found = seen(self._found, self._former, known)
+        found = seen(self._found, self._former, self._images, known)
         has_been_undone = upgrade.new and self._found.is_observed and self._found.current == self._former
         return replace(found, undone="somebody else has undone the rollout") if has_been_undone else found
 

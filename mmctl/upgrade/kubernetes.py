@@ -15,7 +15,7 @@ from mmctl.upgrade.deployment import Deployment, rollout_of, understood
 from mmctl.upgrade.kubectl import Kubectl, find
 from mmctl.upgrade.reach import Reach
 from mmctl.upgrade.record import Limits, Upgrade
-from mmctl.upgrade.rollout import Rollout
+from mmctl.upgrade.rollout import Rollout, images_of
 from mmctl.upgrade.views import Plan
 
 KIND = "kubernetes"
@@ -89,7 +89,8 @@ async def prepare(reach: Reach, wish: Wish, limits: Limits) -> tuple[Plan, Upgra
     steps = outlook.steps(here, new, min(instance.capacity_bytes for instance in here))
     upgrade = Upgrade(
         id="", kind=KIND, former=former, wanted=wanted, size=rollout.replicas, limits=limits,
-        old=tuple(instance.id for instance in here), plan={**asdict(wish), "former": rollout.current},
+        old=tuple(instance.id for instance in here),
+        plan={**asdict(wish), "former": rollout.current, "images": images_of(coming)},
     )  # fmt: skip
     return Plan(KIND, former, wanted, rows, steps, [*warnings, *outlook.warnings(steps)]), upgrade
 
@@ -99,7 +100,7 @@ def driver(upgrade: Upgrade, kubectl: str) -> Deployment:
     wish = Wish(**{name: upgrade.plan[name] for name in Wish.__slots__})
     wish = replace(wish, kubectl=find(kubectl or wish.kubectl))
     told = Kubectl(wish.kubectl, wish.namespace, wish.context)
-    return Deployment(told, wish.deployment, upgrade.plan["former"], wish.words)
+    return Deployment(told, wish.deployment, upgrade.plan["former"], wish.words, upgrade.plan["images"])
 
 
 async def _current_context(wish: Wish) -> str:
@@ -133,8 +134,7 @@ def _deployment(applied: Mapping[str, Any], wish: Wish) -> Mapping[str, Any]:
 
 
 def _differences(deployment: Mapping[str, Any], coming: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    before, after = (one["spec"]["template"]["spec"] for one in (deployment, coming))
-    images = [{one["name"]: one["image"] for one in each.get("containers", ())} for each in (before, after)]
+    images = [images_of(one) for one in (deployment, coming)]
     for name in dict.fromkeys([*images[0], *images[1]]):
         if images[0].get(name) != images[1].get(name):
             yield f"image of {name}", images[0].get(name, ""), images[1].get(name, "")
@@ -150,8 +150,7 @@ def _without_images(template: Mapping[str, Any]) -> Any:
 
 def _label(deployment: Mapping[str, Any], wish: Wish, rows: list[tuple[str, str, str]], side: int) -> str:
     """What people call a version: the image of our container."""
-    containers = deployment["spec"]["template"]["spec"].get("containers", ())
-    return next((str(one["image"]) for one in containers if one["name"] == wish.container), rows[0][side])
+    return images_of(deployment).get(wish.container) or rows[0][side]
 
 
 def _warnings(deployment: Mapping[str, Any], replicas: int, wish: Wish) -> Iterator[str]:

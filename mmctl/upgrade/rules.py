@@ -42,6 +42,8 @@ class Seen:
     """Why a new instance cannot become ready; empty: nothing is known to be in its way."""
     comes: str = ""
     """What the new instances are of (a replica set); empty: not known, or there is nothing to tell apart."""
+    is_wanted: bool = True
+    """Whether that is what was begun, as far as there is a way to tell."""
     undone: str = ""
     """Who or what else has brought the version before back; empty: nobody."""
     is_settled: bool = True
@@ -69,7 +71,8 @@ class Move:
 def course(upgrade: Upgrade, seen: Seen, now: int) -> Upgrade:
     """The upgrade with its phase as it has to be now, the reason told; whatever was asked for is answered."""
     upgrade = _moved(upgrade, seen, now)
-    upgrade = replace(upgrade, comes=upgrade.comes or seen.comes)
+    if not upgrade.comes and seen.is_wanted:
+        upgrade = replace(upgrade, comes=seen.comes)
     asked, upgrade = upgrade.asked, replace(upgrade, asked=Ask.NOTHING)
     if upgrade.phase.is_over:
         return upgrade
@@ -117,7 +120,8 @@ def trouble(upgrade: Upgrade, seen: Seen, now: int) -> tuple[Hold, str]:
         text = f"{models} {fail} to load on new instances (limit {limits.max_failed}): {shortened(seen.failing)}"
         return Hold.FAILED, text
     if seen.comes not in ("", upgrade.comes):
-        return Hold.OTHER, f"somebody else has applied another version: {seen.comes} comes instead of {upgrade.comes}"
+        begun = upgrade.comes or upgrade.wanted
+        return Hold.OTHER, f"somebody else has applied another version: {seen.comes} comes instead of {begun}"
     if upgrade.hold is Hold.OTHER and not seen.comes:  # the controller has still to see that it is paused
         return upgrade.hold, upgrade.reason
     if seen.stuck:

@@ -321,6 +321,17 @@ def test_another_version_that_somebody_applies_meanwhile_turns_it_back(cluster: 
     assert "another version: model-mesh-5c9d8e7f6a comes instead of model-mesh-66bfc84d9b" in err
 
 
+def test_another_version_that_somebody_applies_before_it_begins_is_not_taken_for_what_was_begun(
+    cluster: Cluster,
+) -> None:
+    other = look((*OLD_PODS, NEW_PODS[0]), (2, 3, 3))
+    other["deployment"]["spec"]["template"] = kube.template("registry.example/meshd:2.0")
+    cluster.replay(script({"start": [*rollouts.START, other]}))
+    code, _, err = cluster.start("--auto-rollback")
+    assert (code, cluster.changes()) == (1, ["rollout undo"]), err
+    assert "another version: model-mesh-66bfc84d9b comes instead of registry.example/meshd:1.0" in err
+
+
 def test_what_somebody_else_undid_is_not_begun_again(cluster: Cluster) -> None:
     cluster.replay(script({"set": [*SURGES, SWAPS[0], look(OLD_PODS, (3, 3, 3))]}))
     code, _, err = cluster.start()

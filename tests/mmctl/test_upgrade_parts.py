@@ -232,7 +232,7 @@ def test_who_is_seen_is_who_is_there_by_the_word_of_both() -> None:
     rollout = read_rollout(look["deployment"], look["listed"])
     ids = [pod.instance for pod in rollout.pods]
     known = {name: Instance(name, models=7, loads_in_progress=1) for name in ids[:2]}
-    found = seen(rollout, kube.OLD, known)
+    found = seen(rollout, kube.OLD, rollout.images, known)
     assert found.old == (
         Member(ids[0], is_ready=True, is_going=True, models=7, loads=1),
         Member(ids[1], is_ready=True, models=7, loads=1),
@@ -240,8 +240,8 @@ def test_who_is_seen_is_who_is_there_by_the_word_of_both() -> None:
     assert found.new == (Member(ids[2], text="etcd does not know it"),)
     assert (found.size, found.stuck, found.is_settled) == (2, "", False)
     done = read_rollout(rollouts.SWAPS[-1]["deployment"], rollouts.SWAPS[-1]["listed"])
-    assert seen(done, kube.OLD, {}).is_settled
-    assert (seen(done, kube.OLD, {}).comes, seen(done, kube.NEW, {}).comes) == (kube.NEW, "")
+    assert seen(done, kube.OLD, {}, {}).is_settled
+    assert (seen(done, kube.OLD, {}, {}).comes, seen(done, kube.NEW, {}, {}).comes) == (kube.NEW, "")
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_who_is_seen_is_who_is_there_by_the_word_of_both() -> None:
 )
 def test_why_a_pod_is_not_ready_is_told(pod: kube.PodNow, text: str) -> None:
     look = rollouts.look((*rollouts.OLD_PODS, pod), (2, 2, 2))
-    found = seen(read_rollout(look["deployment"], look["listed"]), kube.OLD, {})
+    found = seen(read_rollout(look["deployment"], look["listed"]), kube.OLD, {}, {})
     assert [member.text for member in found.new] == [text]
     assert bool(found.stuck) == text.startswith("ImagePull")
 

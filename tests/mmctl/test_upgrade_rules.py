@@ -178,6 +178,10 @@ def test_another_version_that_somebody_applies_holds_until_it_is_agreed_to_or_go
     agreed = course(replace(held, asked=Ask.RESUME), third, NOW)
     assert (agreed.phase, agreed.wanted) == (Phase.ROLLING, "mesh-3")
     assert course(agreed, replace(ENDED, comes="mesh-3"), NOW).reason == "all of it is mesh-3"
+    first = course(upgrade(seen=SURGED), replace(third, is_wanted=False), NOW)
+    assert (first.hold, first.comes) == (Hold.OTHER, "")
+    assert first.reason == "somebody else has applied another version: mesh-3 comes instead of two"
+    assert course(replace(first, asked=Ask.RESUME), replace(third, is_wanted=False), NOW).comes == "mesh-3"
 
 
 def test_what_somebody_else_undid_is_gone_back_on() -> None:
