@@ -31,7 +31,7 @@ class Wish:
     container: str = "mm"
     kustomize: str = ""
     file: str = ""
-    kubectl: str = "kubectl"
+    kubectl: str = ""
     context: str = ""
 
     @property
@@ -52,7 +52,7 @@ def check(wish: Wish) -> Wish:
         if not Path(path).exists():
             raise Usage(f"{path}: no such file or directory")
     kustomize, file = (str(Path(path).absolute()) if path else "" for path in (wish.kustomize, wish.file))
-    return replace(wish, kustomize=kustomize, file=file, kubectl=find(wish.kubectl))
+    return replace(wish, kustomize=kustomize, file=file, kubectl=find(wish.kubectl or "kubectl"))
 
 
 async def prepare(reach: Reach, wish: Wish, limits: Limits) -> tuple[Plan, Upgrade]:
