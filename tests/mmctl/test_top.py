@@ -90,11 +90,17 @@ class Terminal:
         self.read()
         return int(self.process.returncode)
 
+    def hang_up(self) -> None:
+        """As when the connection to a remote machine breaks."""
+        for end in (self._fd, self.inner):
+            os.close(end)
+        self._fd = self.inner = -1
+
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        os.close(self._fd)
-        os.close(self.inner)
+        if self._fd >= 0:
+            self.hang_up()
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +175,22 @@ def test_what_ends_it_restores_the_terminal(three: Mesh, how: str) -> None:
         assert _BACK in terminal.said
         assert "Traceback" not in terminal.said
         assert termios.tcgetattr(terminal.inner) == terminal.before
+
+
+def test_keys_that_would_leave_the_terminal_to_a_shell_as_it_is_do_nothing(three: Mesh) -> None:
+    with top(three) as terminal:
+        terminal.shows("i2")
+        terminal.press("\x1c", "\x1a", "r")  # Ctrl-\ and Ctrl-Z
+        terminal.until(lambda lines: names(lines) == ["i2", "i1", "i0"], "the other order")
+        terminal.press("q")
+        assert terminal.ended() == 0
+
+
+def test_it_ends_when_the_terminal_goes(three: Mesh) -> None:
+    with top(three) as terminal:
+        terminal.shows("i2")
+        terminal.hang_up()
+        assert terminal.process.wait(GUARD_S) >= 0
 
 
 def test_it_follows_the_size_of_the_terminal_and_does_without_colour(three: Mesh) -> None:
