@@ -239,7 +239,7 @@ def status(
         async def watched(reach: Reach) -> None:
             await _known(reach)
             with Progress() as progress:
-                await follow(reach, Told(progress))
+                await follow(reach.ledger, Told(progress))
 
         run(target, watched)
     _show(target, output)

@@ -11,9 +11,14 @@ import pytest
 
 from meshcore.kv import ANY, DELETE, Write
 from meshd.store.memory import MemoryHub, MemoryStore
-from mmctl.errors import Failed
+from mmctl.errors import Failed, Unavailable
+from mmctl.progress import Progress
+from mmctl.upgrade import carrying
+from mmctl.upgrade.carrying import follow
 from mmctl.upgrade.ledger import Busy, Ledger
-from mmctl.upgrade.record import MOST_EVENTS, Ask, Phase, Upgrade
+from mmctl.upgrade.record import MOST_EVENTS, Ask, Limits, Phase, Upgrade
+from mmctl.upgrade.runner import Told
+from tests.client import GUARD_S
 
 ROOT = "/tas-runtime/mesh"
 UPGRADE = Upgrade("1", "local", "one", "two", {"change": {"settings": {"A": "b"}}}, 2, ("a",), ("b",))
@@ -78,6 +83,37 @@ def test_what_was_asked_meanwhile_is_not_written_over() -> None:
             assert found is not None
             assert (found.asked, found.phase) == (Ask.ABORT, Phase.ROLLING)
             assert await mine.put(replace(found, phase=Phase.ROLLING_BACK)) is not None
+
+    play(scene)
+
+
+def test_whoever_follows_bears_that_etcd_is_away_for_as_long_as_a_step_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(carrying, "_FOLLOW_S", 0.0)
+
+    async def turns() -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def scene(mesh: Mesh) -> None:
+        runner, store, told = mesh.ledger(), mesh.store(), Told(Progress(is_silent=True))
+        async with runner.claimed():
+            await runner.read()
+            begun = await runner.put(UPGRADE.with_event(1, "begins"))
+            assert begun is not None
+            following = asyncio.create_task(follow(Ledger(store, ROOT), told))
+            store.cut()
+            await turns()
+            store.heal()
+            await turns()
+            assert not following.done()
+            assert told.last == begun.events[0]
+            await runner.put(replace(begun, limits=Limits(max_wait_ms=0)))
+            await turns()
+            store.cut()
+            with pytest.raises(Unavailable, match="cut off"):
+                await asyncio.wait_for(following, GUARD_S)
 
     play(scene)
 
