@@ -241,7 +241,10 @@ def status(
             with Progress() as progress:
                 await follow(reach.ledger, Told(progress))
 
-        run(target, watched)
+        try:
+            run(target, watched)
+        except KeyboardInterrupt:
+            return
     _show(target, output)
 
 
@@ -278,7 +281,8 @@ def _run(target: Target, command: Callable[[Reach], Awaitable[T]]) -> T:
         return run(target, command)
     except KeyboardInterrupt:
         raise Interrupted(
-            "interrupted; the upgrade stays as it is: `mmctl upgrade start --resume` goes on with it, `abort` goes back"
+            "interrupted; an upgrade that has begun stays as it is: `mmctl upgrade start --resume` goes on with it,"
+            " `abort` goes back"
         ) from None
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +26,7 @@ from mmctl.local.process import started_at
 from mmctl.upgrade import carrying, kubectl
 from mmctl.upgrade.rollout import REVISION
 from tests.builders import instance
+from tests.client import GUARD_S
 from tests.etcd import EtcdServer
 from tests.kubectl import find_kubectl
 from tests.mmctl import kube, rollouts
@@ -58,10 +61,14 @@ class Cluster:
         self.binary, self.file = rollouts.install(self.folder, wanted)
         self.set_variable("KUBECTL_SCRIPT", str(self.file))
 
+    @property
+    def where(self) -> tuple[str, ...]:
+        """What names the mesh."""
+        return "--kv-store", f"etcd:http://{self.etcd.address}", "--service", self.service
+
     def mmctl(self, *arguments: str) -> tuple[int, str, str]:
         """Exit code, stdout and stderr of a command."""
-        where = ("--kv-store", f"etcd:http://{self.etcd.address}", "--service", self.service)
-        code = run(["upgrade", *arguments, *where])
+        code = run(["upgrade", *arguments, *self.where])
         said = self.capsys.readouterr()
         return code, said.out, said.err
 
@@ -189,6 +196,13 @@ def test_deadline_holds_until_another_terminal_aborts(cluster: Cluster) -> None:
     until(lambda: len(rollouts.calls(cluster.file)) > looks + 4, "it goes on looking")
     again = cluster.start()
     assert again[0] == 1
+    command = [sys.executable, "-m", "mmctl", "upgrade", "status", "--watch", *cluster.where]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stderr is not None
+        assert any(line.startswith("held: ProgressDeadlineExceeded") for line in watching.stderr)
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(GUARD_S) == 0
+        assert "error" not in watching.stderr.read()
     code, _, _ = cluster.mmctl("abort")
     runner.join()
     assert (code, ended) == (0, [1])
