@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from mmctl.errors import NotFound, Unavailable
 from mmctl.progress import Progress
 from mmctl.upgrade.driver import Driver
-from mmctl.upgrade.ledger import Busy, Ledger
+from mmctl.upgrade.ledger import RUNNER_TTL_S, Busy, Ledger
 from mmctl.upgrade.loads import Loads
 from mmctl.upgrade.reach import Reach
 from mmctl.upgrade.record import Limits, Upgrade
@@ -70,18 +70,22 @@ async def follow(ledger: Ledger, told: Told, is_awaited: bool = True) -> Upgrade
 
     Unavailable when etcd is away for longer than a step may take.
     """
-    patience, bound_ms = Patience(told.progress), Limits().max_wait_ms
+    loop, patience, bound_ms = asyncio.get_running_loop(), Patience(told.progress), Limits().max_wait_ms
+    nobody_from_s = loop.time()
     while True:
         try:
             upgrade = _under_way(await ledger.read(), is_over_too=True)
             runner = await ledger.runner()
         except Unavailable as error:
             patience.bear(error, bound_ms)
+            # The lease of whoever carries it out may have ended meanwhile: it gets time to claim it again.
+            nobody_from_s = loop.time() + RUNNER_TTL_S
         else:
             patience.end()
             bound_ms = upgrade.limits.max_wait_ms
             told.tell(upgrade)
-            if upgrade.phase.is_over or not is_awaited or not runner:
+            is_left = not runner and loop.time() >= nobody_from_s
+            if upgrade.phase.is_over or not is_awaited or is_left:
                 return upgrade
         await asyncio.sleep(_FOLLOW_S)
 

@@ -45,7 +45,7 @@ class Patience:
 
     def bear(self, error: Unavailable, most_ms: int) -> None:
         """It is away: say so once. Raises ``error`` when it has been for longer than ``most_ms``."""
-        now_s = time.monotonic()
+        now_s = asyncio.get_running_loop().time()
         if self._since_s is None:
             self._since_s = now_s
             self.progress.line(f"{error}; waits for it to come back", style="yellow")
@@ -88,6 +88,7 @@ class Runner:
         before = await self._ledger.read()
         if before is None:
             raise Failed("the record of the upgrade is gone from etcd")
+        await self._ledger.keep()
         self._bound_ms = before.limits.max_wait_ms
         seen = await self._look(before)
         upgrade = course(_met(before, seen), seen, _now())
