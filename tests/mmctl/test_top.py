@@ -21,18 +21,11 @@ import pytest
 from tests.client import GUARD_S
 from tests.meshd.mesh import Mesh, mesh
 from tests.mmctl.meshes import mmctl
+from tests.mmctl.terminal import OWN
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 _HOME = "\x1b[H"
 _ALTERNATE, _BACK = "\x1b[?1049h", "\x1b[?1049l"
-
-_OWN = """
-import fcntl, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from mmctl.__main__ import main
-main()
-"""
-"""mmctl as the program that has the terminal: Ctrl-C and a new size reach it."""
 
 
 class Terminal:
@@ -42,7 +35,7 @@ class Terminal:
         self._fd, self.inner = pty.openpty()
         self.resize(width, height)
         self.before = termios.tcgetattr(self.inner)
-        command = [sys.executable, "-c", _OWN, "top", *arguments]
+        command = [sys.executable, "-c", OWN, "top", *arguments]
         kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
         self.process = subprocess.Popen(
             command, stdin=self.inner, stdout=self.inner, stderr=self.inner, start_new_session=True,
