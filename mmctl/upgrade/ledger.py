@@ -74,13 +74,8 @@ class Ledger:
         """Claim it again where the lease had to be replaced: whoever looks finds this process at it. Busy when another
         has taken over, Unavailable when etcd is not there."""
         assert self._session is not None
-        if self._session.lost.is_set():
-            raise Unavailable("the lease with etcd is lost")
-        if self._session.id != self._lease:
-            try:
-                await self._claim()
-            except StoreError as error:
-                raise _told(error) from None
+        if self._session.lost.is_set() or self._session.id != self._lease:
+            await self._back()
 
     async def put(self, upgrade: Upgrade) -> Upgrade | None:
         """Write the record, as the runner; None, with nothing written, when somebody wrote it since it was read.

@@ -128,9 +128,6 @@ def test_whoever_carries_it_out_is_there_again_after_etcd_was_away_for_all() -> 
             await asyncio.sleep(3 * RUNNER_TTL_S)
             for store in stores:
                 store.heal()
-            with pytest.raises(Unavailable, match="lease with etcd is lost"):
-                await runner.keep()
-            await asyncio.sleep(3)
             await runner.keep()
             me = await other.runner()
             await asyncio.sleep(3 * RUNNER_TTL_S)
