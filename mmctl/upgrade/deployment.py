@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from mmctl.errors import Failed
@@ -31,9 +30,7 @@ class Deployment:
     async def look(self, upgrade: Upgrade, known: Mapping[str, Instance]) -> Seen:
         """See Driver."""
         self._found = await look_at(self._kubectl, self._name)
-        found = seen(self._found, self._former, self._images, known)
-        has_been_undone = upgrade.new and self._found.is_observed and self._found.current == self._former
-        return replace(found, undone="somebody else has undone the rollout") if has_been_undone else found
+        return seen(self._found, self._former, self._images, known)
 
     async def act(self, upgrade: Upgrade, seen: Seen, now: int) -> Done:
         """See Driver: by what the last look found."""

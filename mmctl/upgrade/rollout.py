@@ -119,7 +119,7 @@ def seen(rollout: Rollout, former: str, wanted: Mapping[str, str], known: Mappin
     return Seen(
         new=new, old=old, size=rollout.replicas, stuck=stuck,
         comes=rollout.current if rollout.is_observed and rollout.current != former else "",
-        is_wanted=rollout.images == wanted,
+        is_wanted=rollout.images == wanted, is_former=rollout.is_observed and rollout.current == former,
         is_settled=rollout.is_observed and rollout.is_even and not rollout.is_paused,
     )  # fmt: skip
 

@@ -44,8 +44,8 @@ class Seen:
     """What the new instances are of (a replica set); empty: not known, or there is nothing to tell apart."""
     is_wanted: bool = True
     """Whether that is what was begun, as far as there is a way to tell."""
-    undone: str = ""
-    """Who or what else has brought the version before back; empty: nobody."""
+    is_former: bool = False
+    """Whether the version before is what whoever replaces instances (a Deployment's controller) goes by."""
     is_settled: bool = True
     """Whether nobody else (a Deployment's controller) has still to act on what it was told."""
 
@@ -83,8 +83,8 @@ def course(upgrade: Upgrade, seen: Seen, now: int) -> Upgrade:
     if asked is Ask.ABORT:
         by = f" by {upgrade.asked_by}" if upgrade.asked_by else ""
         return _turned(upgrade, Phase.ROLLING_BACK, f"asked for{by}", now)
-    if seen.undone:
-        return _turned(upgrade, Phase.ROLLING_BACK, seen.undone, now)
+    if seen.is_former and (upgrade.new or upgrade.comes):
+        return _turned(upgrade, Phase.ROLLING_BACK, "somebody else has undone the rollout", now)
     if asked is Ask.RESUME:
         if upgrade.hold is Hold.OTHER and seen.comes:
             upgrade = replace(upgrade, comes=seen.comes, wanted=seen.comes)

@@ -185,8 +185,11 @@ def test_another_version_that_somebody_applies_holds_until_it_is_agreed_to_or_go
 
 
 def test_what_somebody_else_undid_is_gone_back_on() -> None:
-    back = course(upgrade(), replace(SURGED, undone="somebody did"), NOW)
-    assert (back.phase, back.reason) == (Phase.ROLLING_BACK, "somebody did")
+    not_yet = upgrade(new=())
+    assert course(not_yet, replace(BEGUN, is_former=True), NOW).phase is Phase.ROLLING
+    for begun in (replace(not_yet, comes="mesh-2"), replace(not_yet, new=("c",))):
+        back = course(begun, replace(SURGED, is_former=True), NOW)
+        assert (back.phase, back.reason) == (Phase.ROLLING_BACK, "somebody else has undone the rollout")
 
 
 @pytest.mark.parametrize(
