@@ -98,19 +98,29 @@ def target_of(values: Mapping[str, Any]) -> Target:
     )  # fmt: skip
 
 
-def connected(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``command`` takes a Target first, which the options added here say; each is the same everywhere."""
+def gathered(
+    into: str, options: Mapping[str, tuple[Any, Any]], made: Callable[[Mapping[str, Any]], Any]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """What gives a command its argument ``into``, ``made`` of the values of ``options``, which are added to its own."""
 
-    @functools.wraps(command)
-    def with_target(*args: Any, **values: Any) -> Any:
-        own = {name: value for name, value in values.items() if name not in _TARGET}
-        return command(target_of(values), *args, **own)
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def with_options(**values: Any) -> Any:
+            own = {name: value for name, value in values.items() if name not in options}
+            return command(**{into: made(values)}, **own)
 
-    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-    added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        for name, (kind, default) in _TARGET.items()
-    ]
-    with_target.__signature__ = inspect.Signature(own + added)  # type: ignore[attr-defined]
-    with_target.__annotations__ = {parameter.name: parameter.annotation for parameter in own + added}
-    return with_target
+        found = inspect.signature(command, eval_str=True).parameters.values()
+        own = [parameter for parameter in found if parameter.name != into]
+        added = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+            for name, (kind, default) in options.items()
+        ]
+        with_options.__signature__ = inspect.Signature(own + added)  # type: ignore[attr-defined]
+        with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in own + added}
+        return with_options
+
+    return decorated
+
+
+connected = gathered("target", _TARGET, target_of)
+"""``command`` takes a Target, which the options added here say; each is the same everywhere."""

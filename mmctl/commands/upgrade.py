@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from typing import Annotated, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from mmctl.connect import Target
 from mmctl.errors import Failed, Interrupted, NotFound, Usage
 from mmctl.local.plan import parse_settings
-from mmctl.options import Debug, DryRun, Output, connected
+from mmctl.options import Debug, DryRun, Output, connected, gathered
 from mmctl.output import Form, say
 from mmctl.progress import Progress
 from mmctl.sizes import parse_ms
@@ -70,8 +70,12 @@ File = Annotated[
     str, typer.Option("--file", "-f", metavar="FILE", rich_help_panel=_KUBERNETES, help="To apply in its place.")
 ]
 Binary = Annotated[
-    str, typer.Option("--kubectl", metavar="PATH", rich_help_panel=_KUBERNETES, help="The kubectl to use.")
-]
+    str,
+    typer.Option(
+        "--kubectl", metavar="PATH", rich_help_panel=_KUBERNETES, help="The kubectl to use.",
+        show_default="kubectl",
+    ),
+]  # fmt: skip
 KubeContext = Annotated[
     str,
     typer.Option("--kube-context", rich_help_panel=_KUBERNETES, help="A context of kubectl.", show_default="current"),
@@ -101,55 +105,75 @@ AutoRollback = Annotated[
 ]
 
 
+_NEW: dict[str, tuple[Any, Any]] = {
+    "set_": (Set, []),
+    "version": (Version, ""),
+    "runtime": (Runtime, ""),
+    "runtime_arg": (RuntimeArg, []),
+    "capacity": (Capacity, ""),
+    "python": (Python, ""),
+    "deployment": (Name, ""),
+    "namespace": (Namespace, ""),
+    "image": (Image, ""),
+    "container": (Container, "mm"),
+    "kustomize": (Kustomize, ""),
+    "file": (File, ""),
+    "kubectl": (Binary, ""),
+    "kube_context": (KubeContext, ""),
+}
+"""The options that say what is new, by the names of their values, and what each is when it is not given."""
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """What is to be new, of a mesh on this machine or on Kubernetes."""
+
+    change: Change
+    wish: Wish
+
+    @property
+    def is_of_kubernetes(self) -> bool:
+        """Whether anything is said of Kubernetes, but which kubectl."""
+        return self.wish != Wish(kubectl=self.wish.kubectl)
+
+
+def _new(values: Mapping[str, Any]) -> New:
+    """What the values of options mean, which are by name."""
+    said = {name: values[name] for name in _NEW}
+    args = tuple(said["runtime_arg"]) or None
+    change = Change(
+        said["version"], parse_settings(said["set_"]), said["runtime"], args, said["capacity"], said["python"]
+    )
+    wish = Wish(**{name: said[name] for name in Wish.__slots__ if name in said}, context=said["kube_context"])
+    return New(change, wish)
+
+
+upgrading = gathered("new", _NEW, _new)
+
+
 @app.command("plan")
 @connected
+@upgrading
 def plan(
     target: Target,
-    set_: Set = [],  # noqa: B006  (typer copies it)
-    version: Version = "",
-    runtime: Runtime = "",
-    runtime_arg: RuntimeArg = [],  # noqa: B006
-    capacity: Capacity = "",
-    python: Python = "",
-    deployment: Name = "",
-    namespace: Namespace = "",
-    image: Image = "",
-    container: Container = "mm",
-    kustomize: Kustomize = "",
-    file: File = "",
-    kubectl: Binary = "kubectl",
-    kube_context: KubeContext = "",
+    new: New,
     output: Output = Form.TABLE,
     debug: Debug = False,
 ) -> None:
     """Show what an upgrade would do, and do nothing."""
-    change = _change(set_, version, runtime, runtime_arg, capacity, python)
-    wish = Wish(deployment, namespace, image, container, kustomize, file, kubectl, kube_context)
 
     async def planned(reach: Reach) -> Plan:
-        return (await _prepared(reach, change, wish, Limits()))[0]
+        return (await _prepared(reach, new, Limits()))[0]
 
     show_plan(run(target, planned), output)
 
 
 @app.command("start")
 @connected
+@upgrading
 def start(
     target: Target,
-    set_: Set = [],  # noqa: B006
-    version: Version = "",
-    runtime: Runtime = "",
-    runtime_arg: RuntimeArg = [],  # noqa: B006
-    capacity: Capacity = "",
-    python: Python = "",
-    deployment: Name = "",
-    namespace: Namespace = "",
-    image: Image = "",
-    container: Container = "mm",
-    kustomize: Kustomize = "",
-    file: File = "",
-    kubectl: Binary = "kubectl",
-    kube_context: KubeContext = "",
+    new: New,
     max_failed: MaxFailed = None,
     max_wait: MaxWait = "",
     settle: Settle = "",
@@ -162,8 +186,6 @@ def start(
     debug: Debug = False,
 ) -> None:
     """Begin an upgrade and see it to its end: 0 when all is new, 1 when it was rolled back."""
-    change = _change(set_, version, runtime, runtime_arg, capacity, python)
-    wish = Wish(deployment, namespace, image, container, kustomize, file, kubectl, kube_context)
 
     def limited(before: Limits) -> Limits:
         return Limits(
@@ -174,7 +196,7 @@ def start(
         )
 
     limits = limited(Limits())
-    if resume and (change != Change() or wish != Wish(kubectl=kubectl)):
+    if resume and (new.change != Change() or new.is_of_kubernetes):
         raise Usage("--resume goes on with what was begun: say nothing about what is new")
 
     async def begun(reach: Reach) -> Upgrade | Plan:
@@ -183,9 +205,9 @@ def start(
                 return await _under_way(reach)
             with Progress() as progress:
                 ask = _asking(Ask.RESUME, limited)
-                return await see_through(reach, ask, by(kubectl), progress, is_awaited=True)
+                return await see_through(reach, ask, _by(new.wish.kubectl), progress, is_awaited=True)
         await _refuse_second(reach)
-        told, upgrade = await _prepared(reach, change, wish, limits)
+        told, upgrade = await _prepared(reach, new, limits)
         if dry_run:
             return told
         return await _started(reach, upgrade)
@@ -217,9 +239,12 @@ def status(
         async def watched(reach: Reach) -> None:
             await _known(reach)
             with Progress() as progress:
-                await follow(reach, Told(progress))
+                await follow(reach.ledger, Told(progress))
 
-        run(target, watched)
+        try:
+            run(target, watched)
+        except KeyboardInterrupt:
+            return
     _show(target, output)
 
 
@@ -239,7 +264,7 @@ def abort(
         if dry_run:
             return await _under_way(reach)
         with Progress() as progress:
-            return await see_through(reach, _asking(Ask.ABORT), by(kubectl), progress, is_awaited=not no_wait)
+            return await see_through(reach, _asking(Ask.ABORT), _by(kubectl), progress, is_awaited=not no_wait)
 
     ended = _run(target, aborted)
     if dry_run:
@@ -256,35 +281,30 @@ def _run(target: Target, command: Callable[[Reach], Awaitable[T]]) -> T:
         return run(target, command)
     except KeyboardInterrupt:
         raise Interrupted(
-            "interrupted; the upgrade stays as it is: `mmctl upgrade start --resume` goes on with it, `abort` goes back"
+            "interrupted; an upgrade that has begun stays as it is: `mmctl upgrade start --resume` goes on with it,"
+            " `abort` goes back"
         ) from None
 
 
-def _change(set_: list[str], version: str, runtime: str, runtime_arg: list[str], capacity: str, python: str) -> Change:
-    args = tuple(runtime_arg) if runtime_arg else None
-    return Change(version, parse_settings(set_), runtime, args, capacity, python)
-
-
-async def _prepared(reach: Reach, change: Change, wish: Wish, limits: Limits) -> tuple[Plan, Upgrade]:
-    is_kubernetes = wish != Wish(kubectl=wish.kubectl)
-    if is_kubernetes and change != Change():
+async def _prepared(reach: Reach, new: New, limits: Limits) -> tuple[Plan, Upgrade]:
+    if new.is_of_kubernetes and new.change != Change():
         raise Usage("options for a mesh on this machine and for Kubernetes do not go together")
-    if is_kubernetes:
-        return await kubernetes.prepare(reach, wish, limits)
+    if new.is_of_kubernetes:
+        return await kubernetes.prepare(reach, new.wish, limits)
     if reach.home is None:
         raise Usage("say what is to be upgraded: --deployment with --image, -k or -f on Kubernetes")
-    return await local.prepare(reach, change, limits)
+    return await local.prepare(reach, new.change, limits)
 
 
-def by(kubectl: str) -> Callable[[Upgrade], Driver]:
+def _by(kubectl: str) -> Callable[[Upgrade], Driver]:
     """What finds what carries an upgrade out; ``kubectl``: in place of the one that it began with, unless empty."""
     return lambda upgrade: local.driver(upgrade) if upgrade.kind == local.KIND else kubernetes.driver(upgrade, kubectl)
 
 
 async def _started(reach: Reach, upgrade: Upgrade) -> Upgrade:
     now = int(time.time() * 1000)
-    # The clocks of pods may be behind this machine's, and no two pods have the same id: all their failures are new.
-    counted_ms = now if upgrade.kind == local.KIND else 0
+    # Known beforehand are the names of processes, and one may have failed under such a name before; never a pod.
+    counted_ms = dict.fromkeys(upgrade.new, now)
     upgrade = replace(
         upgrade, id=secrets.token_hex(4), started_ms=now, phase_ms=now, moved_ms=now, counted_ms=counted_ms,
         reason="begins",
@@ -294,7 +314,7 @@ async def _started(reach: Reach, upgrade: Upgrade) -> Upgrade:
         if await reach.ledger.put(upgrade) is None:
             raise Failed("another upgrade has just begun")
         with Progress() as progress:
-            return await carry_out(reach, upgrade, by("")(upgrade), Told(progress))
+            return await carry_out(reach, upgrade, _by("")(upgrade), Told(progress))
 
 
 async def _refuse_second(reach: Reach) -> None:

@@ -14,7 +14,7 @@ from mmctl.local.state import ETCD, MESHD, RUNTIME, WATCH, Service, State
 from mmctl.progress import Progress
 
 _SERVER_STOP_S = 10.0
-_DRAIN_MARGIN_S = 10.0
+DRAIN_MARGIN_S = 10.0
 """What a meshd may take beyond its own budget before it is killed."""
 
 
@@ -27,7 +27,7 @@ def take_down(home: Home, progress: Progress) -> list[str]:
     if state is None:
         return []
     everything = [service.name for service in state.services]
-    state = home.change(lambda state: _unwanted(state, everything))
+    state = home.change(lambda state: unwanted(state, everything))
     killed: list[str] = []
     for role in (WATCH, MESHD, RUNTIME, ETCD):
         killed += stop_services(home, [service.name for service in state.of_role(role)], progress)
@@ -37,13 +37,13 @@ def take_down(home: Home, progress: Progress) -> list[str]:
 
 def stop_services(home: Home, names: Sequence[str], progress: Progress) -> list[str]:
     """SIGTERM to all of ``names`` at once; those that outlast their bound are killed and their names returned."""
-    state = home.change(lambda state: _unwanted(state, names))
+    state = home.change(lambda state: unwanted(state, names))
     running = {service.process: service for name in names if (service := state.get(name)).process and service.is_up}
     if not running:
         return []
     bound_s = _SERVER_STOP_S
     if any(service.role == MESHD for service in running.values()):
-        bound_s = state.drain_s + _DRAIN_MARGIN_S
+        bound_s = state.drain_s + DRAIN_MARGIN_S
     left = {service.name for service in running.values()}
     progress.waiting(f"stopping {', '.join(sorted(left))}")
 
@@ -79,7 +79,8 @@ def restart(home: Home, instances: Sequence[str], timeout_s: float, progress: Pr
     return killed
 
 
-def _unwanted(state: State, names: Sequence[str]) -> State:
+def unwanted(state: State, names: Sequence[str]) -> State:
+    """The same where nobody starts ``names`` again."""
     return _each(state, names, lambda service: replace(service, is_wanted=False))
 
 

@@ -14,8 +14,8 @@ from mmctl.top.keys import Keys
 
 SETTLE_S = 0.05
 """An ESC that nothing follows for so long was the key of that name; over a slow line the rest comes together, too."""
-_SUSPEND = 10
-"""Ctrl-Z would leave the terminal as it is now to a shell."""
+_SILENCED = termios.VSUSP, termios.VQUIT
+"""Ctrl-Z and Ctrl-\\ would leave the terminal as it is now to a shell."""
 _READ_BYTES = 1_024
 
 
@@ -53,7 +53,8 @@ def typed(on_key: Callable[[str], None], on_end: Callable[[], None]) -> Iterator
     try:
         tty.setcbreak(fd)
         mode = termios.tcgetattr(fd)
-        mode[6][termios.VSUSP] = b"\0"
+        for each in _SILENCED:
+            mode[6][each] = bytes([os.fpathconf(fd, "PC_VDISABLE")])
         termios.tcsetattr(fd, termios.TCSANOW, mode)
         loop.add_reader(fd, read)
         yield

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from mmctl.errors import NotFound
+from mmctl.errors import NotFound, Unavailable
 from mmctl.progress import Progress
 from mmctl.upgrade.driver import Driver
-from mmctl.upgrade.ledger import Busy
+from mmctl.upgrade.ledger import RUNNER_TTL_S, Busy, Ledger
 from mmctl.upgrade.loads import Loads
 from mmctl.upgrade.reach import Reach
-from mmctl.upgrade.record import Upgrade
-from mmctl.upgrade.runner import Runner, Told
+from mmctl.upgrade.record import Limits, Upgrade
+from mmctl.upgrade.runner import Patience, Runner, Told
 
 LOOK_S = {"local": 0.3, "kubernetes": 2.0}
 """Between two looks, by the kind of the upgrade."""
@@ -24,11 +24,7 @@ async def carry_out(reach: Reach, upgrade: Upgrade, driver: Driver, told: Told) 
     """Run it to its end; the claim on the ledger has to be held."""
     loads = Loads(f"{reach.root}/registry/")
     async with loads.followed(reach.store):
-        runner = Runner(
-            reach.ledger, driver, reach.cluster, loads, told,
-            lambda: asyncio.sleep(LOOK_S[upgrade.kind]),
-        )  # fmt: skip
-        return await runner.run()
+        return await Runner(reach.ledger, driver, reach.cluster, loads, told, LOOK_S[upgrade.kind]).run()
 
 
 async def see_through(
@@ -63,19 +59,34 @@ async def see_through(
             told.last = _under_way(await reach.ledger.ask(ask), has_asked).events[-1]
             has_asked = True
             progress.line(f"asked {runner}")
-        upgrade = await follow(reach, told, is_awaited)
+        upgrade = await follow(reach.ledger, told, is_awaited)
         if upgrade.phase.is_over or not is_awaited:
             return upgrade
         progress.line(f"{runner} is gone; this mmctl goes on in its place", style="yellow")
 
 
-async def follow(reach: Reach, told: Told, is_awaited: bool = True) -> Upgrade:
-    """The upgrade at its end, or as it is once nobody carries it out; not ``is_awaited``: as it is now."""
+async def follow(ledger: Ledger, told: Told, is_awaited: bool = True) -> Upgrade:
+    """The upgrade at its end, or as it is once nobody carries it out; not ``is_awaited``: as it is now.
+
+    Unavailable when etcd is away for longer than a step may take.
+    """
+    loop, patience, bound_ms = asyncio.get_running_loop(), Patience(told.progress), Limits().max_wait_ms
+    nobody_from_s = loop.time()
     while True:
-        upgrade = _under_way(await reach.ledger.read(), is_over_too=True)
-        told.tell(upgrade)
-        if upgrade.phase.is_over or not is_awaited or not await reach.ledger.runner():
-            return upgrade
+        try:
+            upgrade = _under_way(await ledger.read(), is_over_too=True)
+            runner = await ledger.runner()
+        except Unavailable as error:
+            patience.bear(error, bound_ms)
+            # The lease of whoever carries it out may have ended meanwhile: it gets time to claim it again.
+            nobody_from_s = loop.time() + RUNNER_TTL_S
+        else:
+            patience.end()
+            bound_ms = upgrade.limits.max_wait_ms
+            told.tell(upgrade)
+            is_left = not runner and loop.time() >= nobody_from_s
+            if upgrade.phase.is_over or not is_awaited or is_left:
+                return upgrade
         await asyncio.sleep(_FOLLOW_S)
 
 

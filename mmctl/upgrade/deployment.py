@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 from mmctl.errors import Failed
 from mmctl.upgrade.driver import Done
@@ -15,19 +16,21 @@ from mmctl.values import Instance
 
 
 class Deployment:
-    """One Deployment. ``words`` are the arguments that have kubectl begin the upgrade."""
+    """One Deployment."""
 
-    def __init__(self, kubectl: Kubectl, name: str, former: str, words: tuple[str, ...]) -> None:
-        """``former`` is the replica set of the version before."""
-        self._kubectl, self._name, self._former, self._words = kubectl, name, former, words
+    def __init__(
+        self, kubectl: Kubectl, name: str, former: str, words: tuple[str, ...], images: Mapping[str, str]
+    ) -> None:
+        """``former`` is the replica set of the version before. ``words`` are the arguments that have kubectl begin the
+        upgrade, which leads to ``images``."""
+        self._kubectl, self._name, self._former = kubectl, name, former
+        self._words, self._images = words, images
         self._found: Rollout | None = None
 
     async def look(self, upgrade: Upgrade, known: Mapping[str, Instance]) -> Seen:
         """See Driver."""
         self._found = await look_at(self._kubectl, self._name)
-        found = seen(self._found, self._former, known)
-        has_been_undone = upgrade.new and self._found.is_observed and self._found.current == self._former
-        return replace(found, undone="somebody else has undone the rollout") if has_been_undone else found
+        return seen(self._found, self._former, self._images, known)
 
     async def act(self, upgrade: Upgrade, seen: Seen, now: int) -> Done:
         """See Driver: by what the last look found."""
@@ -50,7 +53,6 @@ class Deployment:
                 if self._found.is_paused:  # kubectl undoes nothing that is paused
                     await self._kubectl.run("rollout", "resume", name)
                 await self._kubectl.run("rollout", "undo", name, f"--to-revision={revision}")
-        self._found = replace(self._found, is_observed=False)
         return Done(reason, is_event=True)
 
     async def finish(self, upgrade: Upgrade) -> None:
@@ -59,18 +61,27 @@ class Deployment:
 
 async def look_at(kubectl: Kubectl, name: str) -> Rollout:
     """The Deployment with its replica sets and pods; CommandError."""
-    deployment = await kubectl.read("get", "deployment", name)
-    listed = await kubectl.read("get", "replicasets,pods", "-l", selector(deployment))
+    with understood(name):
+        return await rollout_of(kubectl, await kubectl.read("get", "deployment", name))
+
+
+async def rollout_of(kubectl: Kubectl, deployment: Mapping[str, Any]) -> Rollout:
+    """A Deployment that was read, with its replica sets and pods; see ``understood``."""
+    return read_rollout(deployment, await kubectl.read("get", "replicasets,pods", "-l", selector(deployment)))
+
+
+@contextmanager
+def understood(name: str) -> Iterator[None]:
+    """Failed where what kubectl says of a Deployment lacks what the block looks for."""
     try:
-        return read_rollout(deployment, listed)
-    except (KeyError, TypeError, ValueError) as error:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Failed(f"what kubectl says of deployment {name} cannot be understood: {error!r}") from None
 
 
-def selector(deployment: Mapping[str, object]) -> str:
+def selector(deployment: Mapping[str, Any]) -> str:
     """What finds its pods, as kubectl's ``-l`` takes it; Failed for what that cannot say."""
-    spec = deployment.get("spec")
-    wanted = spec.get("selector", {}) if isinstance(spec, dict) else {}
+    wanted = deployment["spec"]["selector"]
     parts = [f"{name}={value}" for name, value in wanted.get("matchLabels", {}).items()]
     for each in wanted.get("matchExpressions", ()):
         values = ",".join(each.get("values", ()))

@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmctl.errors import CommandError, Failed, Usage
+from mmctl.errors import Failed, Usage
 from mmctl.sizes import count
 from mmctl.upgrade import outlook
-from mmctl.upgrade.deployment import Deployment, look_at
+from mmctl.upgrade.deployment import Deployment, rollout_of, understood
 from mmctl.upgrade.kubectl import Kubectl, find
 from mmctl.upgrade.reach import Reach
 from mmctl.upgrade.record import Limits, Upgrade
-from mmctl.upgrade.rollout import Rollout
+from mmctl.upgrade.rollout import Rollout, images_of
 from mmctl.upgrade.views import Plan
 
 KIND = "kubernetes"
@@ -31,7 +31,7 @@ class Wish:
     container: str = "mm"
     kustomize: str = ""
     file: str = ""
-    kubectl: str = "kubectl"
+    kubectl: str = ""
     context: str = ""
 
     @property
@@ -52,7 +52,7 @@ def check(wish: Wish) -> Wish:
         if not Path(path).exists():
             raise Usage(f"{path}: no such file or directory")
     kustomize, file = (str(Path(path).absolute()) if path else "" for path in (wish.kustomize, wish.file))
-    return replace(wish, kustomize=kustomize, file=file, kubectl=find(wish.kubectl))
+    return replace(wish, kustomize=kustomize, file=file, kubectl=find(wish.kubectl or "kubectl"))
 
 
 async def prepare(reach: Reach, wish: Wish, limits: Limits) -> tuple[Plan, Upgrade]:
@@ -65,16 +65,19 @@ async def prepare(reach: Reach, wish: Wish, limits: Limits) -> tuple[Plan, Upgra
         )
     if not wish.context:
         wish = replace(wish, context=await _current_context(wish))
-    kubectl = Kubectl(wish.kubectl, wish.namespace, wish.context)
-    deployment = await kubectl.read("get", "deployment", wish.deployment)
-    wish = replace(wish, namespace=deployment["metadata"]["namespace"])
-    kubectl = Kubectl(wish.kubectl, wish.namespace, wish.context)
-    rollout = await look_at(kubectl, wish.deployment)
-    _refuse(rollout)
-    coming = _deployment(await kubectl.read(*wish.words, "--dry-run=server"), wish)
-    rows = list(_differences(deployment, coming))
-    if not rows:
-        raise Failed("nothing would be another: the pods would be as they are")
+    with understood(wish.deployment):
+        kubectl = Kubectl(wish.kubectl, wish.namespace, wish.context)
+        deployment = await kubectl.read("get", "deployment", wish.deployment)
+        rollout = await rollout_of(kubectl, deployment)
+        _refuse(rollout)
+        wish = replace(wish, namespace=deployment["metadata"]["namespace"])
+        kubectl = Kubectl(wish.kubectl, wish.namespace, wish.context)
+        coming = _deployment(await kubectl.read(*wish.words, "--dry-run=server"), wish)
+        rows = list(_differences(deployment, coming))
+        if not rows:
+            raise Failed("nothing would be another: the pods would be as they are")
+        former, wanted = _label(deployment, wish, rows, 1), _label(coming, wish, rows, 2)
+        warnings = list(_warnings(deployment, rollout.replicas, wish))
     known = {instance.id: instance for instance in await reach.cluster.instances()}
     here = [known[pod.instance] for pod in rollout.pods if pod.instance in known]
     if len(here) < rollout.replicas:
@@ -84,13 +87,12 @@ async def prepare(reach: Reach, wish: Wish, limits: Limits) -> tuple[Plan, Upgra
         )
     new = [f"new pod {number}" for number in range(1, len(here) + 1)]
     steps = outlook.steps(here, new, min(instance.capacity_bytes for instance in here))
-    former, wanted = _label(deployment, wish, rows, 1), _label(coming, wish, rows, 2)
     upgrade = Upgrade(
         id="", kind=KIND, former=former, wanted=wanted, size=rollout.replicas, limits=limits,
-        old=tuple(instance.id for instance in here), plan={**asdict(wish), "former": rollout.current},
+        old=tuple(instance.id for instance in here),
+        plan={**asdict(wish), "former": rollout.current, "images": images_of(coming)},
     )  # fmt: skip
-    warnings = [*_warnings(deployment, rollout.replicas, wish), *outlook.warnings(steps)]
-    return Plan(KIND, former, wanted, rows, steps, warnings), upgrade
+    return Plan(KIND, former, wanted, rows, steps, [*warnings, *outlook.warnings(steps)]), upgrade
 
 
 def driver(upgrade: Upgrade, kubectl: str) -> Deployment:
@@ -98,14 +100,14 @@ def driver(upgrade: Upgrade, kubectl: str) -> Deployment:
     wish = Wish(**{name: upgrade.plan[name] for name in Wish.__slots__})
     wish = replace(wish, kubectl=find(kubectl or wish.kubectl))
     told = Kubectl(wish.kubectl, wish.namespace, wish.context)
-    return Deployment(told, wish.deployment, upgrade.plan["former"], wish.words)
+    return Deployment(told, wish.deployment, upgrade.plan["former"], wish.words, upgrade.plan["images"])
 
 
 async def _current_context(wish: Wish) -> str:
     """The cluster that is meant stays the same when kubectl's configuration changes; empty: it has no contexts."""
     try:
         return (await Kubectl(wish.kubectl).run("config", "current-context")).strip()
-    except CommandError:
+    except Failed:
         return ""
 
 
@@ -122,6 +124,8 @@ def _refuse(rollout: Rollout) -> None:
 
 def _deployment(applied: Mapping[str, Any], wish: Wish) -> Mapping[str, Any]:
     """The Deployment among what would be applied; Usage."""
+    if wish.image:
+        return applied
     items = applied.get("items", [applied])
     for item in items:
         if item.get("kind") == "Deployment" and item["metadata"]["name"] == wish.deployment:
@@ -130,8 +134,7 @@ def _deployment(applied: Mapping[str, Any], wish: Wish) -> Mapping[str, Any]:
 
 
 def _differences(deployment: Mapping[str, Any], coming: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    before, after = (one["spec"]["template"]["spec"] for one in (deployment, coming))
-    images = [{one["name"]: one["image"] for one in each.get("containers", ())} for each in (before, after)]
+    images = [images_of(one) for one in (deployment, coming)]
     for name in dict.fromkeys([*images[0], *images[1]]):
         if images[0].get(name) != images[1].get(name):
             yield f"image of {name}", images[0].get(name, ""), images[1].get(name, "")
@@ -147,8 +150,7 @@ def _without_images(template: Mapping[str, Any]) -> Any:
 
 def _label(deployment: Mapping[str, Any], wish: Wish, rows: list[tuple[str, str, str]], side: int) -> str:
     """What people call a version: the image of our container."""
-    containers = deployment["spec"]["template"]["spec"].get("containers", ())
-    return next((str(one["image"]) for one in containers if one["name"] == wish.container), rows[0][side])
+    return images_of(deployment).get(wish.container) or rows[0][side]
 
 
 def _warnings(deployment: Mapping[str, Any], replicas: int, wish: Wish) -> Iterator[str]:

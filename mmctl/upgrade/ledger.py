@@ -45,6 +45,7 @@ class Ledger:
         self._mod = ABSENT
         self._runner_mod = ABSENT
         self._me = b""
+        self._lease = 0
         self._session: Session | None = None
 
     async def read(self) -> Upgrade | None:
@@ -68,6 +69,13 @@ class Ledger:
             raise _told(error) from None
         finally:
             self._session, self._runner_mod = None, ABSENT
+
+    async def keep(self) -> None:
+        """Claim it again where the lease had to be replaced: whoever looks finds this process at it. Busy when another
+        has taken over, Unavailable when etcd is not there."""
+        assert self._session is not None
+        if self._session.lost.is_set() or self._session.id != self._lease:
+            await self._back()
 
     async def put(self, upgrade: Upgrade) -> Upgrade | None:
         """Write the record, as the runner; None, with nothing written, when somebody wrote it since it was read.
@@ -112,15 +120,19 @@ class Ledger:
                 return wanted
 
     async def _claim(self) -> None:
-        """Write who is at it; Busy. The store's session has to be there."""
-        done = await self._store.commit(Write(self._runner_key, ABSENT, self._me, leased=True))
-        if isinstance(done, Conflict):
+        """Write who is at it, under the present lease; Busy. The store's session has to be there."""
+        assert self._session is not None
+        lease, mod = self._session.id, ABSENT
+        for _ in range(_ATTEMPTS):
+            done = await self._store.commit(Write(self._runner_key, mod, self._me, leased=True))
+            if not isinstance(done, Conflict):
+                self._runner_mod, self._lease = done.revision, lease
+                return
             pair = done.pairs[0]
-            if pair is None or pair.value != self._me:
+            if pair is not None and pair.value != self._me:
                 raise Busy(_named(pair))
-            self._runner_mod = pair.mod
-        else:
-            self._runner_mod = done.revision
+            mod = pair.mod if pair else ABSENT  # under a lease that was lost, it goes with that
+        raise Unavailable("who carries the upgrade out cannot be written to etcd")
 
     async def _back(self) -> None:
         """Wait for another lease and claim by it; Unavailable, Busy."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -27,25 +27,27 @@ class Loads:
         self.away = ""
         """Why the registry cannot be followed at present."""
 
-    def failing(self, new: Collection[str], old: Collection[str], since_ms: int) -> tuple[str, ...]:
-        """Models that failed on one of ``new`` since then. One that failed on one of ``old`` too says nothing of the
-        new ones."""
+    def failing(self, new: Collection[str], old: Collection[str], since_ms: Mapping[str, int]) -> tuple[str, ...]:
+        """Models that failed on one of ``new`` since then, by the clock of each (not named: ever). One that failed on
+        one of ``old`` too says nothing of the new ones."""
         return tuple(
             name
             for name, record in sorted(self._models.items())
-            if any(failure.at >= since_ms for instance, failure in record.failures.items() if instance in new)
-            and not any(instance in old for instance in record.failures)
-        )
-
-    def newest_failure_ms(self, new: Collection[str]) -> int:
-        """When a load failed last on one of ``new``, by the clock of that instance; 0: none did."""
-        return max(
-            (
-                failure.at for record in self._models.values()
+            if any(
+                failure.at >= since_ms.get(instance, 0)
                 for instance, failure in record.failures.items() if instance in new
-            ),
-            default=0,
+            )
+            and not any(instance in old for instance in record.failures)
         )  # fmt: skip
+
+    def newest_failures_ms(self, new: Collection[str]) -> dict[str, int]:
+        """When a load failed last on each of ``new`` on which one did, by the clock of that instance."""
+        newest: dict[str, int] = {}
+        for record in self._models.values():
+            for instance, failure in record.failures.items():
+                if instance in new:
+                    newest[instance] = max(failure.at, newest.get(instance, 0))
+        return newest
 
     def slowest(self, new: Collection[str], now: int) -> tuple[str, int]:
         """The load on one of ``new`` that has gone on longest, in words, and for how many milliseconds since this was

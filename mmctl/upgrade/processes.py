@@ -6,8 +6,8 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -17,7 +17,7 @@ from mmctl.local.home import Home
 from mmctl.local.process import is_running, last_lines, stop
 from mmctl.local.start import is_ready, launch
 from mmctl.local.state import MESHD, Service, State
-from mmctl.local.stop import stop_services
+from mmctl.local.stop import DRAIN_MARGIN_S, stop_services, unwanted
 from mmctl.progress import Progress
 from mmctl.upgrade.change import PORTS, Change, new_services, next_name
 from mmctl.upgrade.driver import Done
@@ -25,8 +25,6 @@ from mmctl.upgrade.record import Phase, Upgrade
 from mmctl.upgrade.rules import Do, Member, Seen, next_move
 from mmctl.values import Instance
 
-_MARGIN_S = 10.0
-"""What an instance that drains may take beyond its own budget before it is killed."""
 _AGAIN_S = 5.0
 """Between two attempts to start the same instance."""
 
@@ -52,7 +50,7 @@ class Processes:
         await asyncio.to_thread(self._finish, upgrade)
 
     def _finish(self, upgrade: Upgrade) -> None:
-        with self._home.locked():
+        with self._locked():
             self._remove(upgrade.old if upgrade.phase is Phase.DONE else upgrade.new)
             drains = [_drain_s(service) for service in self._state().of_role(MESHD)]
             self._home.change(lambda state: replace(state, drain_s=max(drains)))
@@ -75,11 +73,7 @@ class Processes:
         return ""
 
     def _act(self, upgrade: Upgrade, seen: Seen, now: int) -> Done:
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(self._home.locked())
-            except Failed as error:
-                raise Unavailable(str(error)) from None
+        with self._locked():
             self._keep_former(upgrade)
             self._end_drained(upgrade)
             move = next_move(upgrade, seen, now)
@@ -87,6 +81,7 @@ class Processes:
                 case Do.START:
                     if not self._is_due(move.instance):
                         return Done(f"starts {move.instance} again in a moment: {move.reason}")
+                    self._tried_s[move.instance] = time.monotonic()
                     try:
                         started = self._start(upgrade, move.instance)
                     except Failed as error:
@@ -99,11 +94,17 @@ class Processes:
 
     def _is_due(self, instance: str) -> bool:
         """Whether it may be started (again); what ends at once is not started at once."""
-        before_s, now_s = self._tried_s.get(instance, -_AGAIN_S), time.monotonic()
-        if now_s - before_s < _AGAIN_S:
-            return False
-        self._tried_s[instance] = now_s
-        return True
+        return instance not in self._tried_s or time.monotonic() - self._tried_s[instance] >= _AGAIN_S
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Nobody else changes the mesh meanwhile; Unavailable while another mmctl does."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._home.locked())
+            except Failed as error:
+                raise Unavailable(str(error)) from None
+            yield
 
     def _state(self) -> State:
         state = self._home.read()
@@ -143,7 +144,7 @@ class Processes:
         """Tell its meshd to go, and return; nobody starts it again."""
         services = self._state().of_instance(instance)
         names = [service.name for service in services]
-        self._home.change(partial(_unwanted, names))
+        self._home.change(partial(unwanted, names=names))
         meshd = next(service for service in services if service.role == MESHD)
         if meshd.process is not None and is_running(meshd.process):
             with suppress(ProcessLookupError):
@@ -159,7 +160,7 @@ class Processes:
                 continue
             since_s = self._going_since_s.setdefault(instance, time.monotonic())
             if meshd.is_up and meshd.process is not None:
-                if time.monotonic() - since_s < _drain_s(meshd) + _MARGIN_S:
+                if time.monotonic() - since_s < _drain_s(meshd) + DRAIN_MARGIN_S:
                     continue
                 stop([meshd.process], 0.0, lambda process: None)
             self._remove((instance,))
@@ -200,12 +201,3 @@ def _member(state: State, name: str, known: Mapping[str, Instance]) -> Member:
 def _said(meshd: Service) -> str:
     """What a meshd says it is waiting for."""
     return ports.probe(meshd.ports["probe"], "/ready")[1].decode("utf-8", "replace").strip()
-
-
-def _unwanted(names: list[str], state: State) -> State:
-    return replace(
-        state,
-        services=tuple(
-            replace(service, is_wanted=False) if service.name in names else service for service in state.services
-        ),
-    )

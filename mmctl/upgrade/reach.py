@@ -15,12 +15,10 @@ from mmctl.connect import Target, local_state, resolve
 from mmctl.errors import Failed, Unavailable, Usage
 from mmctl.local.home import Home, default_data_dir
 from mmctl.local.state import MESHD, State
-from mmctl.registry import DEFAULT_PREFIX, RegistryCluster
+from mmctl.registry import CHECK_S, DEFAULT_PREFIX, RegistryCluster
 from mmctl.upgrade.ledger import Ledger
 
 T = TypeVar("T")
-
-_CHECK_S = 4.0
 
 
 @dataclass(slots=True)
@@ -55,7 +53,7 @@ async def _reached(target: Target) -> AsyncIterator[Reach]:
     store = open_store(config, Random())
     root = f"{config.root_prefix}/{prefix}/{found.service}"
     try:
-        await store.check(_CHECK_S)
+        await store.check(CHECK_S)
         yield Reach(store, root, Ledger(store, root), cluster, home, state)
     except StoreUnavailable as error:
         raise Unavailable(str(error)) from None

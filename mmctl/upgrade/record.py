@@ -99,8 +99,8 @@ class Upgrade:
     """When an instance came or went last."""
     mark: str = ""
     """Who was there then."""
-    counted_ms: int = 0
-    """Failures from then on count, by the clocks of those on whom they are; 0: all."""
+    counted_ms: Mapping[str, int] = field(default_factory=dict)
+    """From when on failures on an instance count, by its own clock; all of those on one that is not named."""
     comes: str = ""
     """What the new instances are of, as the driver knows it (a replica set); empty: not seen yet."""
     asked: Ask = Ask.NOTHING

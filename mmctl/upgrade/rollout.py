@@ -49,6 +49,8 @@ class Rollout:
     revisions: Mapping[str, int]
     """Of its replica sets, by name."""
     pods: tuple[Pod, ...]
+    images: Mapping[str, str]
+    """Of the template's containers, by name."""
     is_paused: bool = False
     is_observed: bool = True
     """Whether its controller has seen the latest change of it."""
@@ -90,6 +92,7 @@ def read_rollout(deployment: Mapping[str, Any], listed: Mapping[str, Any]) -> Ro
             for item in listed.get("items", ())
             if item["kind"] == "Pod" and _owner(item) in by_uid and not _is_over(item)
         ),
+        images=images_of(deployment),
         is_paused=bool(spec.get("paused", False)),
         is_observed=status.get("observedGeneration", 0) >= meta.get("generation", 0),
         is_even=set(counts.values()) == {replicas},
@@ -97,8 +100,14 @@ def read_rollout(deployment: Mapping[str, Any], listed: Mapping[str, Any]) -> Ro
     )
 
 
-def seen(rollout: Rollout, former: str, known: Mapping[str, Instance]) -> Seen:
-    """Who is there. ``former`` is the replica set of the version before, ``known`` the instances that etcd knows."""
+def images_of(deployment: Mapping[str, Any]) -> dict[str, str]:
+    """The images in a Deployment's template, by the names of the containers."""
+    return {one["name"]: one["image"] for one in deployment["spec"]["template"]["spec"].get("containers", ())}
+
+
+def seen(rollout: Rollout, former: str, wanted: Mapping[str, str], known: Mapping[str, Instance]) -> Seen:
+    """Who is there. ``former`` is the replica set of the version before, ``wanted`` are the images of the one that is
+    begun, ``known`` the instances that etcd knows."""
     new = tuple(_member(pod, known) for pod in rollout.pods if pod.replica_set != former)
     old = tuple(_member(pod, known) for pod in rollout.pods if pod.replica_set == former)
     waiting = [pod for pod in rollout.pods if pod.replica_set != former and pod.waits in _STUCK and not pod.is_going]
@@ -110,6 +119,7 @@ def seen(rollout: Rollout, former: str, known: Mapping[str, Instance]) -> Seen:
     return Seen(
         new=new, old=old, size=rollout.replicas, stuck=stuck,
         comes=rollout.current if rollout.is_observed and rollout.current != former else "",
+        is_wanted=rollout.images == wanted, is_former=rollout.is_observed and rollout.current == former,
         is_settled=rollout.is_observed and rollout.is_even and not rollout.is_paused,
     )  # fmt: skip
 

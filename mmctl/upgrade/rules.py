@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from mmctl.sizes import count, shortened
@@ -32,8 +33,8 @@ class Seen:
     """How many instances there shall be."""
     failing: tuple[str, ...] = ()
     """Models that fail to load on new instances and did not on old ones."""
-    failed_ms: int = 0
-    """When a load failed last on a new instance, by the clock of that instance; 0: none did."""
+    failed_ms: Mapping[str, int] = field(default_factory=dict)
+    """When a load failed last on each new instance on which one did, by the clock of that instance."""
     slow: str = ""
     """The load on a new instance that has gone on longest: what and where."""
     slow_ms: int = 0
@@ -41,8 +42,10 @@ class Seen:
     """Why a new instance cannot become ready; empty: nothing is known to be in its way."""
     comes: str = ""
     """What the new instances are of (a replica set); empty: not known, or there is nothing to tell apart."""
-    undone: str = ""
-    """Who or what else has brought the version before back; empty: nobody."""
+    is_wanted: bool = True
+    """Whether that is what was begun, as far as there is a way to tell."""
+    is_former: bool = False
+    """Whether the version before is what whoever replaces instances (a Deployment's controller) goes by."""
     is_settled: bool = True
     """Whether nobody else (a Deployment's controller) has still to act on what it was told."""
 
@@ -68,7 +71,8 @@ class Move:
 def course(upgrade: Upgrade, seen: Seen, now: int) -> Upgrade:
     """The upgrade with its phase as it has to be now, the reason told; whatever was asked for is answered."""
     upgrade = _moved(upgrade, seen, now)
-    upgrade = replace(upgrade, comes=upgrade.comes or seen.comes)
+    if not upgrade.comes and seen.is_wanted:
+        upgrade = replace(upgrade, comes=seen.comes)
     asked, upgrade = upgrade.asked, replace(upgrade, asked=Ask.NOTHING)
     if upgrade.phase.is_over:
         return upgrade
@@ -79,12 +83,13 @@ def course(upgrade: Upgrade, seen: Seen, now: int) -> Upgrade:
     if asked is Ask.ABORT:
         by = f" by {upgrade.asked_by}" if upgrade.asked_by else ""
         return _turned(upgrade, Phase.ROLLING_BACK, f"asked for{by}", now)
-    if seen.undone:
-        return _turned(upgrade, Phase.ROLLING_BACK, seen.undone, now)
+    if seen.is_former and (upgrade.new or upgrade.comes):
+        return _turned(upgrade, Phase.ROLLING_BACK, "somebody else has undone the rollout", now)
     if asked is Ask.RESUME:
         if upgrade.hold is Hold.OTHER and seen.comes:
             upgrade = replace(upgrade, comes=seen.comes, wanted=seen.comes)
-        upgrade = replace(upgrade, counted_ms=max(upgrade.counted_ms, seen.failed_ms + 1), moved_ms=now)
+        counted_ms = {**upgrade.counted_ms, **{name: at_ms + 1 for name, at_ms in seen.failed_ms.items()}}
+        upgrade = replace(upgrade, counted_ms=counted_ms, moved_ms=now)
         return _turned(upgrade, Phase.ROLLING, "goes on as asked for: failures until now do not count", now)
     hold, text = trouble(upgrade, seen, now)
     if hold is not Hold.NONE:
@@ -115,7 +120,8 @@ def trouble(upgrade: Upgrade, seen: Seen, now: int) -> tuple[Hold, str]:
         text = f"{models} {fail} to load on new instances (limit {limits.max_failed}): {shortened(seen.failing)}"
         return Hold.FAILED, text
     if seen.comes not in ("", upgrade.comes):
-        return Hold.OTHER, f"somebody else has applied another version: {seen.comes} comes instead of {upgrade.comes}"
+        begun = upgrade.comes or upgrade.wanted
+        return Hold.OTHER, f"somebody else has applied another version: {seen.comes} comes instead of {begun}"
     if upgrade.hold is Hold.OTHER and not seen.comes:  # the controller has still to see that it is paused
         return upgrade.hold, upgrade.reason
     if seen.stuck:

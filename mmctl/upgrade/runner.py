@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from mmctl.cluster import Cluster
@@ -37,47 +36,62 @@ class Told:
             self.progress.waiting(f"{upgrade.phase.value.replace('_', ' ')}: {upgrade.reason}")
 
 
+@dataclass(slots=True)
+class Patience:
+    """Waits for what is away to come back, for a time; meanwhile nothing goes on."""
+
+    progress: Progress
+    _since_s: float | None = None
+
+    def bear(self, error: Unavailable, most_ms: int) -> None:
+        """It is away: say so once. Raises ``error`` when it has been for longer than ``most_ms``."""
+        now_s = asyncio.get_running_loop().time()
+        if self._since_s is None:
+            self._since_s = now_s
+            self.progress.line(f"{error}; waits for it to come back", style="yellow")
+        if now_s - self._since_s > most_ms / 1000:
+            raise error
+
+    def end(self) -> None:
+        """It is there."""
+        self._since_s = None
+
+
 class Runner:
     """One mmctl's; the claim on the ledger has to be held."""
 
     def __init__(
-        self,
-        ledger: Ledger,
-        driver: Driver,
-        cluster: Cluster,
-        loads: Loads,
-        told: Told,
-        pause: Callable[[], Awaitable[None]],
-        now: Callable[[], int] = lambda: int(time.time() * 1000),
+        self, ledger: Ledger, driver: Driver, cluster: Cluster, loads: Loads, told: Told, pause_s: float
     ) -> None:
-        """``pause`` returns when it is time for the next look; ``now`` is in epoch milliseconds."""
+        """It looks again after each ``pause_s``."""
         self._ledger, self._driver, self._cluster, self._loads = ledger, driver, cluster, loads
-        self._told, self._pause, self._now = told, pause, now
-        self._away_ms = 0
+        self._told, self._pause_s = told, pause_s
         self._bound_ms = Limits().max_wait_ms
 
     async def run(self) -> Upgrade:
         """The upgrade at its end. Unavailable when something that is needed is away for longer than a step may take,
         Failed when a rollback has long been stalled."""
+        patience = Patience(self._told.progress)
         while True:
             try:
                 upgrade = await self._step()
             except Unavailable as error:
-                self._bear(error)
+                patience.bear(error, self._bound_ms)
             else:
-                self._away_ms = 0
+                patience.end()
                 if upgrade is not None and upgrade.phase.is_over:
                     return upgrade
-            await self._pause()
+            await asyncio.sleep(self._pause_s)
 
     async def _step(self) -> Upgrade | None:
         """Look once and do what is next; None when the record was written by another meanwhile."""
         before = await self._ledger.read()
         if before is None:
             raise Failed("the record of the upgrade is gone from etcd")
+        await self._ledger.keep()
         self._bound_ms = before.limits.max_wait_ms
         seen = await self._look(before)
-        upgrade = course(_met(before, seen), seen, self._now())
+        upgrade = course(_met(before, seen), seen, _now())
         if upgrade.phase.is_over and upgrade.phase is not before.phase:
             await self._driver.finish(upgrade)
         if upgrade != before:
@@ -88,15 +102,15 @@ class Runner:
         self._told.tell(upgrade)
         if upgrade.phase.is_over:
             return upgrade
-        if is_given_up(upgrade, self._now()):
+        if is_given_up(upgrade, _now()):
             raise Failed(
                 f"the rollback to {upgrade.former} stands still: {upgrade.reason}; see to that, then"
                 " `mmctl upgrade start --resume` goes on with it"
             )
-        done = await self._driver.act(upgrade, seen, self._now())
+        done = await self._driver.act(upgrade, seen, _now())
         noted = upgrade if upgrade.hold is not Hold.NONE else replace(upgrade, reason=done.text)
         if done.is_event:
-            noted = noted.with_event(self._now(), done.text)
+            noted = noted.with_event(_now(), done.text)
         if noted != upgrade:
             written = await self._ledger.put(noted)
             self._told.tell(written or noted)
@@ -112,18 +126,14 @@ class Runner:
         known = {instance.id: instance for instance in await self._cluster.instances()}
         seen = await self._driver.look(upgrade, known)
         met = _met(upgrade, seen)
-        slow, slow_ms = self._loads.slowest(frozenset(met.new), self._now())
+        slow, slow_ms = self._loads.slowest(frozenset(met.new), _now())
         failing = self._loads.failing(frozenset(met.new), frozenset(met.old), upgrade.counted_ms)
-        failed_ms = self._loads.newest_failure_ms(frozenset(met.new))
+        failed_ms = self._loads.newest_failures_ms(frozenset(met.new))
         return replace(seen, failing=failing, failed_ms=failed_ms, slow=slow, slow_ms=slow_ms)
 
-    def _bear(self, error: Unavailable) -> None:
-        """Something does not answer. That may pass, and meanwhile nothing goes on."""
-        if not self._away_ms:
-            self._away_ms = self._now()
-            self._told.progress.line(f"{error}; waits for it to come back", style="yellow")
-        if self._now() - self._away_ms > self._bound_ms:
-            raise error
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def _met(upgrade: Upgrade, seen: Seen) -> Upgrade:

@@ -31,11 +31,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Sided:
-    """An instance and the side that it is on; None: etcd does not know it."""
+    """An instance and the side that it is on."""
 
     side: str
-    id: str
-    instance: Instance | None
+    instance: Instance
 
 
 STEPS: View[Step] = View(
@@ -54,25 +53,25 @@ STEPS: View[Step] = View(
 INSTANCES: View[Sided] = View(
     columns=(
         Column("SIDE", lambda one: one.side),
-        Column("INSTANCE", lambda one: one.id),
-        Column("VERSION", lambda one: (one.instance.version or "-") if one.instance else "-"),
-        Column("PHASE", lambda one: one.instance.phase if one.instance else "-"),
-        Column("MODELS", lambda one: f"{one.instance.models:,}" if one.instance else "-", right=True),
-        Column("USED", lambda one: human_size(one.instance.used_bytes) if one.instance else "-", right=True),
-        Column("CAPACITY", lambda one: human_size(one.instance.capacity_bytes) if one.instance else "-", right=True),
-        Column("LOADING", lambda one: str(one.instance.loads_in_progress) if one.instance else "-", right=True),
+        Column("INSTANCE", lambda one: one.instance.id),
+        Column("VERSION", lambda one: one.instance.version or "-"),
+        Column("PHASE", lambda one: one.instance.phase or "-"),
+        Column("MODELS", lambda one: f"{one.instance.models:,}", right=True),
+        Column("USED", lambda one: human_size(one.instance.used_bytes), right=True),
+        Column("CAPACITY", lambda one: human_size(one.instance.capacity_bytes), right=True),
+        Column("LOADING", lambda one: str(one.instance.loads_in_progress), right=True),
     ),
     plain=lambda one: {
         "side": one.side,
-        "id": one.id,
-        "version": one.instance.version if one.instance else "",
-        "phase": one.instance.phase if one.instance else "",
-        "models": one.instance.models if one.instance else 0,
-        "used_bytes": one.instance.used_bytes if one.instance else 0,
-        "capacity_bytes": one.instance.capacity_bytes if one.instance else 0,
-        "loads_in_progress": one.instance.loads_in_progress if one.instance else 0,
+        "id": one.instance.id,
+        "version": one.instance.version,
+        "phase": one.instance.phase,
+        "models": one.instance.models,
+        "used_bytes": one.instance.used_bytes,
+        "capacity_bytes": one.instance.capacity_bytes,
+        "loads_in_progress": one.instance.loads_in_progress,
     },
-    name=lambda one: one.id,
+    name=lambda one: one.instance.id,
     nothing="no instances",
 )
 
@@ -81,7 +80,7 @@ def sided(upgrade: Upgrade, instances: Sequence[Instance]) -> list[Sided]:
     """The instances of both sides, those that etcd knows."""
     known = {instance.id: instance for instance in instances}
     both = [("old", name) for name in upgrade.old] + [("new", name) for name in upgrade.new]
-    return [Sided(side, name, known.get(name)) for side, name in both if name in known]
+    return [Sided(side, known[name]) for side, name in both if name in known]
 
 
 def show_plan(plan: Plan, form: Form) -> None:

@@ -24,6 +24,13 @@ from mmctl.__main__ import run
 
 COLUMNS, LINES = 80, 24
 GUARD_S = 60
+OWN = """
+import fcntl, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from mmctl.__main__ import main
+main()
+"""
+"""mmctl as the program that has the terminal: Ctrl-C and a new size reach it."""
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[=>])")
 
 
@@ -112,8 +119,8 @@ class Terminal:
         self._screen, ours = _terminal()
         env = {**os.environ, "TERM": "xterm", **environment}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mmctl", *arguments], stdin=ours, stdout=ours, stderr=ours, env=env,
-            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            [sys.executable, "-c", OWN, *arguments], stdin=ours, stdout=ours, stderr=ours, env=env,
+            start_new_session=True,
         )  # fmt: skip
         os.close(ours)
         self.shown = ""

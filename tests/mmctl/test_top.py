@@ -21,18 +21,11 @@ import pytest
 from tests.client import GUARD_S
 from tests.meshd.mesh import Mesh, mesh
 from tests.mmctl.meshes import mmctl
+from tests.mmctl.terminal import OWN
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 _HOME = "\x1b[H"
 _ALTERNATE, _BACK = "\x1b[?1049h", "\x1b[?1049l"
-
-_OWN = """
-import fcntl, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from mmctl.__main__ import main
-main()
-"""
-"""mmctl as the program that has the terminal: Ctrl-C and a new size reach it."""
 
 
 class Terminal:
@@ -42,7 +35,7 @@ class Terminal:
         self._fd, self.inner = pty.openpty()
         self.resize(width, height)
         self.before = termios.tcgetattr(self.inner)
-        command = [sys.executable, "-c", _OWN, "top", *arguments]
+        command = [sys.executable, "-c", OWN, "top", *arguments]
         kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
         self.process = subprocess.Popen(
             command, stdin=self.inner, stdout=self.inner, stderr=self.inner, start_new_session=True,
@@ -90,11 +83,17 @@ class Terminal:
         self.read()
         return int(self.process.returncode)
 
+    def hang_up(self) -> None:
+        """As when the connection to a remote machine breaks."""
+        for end in (self._fd, self.inner):
+            os.close(end)
+        self._fd = self.inner = -1
+
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        os.close(self._fd)
-        os.close(self.inner)
+        if self._fd >= 0:
+            self.hang_up()
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +168,22 @@ def test_what_ends_it_restores_the_terminal(three: Mesh, how: str) -> None:
         assert _BACK in terminal.said
         assert "Traceback" not in terminal.said
         assert termios.tcgetattr(terminal.inner) == terminal.before
+
+
+def test_keys_that_would_leave_the_terminal_to_a_shell_as_it_is_do_nothing(three: Mesh) -> None:
+    with top(three) as terminal:
+        terminal.shows("i2")
+        terminal.press("\x1c", "\x1a", "r")  # Ctrl-\ and Ctrl-Z
+        terminal.until(lambda lines: names(lines) == ["i2", "i1", "i0"], "the other order")
+        terminal.press("q")
+        assert terminal.ended() == 0
+
+
+def test_it_ends_when_the_terminal_goes(three: Mesh) -> None:
+    with top(three) as terminal:
+        terminal.shows("i2")
+        terminal.hang_up()
+        assert terminal.process.wait(GUARD_S) >= 0
 
 
 def test_it_follows_the_size_of_the_terminal_and_does_without_colour(three: Mesh) -> None:

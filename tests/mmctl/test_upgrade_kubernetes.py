@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,9 +22,11 @@ from meshcore.records import Failure, ModelRecord
 from meshd.store.connect import open_store, parse_kv_store
 from mmctl.__main__ import run
 from mmctl.errors import Unavailable
+from mmctl.local.process import started_at
 from mmctl.upgrade import carrying, kubectl
 from mmctl.upgrade.rollout import REVISION
 from tests.builders import instance
+from tests.client import GUARD_S
 from tests.etcd import EtcdServer
 from tests.kubectl import find_kubectl
 from tests.mmctl import kube, rollouts
@@ -57,10 +61,14 @@ class Cluster:
         self.binary, self.file = rollouts.install(self.folder, wanted)
         self.set_variable("KUBECTL_SCRIPT", str(self.file))
 
+    @property
+    def where(self) -> tuple[str, ...]:
+        """What names the mesh."""
+        return "--kv-store", f"etcd:http://{self.etcd.address}", "--service", self.service
+
     def mmctl(self, *arguments: str) -> tuple[int, str, str]:
         """Exit code, stdout and stderr of a command."""
-        where = ("--kv-store", f"etcd:http://{self.etcd.address}", "--service", self.service)
-        code = run(["upgrade", *arguments, *where])
+        code = run(["upgrade", *arguments, *self.where])
         said = self.capsys.readouterr()
         return code, said.out, said.err
 
@@ -188,6 +196,13 @@ def test_deadline_holds_until_another_terminal_aborts(cluster: Cluster) -> None:
     until(lambda: len(rollouts.calls(cluster.file)) > looks + 4, "it goes on looking")
     again = cluster.start()
     assert again[0] == 1
+    command = [sys.executable, "-m", "mmctl", "upgrade", "status", "--watch", *cluster.where]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stderr is not None
+        assert any(line.startswith("held: ProgressDeadlineExceeded") for line in watching.stderr)
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(GUARD_S) == 0
+        assert "error" not in watching.stderr.read()
     code, _, _ = cluster.mmctl("abort")
     runner.join()
     assert (code, ended) == (0, [1])
@@ -265,6 +280,37 @@ def test_answer_that_does_not_come_is_unavailable(cluster: Cluster, monkeypatch:
         asyncio.run(kubectl.Kubectl(str(cluster.binary)).read("get", "deployment", "x"))
 
 
+@pytest.mark.parametrize("answer", [{}, {"kind": "Deployment", "spec": 7}, {"kind": "Status", "metadata": {}}])
+def test_answer_that_is_not_what_was_asked_for_is_told(cluster: Cluster, answer: dict[str, Any]) -> None:
+    pods = {**rollouts.START[0], "listed": {"items": [{"metadata": {}}]}}
+    for script_of in (
+        script({"start": [{**rollouts.START[0], "deployment": answer}]}), script({"start": [pods]}),
+        script({}, coming=answer),
+    ):  # fmt: skip
+        cluster.replay(script_of)
+        code, _, err = cluster.start()
+        assert (code, cluster.changes()) == (1, []), err
+        assert err.startswith("error: what kubectl says of deployment model-mesh cannot be understood"), err
+
+
+def test_plugin_that_hangs_is_ended_with_its_kubectl(tmp_path: Path) -> None:
+    """It has kubectl's output open, and is what kubectl waits for."""
+    binary, pid = tmp_path / "kubectl", tmp_path / "pid"
+    binary.write_text(f"#!/bin/sh\nsleep 600 & echo $! > {pid}.new && mv {pid}.new {pid}\nwait\n", "utf-8")
+    binary.chmod(0o700)
+
+    async def interrupted() -> None:
+        asked = asyncio.create_task(kubectl.Kubectl(str(binary)).run("get"))
+        await asyncio.to_thread(until, pid.exists, "the plugin is there")
+        asked.cancel()
+        _, unfinished = await asyncio.wait([asked], timeout=60)
+        assert not unfinished
+
+    asyncio.run(interrupted())
+    plugin = int(pid.read_text("utf-8"))
+    until(lambda: started_at(plugin) is None, "the plugin is gone")
+
+
 def test_rollback_that_stands_still_ends_with_words_and_is_gone_on_with(cluster: Cluster) -> None:
     cluster.replay(script({"set": [STUCK], "undo": rollouts.UNDONE[:1]}))
     code, _, err = cluster.start("--auto-rollback", "--max-wait", "20ms")
@@ -274,7 +320,7 @@ def test_rollback_that_stands_still_ends_with_words_and_is_gone_on_with(cluster:
     assert "`mmctl upgrade start --resume` goes on with it" in err
     assert (cluster.status()["phase"], cluster.status()["held_for"]) == ("rolling_back", "stalled")
     cluster.replay(script({"start": rollouts.UNDONE}))
-    code, _, err = cluster.mmctl("start", "--resume", "--max-wait", "1m", "--kubectl", str(cluster.binary))
+    code, _, err = cluster.mmctl("start", "--resume", "--max-wait", "1m")  # with the kubectl that it began with
     assert (code, cluster.status()["phase"]) == (1, "rolled_back"), err
 
 
@@ -287,6 +333,17 @@ def test_another_version_that_somebody_applies_meanwhile_turns_it_back(cluster: 
     code, _, err = cluster.start("--auto-rollback")
     assert (code, cluster.changes()) == (1, ["set image", "rollout undo"]), err
     assert "another version: model-mesh-5c9d8e7f6a comes instead of model-mesh-66bfc84d9b" in err
+
+
+def test_another_version_that_somebody_applies_before_it_begins_is_not_taken_for_what_was_begun(
+    cluster: Cluster,
+) -> None:
+    other = look((*OLD_PODS, NEW_PODS[0]), (2, 3, 3))
+    other["deployment"]["spec"]["template"] = kube.template("registry.example/meshd:2.0")
+    cluster.replay(script({"start": [*rollouts.START, other]}))
+    code, _, err = cluster.start("--auto-rollback")
+    assert (code, cluster.changes()) == (1, ["rollout undo"]), err
+    assert "another version: model-mesh-66bfc84d9b comes instead of registry.example/meshd:1.0" in err
 
 
 def test_what_somebody_else_undid_is_not_begun_again(cluster: Cluster) -> None:

@@ -11,9 +11,13 @@ import pytest
 
 from meshcore.kv import ANY, DELETE, Write
 from meshd.store.memory import MemoryHub, MemoryStore
-from mmctl.errors import Failed
-from mmctl.upgrade.ledger import Busy, Ledger
-from mmctl.upgrade.record import MOST_EVENTS, Ask, Phase, Upgrade
+from mmctl.errors import Failed, Unavailable
+from mmctl.progress import Progress
+from mmctl.upgrade.carrying import follow
+from mmctl.upgrade.ledger import RUNNER_TTL_S, Busy, Ledger
+from mmctl.upgrade.record import MOST_EVENTS, Ask, Limits, Phase, Upgrade
+from mmctl.upgrade.runner import Told
+from tests import virtual_loop
 
 ROOT = "/tas-runtime/mesh"
 UPGRADE = Upgrade("1", "local", "one", "two", {"change": {"settings": {"A": "b"}}}, 2, ("a",), ("b",))
@@ -80,6 +84,59 @@ def test_what_was_asked_meanwhile_is_not_written_over() -> None:
             assert await mine.put(replace(found, phase=Phase.ROLLING_BACK)) is not None
 
     play(scene)
+
+
+def test_whoever_follows_bears_that_etcd_is_away_for_as_long_as_a_step_may_take() -> None:
+    async def scene() -> None:
+        mesh = Mesh()
+        runner, store = mesh.ledger(), mesh.store()
+        told = Told(Progress(is_silent=True))
+        async with runner.claimed():
+            await runner.read()
+            limits = Limits(max_wait_ms=60_000)
+            begun = await runner.put(replace(UPGRADE, limits=limits).with_event(1, "begins"))
+            assert begun is not None
+            following = asyncio.create_task(follow(Ledger(store, ROOT), told))
+            for away_s in (50, 50):
+                await asyncio.sleep(1)
+                store.cut()
+                await asyncio.sleep(away_s)
+                store.heal()
+            await asyncio.sleep(1)
+            assert (following.done(), told.last) == (False, begun.events[0])
+            store.cut()
+            with pytest.raises(Unavailable, match="cut off"):
+                await asyncio.wait_for(following, 70)
+
+    virtual_loop.run(scene())
+
+
+def test_whoever_carries_it_out_is_there_again_after_etcd_was_away_for_all() -> None:
+    """Its lease has ended meanwhile; nobody takes it for gone, though it has nothing to write."""
+
+    async def scene() -> None:
+        mesh = Mesh()
+        stores = mesh.store(), mesh.store()
+        runner, other = (Ledger(store, ROOT) for store in stores)
+        async with runner.claimed():
+            await runner.read()
+            await runner.put(UPGRADE)
+            following = asyncio.create_task(follow(other, Told(Progress(is_silent=True))))
+            await asyncio.sleep(1)
+            for store in stores:
+                store.cut()
+            await asyncio.sleep(3 * RUNNER_TTL_S)
+            for store in stores:
+                store.heal()
+            await runner.keep()
+            me = await other.runner()
+            await asyncio.sleep(3 * RUNNER_TTL_S)
+            await runner.keep()
+            assert me == await other.runner() != ""
+            assert not following.done()
+        assert await asyncio.wait_for(following, 3 * RUNNER_TTL_S) == await other.read()
+
+    virtual_loop.run(scene())
 
 
 def test_lost_lease_is_taken_again_and_one_taken_over_is_not() -> None:

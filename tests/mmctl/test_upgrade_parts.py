@@ -117,12 +117,13 @@ def test_models_that_fail_on_new_instances_only_count() -> None:
         ))
     )  # fmt: skip
     assert loads.is_known.is_set()
-    assert loads.failing({"c", "d"}, {"a", "b"}, 100) == ("new",)
-    assert loads.newest_failure_ms({"c", "d"}) == 100
+    assert loads.failing({"c", "d"}, {"a", "b"}, {"c": 100}) == ("new",)
+    assert loads.failing({"c", "d"}, {"a", "b"}, {"d": 100}) == ("early", "new")
+    assert loads.newest_failures_ms({"c", "d"}) == {"c": 100}
     assert loads.slowest({"c", "d"}, 100) == ("slow on c", 0)
     assert loads.slowest({"c", "d"}, 160) == ("slow on c", 60)
     loads.on_change(Revision(6, (pair("new", ModelRecord("t")), pair("old", failed(d=200)), Deleted("r/slow", 6))))
-    assert loads.failing({"c", "d"}, {"a", "b"}, 100) == ("old",)
+    assert loads.failing({"c", "d"}, {"a", "b"}, {"c": 100, "d": 200}) == ("old",)
     assert loads.slowest({"c", "d"}, 100) == ("", 0)
 
 
@@ -177,6 +178,7 @@ def test_room_for_what_leaves(used: tuple[int, int], new_capacity: int, rooms: l
         ("Unable to connect to the server: dial tcp 10.0.0.1:443: i/o timeout", Unavailable),
         ("Unable to connect to the server: net/http: TLS handshake timeout", Unavailable),
         ("Error from server (Timeout): context deadline exceeded", Unavailable),
+        ("Error from server (Timeout): the server was unable to return a response in the time allotted", Unavailable),
         ("Error from server: etcdserver: request timed out", Unavailable),
         ("error: the server is currently unable to handle the request", Unavailable),
         ('Error from server (NotFound): deployments.apps "x" not found', NotFound),
@@ -230,7 +232,7 @@ def test_who_is_seen_is_who_is_there_by_the_word_of_both() -> None:
     rollout = read_rollout(look["deployment"], look["listed"])
     ids = [pod.instance for pod in rollout.pods]
     known = {name: Instance(name, models=7, loads_in_progress=1) for name in ids[:2]}
-    found = seen(rollout, kube.OLD, known)
+    found = seen(rollout, kube.OLD, rollout.images, known)
     assert found.old == (
         Member(ids[0], is_ready=True, is_going=True, models=7, loads=1),
         Member(ids[1], is_ready=True, models=7, loads=1),
@@ -238,8 +240,8 @@ def test_who_is_seen_is_who_is_there_by_the_word_of_both() -> None:
     assert found.new == (Member(ids[2], text="etcd does not know it"),)
     assert (found.size, found.stuck, found.is_settled) == (2, "", False)
     done = read_rollout(rollouts.SWAPS[-1]["deployment"], rollouts.SWAPS[-1]["listed"])
-    assert seen(done, kube.OLD, {}).is_settled
-    assert (seen(done, kube.OLD, {}).comes, seen(done, kube.NEW, {}).comes) == (kube.NEW, "")
+    assert seen(done, kube.OLD, {}, {}).is_settled
+    assert (seen(done, kube.OLD, {}, {}).comes, seen(done, kube.NEW, {}, {}).comes) == (kube.NEW, "")
 
 
 @pytest.mark.parametrize(
@@ -255,7 +257,7 @@ def test_who_is_seen_is_who_is_there_by_the_word_of_both() -> None:
 )
 def test_why_a_pod_is_not_ready_is_told(pod: kube.PodNow, text: str) -> None:
     look = rollouts.look((*rollouts.OLD_PODS, pod), (2, 2, 2))
-    found = seen(read_rollout(look["deployment"], look["listed"]), kube.OLD, {})
+    found = seen(read_rollout(look["deployment"], look["listed"]), kube.OLD, {}, {})
     assert [member.text for member in found.new] == [text]
     assert bool(found.stuck) == text.startswith("ImagePull")
 
@@ -268,4 +270,4 @@ def test_every_kind_of_selector_is_told_to_kubectl() -> None:
     found = selector({"spec": {"selector": {"matchLabels": {"app": "m"}, "matchExpressions": expressions}}})
     assert found == "app=m,a in (x,y),b notin (z),c,!d"
     with pytest.raises(Failed, match="selects no pods"):
-        selector({"spec": {}})
+        selector({"spec": {"selector": {}}})

@@ -82,6 +82,8 @@ def test_another_mmctl_at_work_is_waited_for_and_a_mesh_that_is_down_is_not(
     processes, held = Processes(home), replace(upgrade(home), phase=Phase.HELD)
     with home.locked(), pytest.raises(Unavailable, match="another mmctl is at work"):
         asyncio.run(processes.act(held, Seen(), 0))
+    with home.locked(), pytest.raises(Unavailable, match="another mmctl is at work"):
+        asyncio.run(processes.finish(replace(held, phase=Phase.DONE)))
     home.change(lambda state: replace(state, phase="down"))
     with pytest.raises(Failed, match="is not up any more; the upgrade stays as it is"):
         asyncio.run(processes.look(held, {}))

@@ -101,10 +101,12 @@ def test_instance_that_cannot_be_ready_holds_until_something_moves() -> None:
 
 def test_what_is_asked_for_is_done_and_forgotten() -> None:
     held = replace(course(upgrade(seen=SURGED), FAILING, NOW), asked=Ask.RESUME)
-    # By the clock of a new instance that is ahead: those failures are not to count any more.
-    resumed = course(held, replace(FAILING, failed_ms=NOW + 3_600_000), NOW + 5)
-    assert (resumed.phase, resumed.asked, resumed.counted_ms) == (Phase.ROLLING, Ask.NOTHING, NOW + 3_600_001)
-    assert course(replace(held, counted_ms=NOW), SURGED, NOW + 5).counted_ms == NOW
+    # Each by the clock of its instance, one of which is ahead: those failures are not to count any more.
+    failed_ms = {"c": NOW + 3_600_000, "d": NOW - 3_600_000}
+    resumed = course(held, replace(FAILING, failed_ms=failed_ms), NOW + 5)
+    assert (resumed.phase, resumed.asked) == (Phase.ROLLING, Ask.NOTHING)
+    assert resumed.counted_ms == {"c": NOW + 3_600_001, "d": NOW - 3_599_999}
+    assert course(replace(held, counted_ms={"c": NOW}), SURGED, NOW + 5).counted_ms == {"c": NOW}
     for before in (resumed, held):
         back = course(replace(before, asked=Ask.ABORT, asked_by="me"), FAILING, NOW + 6)
         assert (back.phase, back.asked, back.reason) == (Phase.ROLLING_BACK, Ask.NOTHING, "asked for by me")
@@ -176,11 +178,18 @@ def test_another_version_that_somebody_applies_holds_until_it_is_agreed_to_or_go
     agreed = course(replace(held, asked=Ask.RESUME), third, NOW)
     assert (agreed.phase, agreed.wanted) == (Phase.ROLLING, "mesh-3")
     assert course(agreed, replace(ENDED, comes="mesh-3"), NOW).reason == "all of it is mesh-3"
+    first = course(upgrade(seen=SURGED), replace(third, is_wanted=False), NOW)
+    assert (first.hold, first.comes) == (Hold.OTHER, "")
+    assert first.reason == "somebody else has applied another version: mesh-3 comes instead of two"
+    assert course(replace(first, asked=Ask.RESUME), replace(third, is_wanted=False), NOW).comes == "mesh-3"
 
 
 def test_what_somebody_else_undid_is_gone_back_on() -> None:
-    back = course(upgrade(), replace(SURGED, undone="somebody did"), NOW)
-    assert (back.phase, back.reason) == (Phase.ROLLING_BACK, "somebody did")
+    not_yet = upgrade(new=())
+    assert course(not_yet, replace(BEGUN, is_former=True), NOW).phase is Phase.ROLLING
+    for begun in (replace(not_yet, comes="mesh-2"), replace(not_yet, new=("c",))):
+        back = course(begun, replace(SURGED, is_former=True), NOW)
+        assert (back.phase, back.reason) == (Phase.ROLLING_BACK, "somebody else has undone the rollout")
 
 
 @pytest.mark.parametrize(
