@@ -118,9 +118,8 @@ def doctor(
     if runtime:
         wanted = Wanted(model_type, model_path, model_key, bad_path)
         limit_s = parse_ms("--timeout", timeout) / 1000
-        patience = Patience(
-            call_s=limit_s, load_s=limit_s, unload_s=limit_s, linger_s=min(limit_s, Patience().linger_s)
-        )
+        linger_s = min(limit_s, Patience().linger_s)
+        patience = Patience(call_s=limit_s, ready_s=limit_s, load_s=limit_s, unload_s=limit_s, linger_s=linger_s)
         found = _run(lambda told: _of_runtime(runtime, wanted, patience, force, only, skip, told))
     else:
         env = read_environment(env_file, file, deployment)
