@@ -18,7 +18,7 @@ from mmctl.doctor.finding import Finding, Level
 from mmctl.doctor.survey import Survey
 from mmctl.errors import Failed, Unavailable, Usage
 from protos import etcd_pb2, etcd_pb2_grpc
-from tests.etcd import EtcdServer
+from tests.etcd import EtcdServer, free_port
 from tests.mmctl.meshes import mmctl_here
 
 pytestmark = pytest.mark.etcd
@@ -121,8 +121,20 @@ def test_each_variable_is_judged_by_meshd_itself(tmp_path: Path) -> None:
     says(found, Level.NOTE, "MM_AUTO_REGISTER_MODEL_PATH names a file that is not on this host")
     says(found, Level.OK, "4 variables mean the same")
     refused = Tried(problems=("KV_STORE=zookeeper:z is not allowed",))
-    says(modelmesh_rules.of_variables({"KV_STORE": "zookeeper:z"}, refused), Level.PROBLEM, "KV_STORE=zookeeper:z")
+    found = modelmesh_rules.of_variables({"KV_STORE": "zookeeper:z", "MM_PAYLOAD_PROCESSORS": "logger://*"}, refused)
+    says(found, Level.PROBLEM, "KV_STORE=zookeeper:z")
+    says(found, Level.PROBLEM, "MM_PAYLOAD_PROCESSORS is set")
+    assert [finding for finding in found if finding.level is Level.OK] == [], "nothing is said of what was not judged"
     says(modelmesh_rules.of_variables({}, Tried()), Level.NOTE, "not known")
+
+
+def test_nothing_is_ready_that_could_not_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    ended = mmctl_here(capsys, "doctor", "--modelmesh", "--endpoint", nobody, "-o", "json")
+    assert ended.code == 1
+    verdict = ended.json[-1]
+    assert (verdict["check"], verdict["level"]) == ("verdict", "problem")
+    assert verdict["what"].startswith("whether it can be switched cannot be told: not looked at: kv-store, ")
 
 
 def test_the_container_is_found_in_what_kubernetes_has(tmp_path: Path) -> None:
