@@ -139,8 +139,9 @@ def of_types(survey: Survey, constraints: Mapping[str, Any], labels: Iterable[st
     return found or [ok(f"{count(len(survey.types), 'type')} of models, each has a place")]
 
 
-def of_variables(env: Mapping[str, str], seen: Tried) -> list[Finding]:
-    """Each variable of the container: means the same, differs, has no effect, is not there yet."""
+def of_variables(env: Mapping[str, str], seen: Tried, elsewhere: Sequence[str] = ()) -> list[Finding]:
+    """Each variable of the container: means the same, differs, has no effect, is not there yet. ``elsewhere``: those
+    whose value is not known."""
     if not env:
         return [note("its environment is not known", do="give its Deployment: --file, --deployment, or --env-file")]
     found = [problem(text, do="correct it: no instance of meshd starts with it") for text in seen.problems]
@@ -162,6 +163,9 @@ def of_variables(env: Mapping[str, str], seen: Tried) -> list[Finding]:
         )
     found += _differences(env)
     found += of_absent(seen)
+    if elsewhere:
+        told = f"values that are not in the Deployment, and were not judged: {', '.join(elsewhere)}"
+        found.append(note(told, do="look at them, or give them all with --env-file"))
     named = {re.split("[ =:]", finding.what)[0] for finding in found}
     if not seen.rows:
         return found

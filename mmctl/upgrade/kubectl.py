@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from mmctl.errors import CommandError, Failed, NotFound, Unavailable, Usage
@@ -44,19 +47,17 @@ class Kubectl:
         try:
             process = await asyncio.create_subprocess_exec(
                 *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             raise Usage(f"{command[0]} cannot be run: {error.strerror}") from None
         try:
             out, err = await asyncio.wait_for(process.communicate(), ANSWER_S)
         except TimeoutError:
-            process.kill()
-            await process.wait()
+            await _end(process)
             raise Unavailable(f"kubectl {arguments[0]} said nothing for {ANSWER_S:g} s") from None
         except asyncio.CancelledError:
-            process.kill()
-            await process.wait()
+            await _end(process)
             raise
         if process.returncode:
             raise failure(arguments, err.decode("utf-8", "replace"))
@@ -72,6 +73,13 @@ class Kubectl:
         if not isinstance(value, dict):
             raise Failed(f"kubectl {arguments[0]} did not answer with a JSON object: {said[:_MOST_SAID]!r}")
         return value
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End it with all that it has started, as what asks for credentials: whoever holds its output is waited for."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
 
 
 def failure(arguments: Sequence[str], said: str) -> CommandError:
