@@ -19,6 +19,9 @@ from mmctl.doctor.tls_shown import shown_certificate
 from mmctl.doctor.web import now_ms
 from mmctl.sizes import count
 
+LOOK_S = 30.0
+"""An etcd that answers some calls and not others is waited for several times, one after the other."""
+
 
 def store_checks(subject: Subject) -> list[Check]:
     """All of them."""
@@ -45,14 +48,14 @@ def store_checks(subject: Subject) -> list[Check]:
 
     return [
         Check("kv-store", secret),
-        Check("etcd-reachable", reachable),
-        Check("etcd-version", of_etcd(etcd_rules.version)),
-        Check("etcd-latency", of_etcd(etcd_rules.latency)),
-        Check("etcd-alarms", of_etcd(etcd_rules.alarms)),
-        Check("etcd-space", of_etcd(etcd_rules.space)),
-        Check("etcd-members", of_etcd(etcd_rules.members)),
-        Check("etcd-permission", permission),
-        Check("etcd-certificates", certificates),
+        Check("etcd-reachable", reachable, LOOK_S),
+        Check("etcd-version", of_etcd(etcd_rules.version), LOOK_S),
+        Check("etcd-latency", of_etcd(etcd_rules.latency), LOOK_S),
+        Check("etcd-alarms", of_etcd(etcd_rules.alarms), LOOK_S),
+        Check("etcd-space", of_etcd(etcd_rules.space), LOOK_S),
+        Check("etcd-members", of_etcd(etcd_rules.members), LOOK_S),
+        Check("etcd-permission", permission, LOOK_S),
+        Check("etcd-certificates", certificates, LOOK_S),
     ]
 
 

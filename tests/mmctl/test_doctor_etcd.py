@@ -262,6 +262,14 @@ def test_rules_on_what_was_seen(rule: Any, etcd: Etcd, level: Level, words: str)
     assert all(finding.do for finding in found if finding.level in (Level.WARNING, Level.PROBLEM))
 
 
+def test_without_a_leader_no_permission_is_missing() -> None:
+    (finding,) = etcd_rules.permission(Etcd((replace(A, leader=0),), read="etcdserver: no leader"), ROOT)
+    assert finding.level is Level.PROBLEM
+    assert "etcd-members" in finding.do
+    (denied,) = etcd_rules.permission(Etcd((A,), read="permission denied"), ROOT)
+    assert "grant its role" in denied.do
+
+
 @pytest.mark.parametrize(("prefix", "end"), [(b"a/", b"a0"), (b"a\xff", b"b"), (b"\xff\xff", b"\0"), (b"", b"\0")])
 def test_a_range_ends_where_the_prefix_does(prefix: bytes, end: bytes) -> None:
     assert range_end(prefix) == end
