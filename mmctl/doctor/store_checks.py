@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import stat
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from os.path import isfile
 from pathlib import Path
 
-from meshd.store.connect import StoreConfig
+from meshd.store.connect import StoreConfig, StoreConfigError
 from mmctl.doctor import etcd_rules
 from mmctl.doctor.certificates import Identity, now_utc, of_authorities, of_identity
 from mmctl.doctor.check import Check
 from mmctl.doctor.etcd_look import Etcd
-from mmctl.doctor.finding import Finding, note, ok, warning
+from mmctl.doctor.finding import Finding, note, ok, problem, warning
 from mmctl.doctor.subject import Subject
 from mmctl.doctor.tls_shown import shown_certificate
 from mmctl.doctor.web import now_ms
@@ -33,7 +33,10 @@ def store_checks(subject: Subject) -> list[Check]:
         return look
 
     async def secret() -> Sequence[Finding]:
-        return of_secret(subject.kv_store, subject.store())
+        try:
+            return of_secret(subject.kv_store, subject.read_store())
+        except StoreConfigError as error:
+            return [problem(str(error), do="correct it, or give with --kv-store what can be read on this host")]
 
     async def reachable() -> Sequence[Finding]:
         return etcd_rules.reachable(await subject.etcd())
@@ -108,9 +111,5 @@ async def of_etcd_certificates(config: StoreConfig, refused: Collection[str], no
 
 
 def _file(kv_store: str) -> Path | None:
-    path = Path(kv_store.partition(":")[2])
-    try:
-        json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return path
+    path = kv_store.strip().partition(":")[2]
+    return Path(path) if isfile(path) else None

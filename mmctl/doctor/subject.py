@@ -14,7 +14,7 @@ from mmctl.connect import Target, local_state, opened, resolve
 from mmctl.doctor.check import NotLooked
 from mmctl.doctor.etcd_look import Etcd, EtcdLook
 from mmctl.doctor.reach import Reached, Way, reach
-from mmctl.errors import CommandError, Failed, Unavailable
+from mmctl.errors import CommandError, Unavailable
 from mmctl.local.state import MESHD, State
 from mmctl.registry import DEFAULT_PREFIX
 from mmctl.tls import Tls
@@ -40,13 +40,17 @@ class Subject:
     _ends: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     def store(self) -> StoreConfig:
-        """Where the registry is. Raises NotLooked, and Failed for a KV_STORE that makes no sense."""
+        """Where the registry is. Raises NotLooked."""
+        try:
+            return self.read_store()
+        except StoreConfigError:
+            raise NotLooked("KV_STORE cannot be read (kv-store)") from None
+
+    def read_store(self) -> StoreConfig:
+        """The same; raises StoreConfigError for a KV_STORE that makes no sense."""
         if not self.kv_store:
             raise NotLooked("where its etcd is, is not known: give --kv-store and --service, or --env-file")
-        try:
-            config = parse_kv_store(self.kv_store)
-        except StoreConfigError as error:
-            raise Failed(str(error)) from None
+        config = parse_kv_store(self.kv_store)
         if config.etcd is None:
             raise NotLooked("the store is the memory of one process")
         return config
@@ -58,7 +62,7 @@ class Subject:
         return f"{self.store().root_prefix}/{self.prefix}/{self.service}/"
 
     def look(self) -> EtcdLook:
-        """Bare access to the etcd, closed with the subject. Raises NotLooked, Failed."""
+        """Bare access to the etcd, closed with the subject. Raises NotLooked."""
         config = self.store()
         assert config.etcd is not None
         look = EtcdLook(config.etcd, self.root())

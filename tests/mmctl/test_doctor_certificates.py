@@ -79,3 +79,12 @@ def test_files_that_an_environment_names_are_looked_at_by_any_of_their_names(tmp
     assert found[str(tmp_path / "trust" / "a.crt")][0] is Level.OK
     assert found["/nowhere.pem"] == (Level.NOTE, "cannot be read here: No such file or directory")
     assert of_files({}, now_ms) == []
+
+
+@pytest.mark.parametrize("place", ["", "a,b"])
+def test_a_certificate_that_is_no_file_is_told_as_one_that_cannot_be_read(tmp_path: Path, place: str) -> None:
+    (tmp_path / "x.pem").write_bytes(Authority().pem)
+    env = {"MM_TLS_KEY_CERT_PATH": str(tmp_path / place), "MM_TLS_PRIVATE_KEY_PATH": str(tmp_path / "x.pem")}
+    (finding,) = of_files(env, 0)
+    assert (finding.level, finding.where) == (Level.NOTE, str(tmp_path / place))
+    assert finding.what.startswith("cannot be read here: ")

@@ -215,6 +215,30 @@ def test_a_secret_that_cannot_be_read_is_a_problem_and_the_exit_code_1(
     assert "password is missing" in finding["what"]
 
 
+@pytest.mark.parametrize("text", [None, "", "[" * 100_000, "\xff"], ids=["directory", "empty", "deep", "bytes"])
+def test_a_secret_that_cannot_be_read_is_told_once_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None
+) -> None:
+    file = tmp_path / "etcd.json"
+    file.mkdir() if text is None else file.write_bytes(text.encode("latin-1"))
+    ended = mmctl_here(capsys, "doctor", "--kv-store", f"etcd:{file}", "--service", "m", "-o", "json")
+    assert ended.code == 1
+    (wrong,) = (finding for finding in ended.json if finding["level"] == "problem")
+    assert wrong["check"] == "kv-store"
+    assert str(file) in wrong["what"]
+    assert wrong["do"]
+
+
+def test_a_large_secret_is_read_and_a_long_list_of_endpoints_is_no_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "etcd.json").write_text(json.dumps({"endpoints": "etcd:1", "x": "x" * 10_000_000}))
+    many = ",".join(f"etcd-{at}:2379" for at in range(1_000))
+    for kv_store in (f"etcd:{tmp_path / 'etcd.json'}", f"etcd:{many}"):
+        ended = mmctl_here(capsys, "doctor", "--kv-store", kv_store, "--service", "m", "--only", "kv-store")
+        assert ended.code == 0, ended.out[-500:]
+
+
 A = Endpoint("a:1", version="3.5.9", cluster=1, member=1, leader=1, size_bytes=10 << 20, used_bytes=9 << 20,
              quota_bytes=100 << 20)  # fmt: skip
 
