@@ -28,7 +28,13 @@ class Archive:
 
     def add(self, name: str, content: bytes) -> bool:
         """Add a part; False: its end is cut off, for the part or the whole would be too large."""
-        most = min(PART_BYTES, self._left)
+        return self._add(name, content, min(PART_BYTES, self._left))
+
+    def add_last(self, name: str, content: bytes) -> None:
+        """Add a part for which there is room beyond that of the others, for it says what they lack."""
+        self._add(name, content, PART_BYTES)
+
+    def _add(self, name: str, content: bytes, most: int) -> bool:
         is_whole = len(content) <= most
         if not is_whole:
             content = content[: max(0, most - len(CUT))] + CUT
