@@ -52,9 +52,9 @@ def archive(path: Path, directory: str) -> Iterator[Archive]:
 
     Raises Failed when there is something already, or when it cannot be written.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     if path.exists():
         raise Failed(f"{path} is there already: give another --out")
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         try:
             descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -24,7 +24,6 @@ from mmctl.doctor.subject import Subject
 from mmctl.doctor.view import FINDINGS
 from mmctl.doctor.web import Page, now_ms
 from mmctl.errors import CommandError
-from mmctl.health import Examiner
 from mmctl.health_views import plain_health
 from mmctl.local.home import Home
 from mmctl.values import ModelFilter, Status
@@ -151,7 +150,7 @@ class Bundle:
         }
 
     async def _status(self) -> Any:
-        return plain_health(await Examiner(self._subject.mesh(), lambda: self._subject.local).look())
+        return plain_health(await self._subject.health())
 
     async def _instances(self) -> Any:
         return [plain_instance(instance) for instance in await self._subject.instances()]

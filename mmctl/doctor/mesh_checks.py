@@ -17,7 +17,6 @@ from mmctl.doctor.settings_rules import of_settings
 from mmctl.doctor.subject import Subject
 from mmctl.doctor.web import now_ms
 from mmctl.errors import CommandError
-from mmctl.health import Examiner
 from mmctl.problems import Level as Gravity
 from mmctl.sizes import count
 
@@ -36,7 +35,7 @@ def mesh_checks(subject: Subject) -> list[Check]:
         if subject.kv_store:
             with suppress(NotLooked):
                 await subject.etcd()  # is timed, and a registry that is gone through here would hold it up
-        health = await Examiner(subject.mesh(), lambda: subject.local).look()
+        health = await subject.health()
         found = [Finding(LEVELS[each.level], each.text, do=each.do) for each in health.problems]
         fine = f"{count(len(health.instances), 'instance')}, {count(health.census.registered, 'model')}"
         return [*found, ok(fine)] if all(finding.level is Level.NOTE for finding in found) else found

@@ -12,10 +12,11 @@ from typing import Any
 import grpc
 import pytest
 
+from meshd.store.etcd_text import range_of
 from mmctl.connect import Target
 from mmctl.doctor import etcd_look, etcd_rules
 from mmctl.doctor.check import examine
-from mmctl.doctor.etcd_look import Endpoint, Etcd, range_end
+from mmctl.doctor.etcd_look import Endpoint, Etcd
 from mmctl.doctor.finding import Finding, Level
 from mmctl.doctor.store_checks import store_checks
 from mmctl.doctor.subject import examined
@@ -129,8 +130,8 @@ def test_a_user_without_permission_is_told_which_part_is_closed(tmp_path: Path) 
             await auth.UserGrantRole(etcd_pb2.AuthUserGrantRoleRequest(user=name, role=name))
 
         async def grant(role: str, kind: int, prefix: str) -> None:
-            key = prefix.encode()
-            permission = etcd_pb2.Permission(permType=kind, key=key, range_end=range_end(key))
+            key, end = range_of(prefix)
+            permission = etcd_pb2.Permission(permType=kind, key=key, range_end=end)
             await auth.RoleGrantPermission(etcd_pb2.AuthRoleGrantPermissionRequest(name=role, perm=permission))
 
         kinds = etcd_pb2.Permission
@@ -292,8 +293,3 @@ def test_without_a_leader_no_permission_is_missing() -> None:
     assert "etcd-members" in finding.do
     (denied,) = etcd_rules.permission(Etcd((A,), read="permission denied"), ROOT)
     assert "grant its role" in denied.do
-
-
-@pytest.mark.parametrize(("prefix", "end"), [(b"a/", b"a0"), (b"a\xff", b"b"), (b"\xff\xff", b"\0"), (b"", b"\0")])
-def test_a_range_ends_where_the_prefix_does(prefix: bytes, end: bytes) -> None:
-    assert range_end(prefix) == end

@@ -155,6 +155,12 @@ def test_parts_and_the_whole_have_a_bound(tmp_path: Path, monkeypatch: pytest.Mo
         assert [member.size for member in tar] == [100, 100, 50]
 
 
+@pytest.mark.parametrize("path", ["", ".", "/", "/dev/null"])
+def test_what_is_no_name_of_a_new_file_is_said_to_be_there(path: str) -> None:
+    with pytest.raises(Failed, match="is there already"), archive(Path(path), "b"):
+        pass
+
+
 def test_what_is_missing_is_told_as_a_whole_where_all_else_has_filled_the_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
