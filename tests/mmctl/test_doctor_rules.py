@@ -157,9 +157,9 @@ async def page_of(answer: bytes, drips: bool = False) -> Page:
     """What is made of ``answer``, after which the server drips for ever, or hangs up."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer)
-        with suppress(OSError):
+        with suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
             while drips:
                 writer.write(b"x")
                 await writer.drain()
