@@ -103,7 +103,7 @@ def _of_file(path: Path) -> StoreConfig:
         found = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise StoreConfigError(f"{where}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreConfigError(f"{where}: not JSON: {error}") from error
     if not isinstance(found, dict):
         raise StoreConfigError(f"{where}: a JSON object is expected, with {', '.join(ATTRIBUTES)}")

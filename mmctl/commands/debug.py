@@ -89,5 +89,5 @@ async def _write(target: Target, path: Path, has_all: bool, with_keys: bool, tol
                     missing[part.name] = part.missing
                 if part.content and not into.add(part.name, part.content):
                     missing[part.name] = "its end is cut off: the bundle has a bound"
-        into.add("missing.json", json.dumps(missing, indent=1, ensure_ascii=False).encode() + b"\n")
+        into.add_last("missing.json", json.dumps(missing, indent=1, ensure_ascii=False).encode() + b"\n")
     return Written(path, tuple(into.names), missing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ import typer
 
 from mmctl.connect import Target
 from mmctl.doctor.check import Told, chosen, examine
-from mmctl.doctor.deployment import read_environment
+from mmctl.doctor.deployment import Given, read_environment
 from mmctl.doctor.finding import Finding, has_problem
 from mmctl.doctor.runtime import Patience, Runtime, Wanted, users_of
 from mmctl.doctor.view import FINDINGS, describe, summary, teller
@@ -118,13 +118,12 @@ def doctor(
     if runtime:
         wanted = Wanted(model_type, model_path, model_key, bad_path)
         limit_s = parse_ms("--timeout", timeout) / 1000
-        patience = Patience(
-            call_s=limit_s, load_s=limit_s, unload_s=limit_s, linger_s=min(limit_s, Patience().linger_s)
-        )
+        linger_s = min(limit_s, Patience().linger_s)
+        patience = Patience(call_s=limit_s, ready_s=limit_s, load_s=limit_s, unload_s=limit_s, linger_s=linger_s)
         found = _run(lambda told: _of_runtime(runtime, wanted, patience, force, only, skip, told))
     else:
-        env = read_environment(env_file, file, deployment)
-        found = _run(lambda told: _of_mesh(target, env, modelmesh, only, skip, told))
+        given = read_environment(env_file, file, deployment)
+        found = _run(lambda told: _of_mesh(target, given, modelmesh, only, skip, told))
     if output is Form.TABLE and found:
         describe(found, shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
     else:
@@ -142,7 +141,7 @@ def _run(examination: Callable[[Told], Coroutine[Any, Any, list[Finding]]]) -> l
 
 
 async def _of_mesh(
-    target: Target, env: Mapping[str, str], modelmesh: bool, only: Sequence[str], skip: Sequence[str], told: Told
+    target: Target, given: Given, modelmesh: bool, only: Sequence[str], skip: Sequence[str], told: Told
 ) -> list[Finding]:
     from mmctl.doctor.mesh_checks import mesh_checks
     from mmctl.doctor.modelmesh_checks import modelmesh_checks
@@ -150,8 +149,9 @@ async def _of_mesh(
     from mmctl.doctor.store_checks import store_checks
     from mmctl.doctor.subject import examined
 
-    async with examined(target, env) as subject:
-        checks = [*store_checks(subject), *(modelmesh_checks(subject) if modelmesh else mesh_checks(subject))]
+    async with examined(target, given.env) as subject:
+        of_instances = modelmesh_checks(subject, given.elsewhere) if modelmesh else mesh_checks(subject)
+        checks = [*store_checks(subject), *of_instances]
         found = await examine(chosen(checks, only, skip), told)
         return [*found, verdict(found)] if modelmesh and not only else found
 

@@ -28,7 +28,13 @@ class Archive:
 
     def add(self, name: str, content: bytes) -> bool:
         """Add a part; False: its end is cut off, for the part or the whole would be too large."""
-        most = min(PART_BYTES, self._left)
+        return self._add(name, content, min(PART_BYTES, self._left))
+
+    def add_last(self, name: str, content: bytes) -> None:
+        """Add a part for which there is room beyond that of the others, for it says what they lack."""
+        self._add(name, content, PART_BYTES)
+
+    def _add(self, name: str, content: bytes, most: int) -> bool:
         is_whole = len(content) <= most
         if not is_whole:
             content = content[: max(0, most - len(CUT))] + CUT
@@ -46,9 +52,9 @@ def archive(path: Path, directory: str) -> Iterator[Archive]:
 
     Raises Failed when there is something already, or when it cannot be written.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     if path.exists():
         raise Failed(f"{path} is there already: give another --out")
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         try:
             descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -18,19 +18,19 @@ from mmctl import vmodel_views
 from mmctl.decisions import plain_reason
 from mmctl.doctor.check import NotLooked, Told, examine
 from mmctl.doctor.masking import MASK, Masker, is_secret_name
-from mmctl.doctor.mesh_checks import mesh_checks
+from mmctl.doctor.mesh_checks import ALL_MODELS_S, mesh_checks
 from mmctl.doctor.store_checks import store_checks
 from mmctl.doctor.subject import Subject
 from mmctl.doctor.view import FINDINGS
-from mmctl.doctor.web import now_ms
+from mmctl.doctor.web import Page, now_ms
 from mmctl.errors import CommandError
-from mmctl.health import Examiner
 from mmctl.health_views import plain_health
 from mmctl.local.home import Home
 from mmctl.values import ModelFilter, Status
 from mmctl.views import plain_instance, plain_model
 
-PART_S = 60.0
+PART_S = ALL_MODELS_S + 30.0
+"""No check of the doctor takes longer, so that its findings are not lost with the slowest."""
 SAMPLE = 1_000
 """So many models, and so many that failed, without ``--all``."""
 MODELS_BYTES = 24 << 20
@@ -150,7 +150,7 @@ class Bundle:
         }
 
     async def _status(self) -> Any:
-        return plain_health(await Examiner(self._subject.mesh(), lambda: self._subject.local).look())
+        return plain_health(await self._subject.health())
 
     async def _instances(self) -> Any:
         return [plain_instance(instance) for instance in await self._subject.instances()]
@@ -194,8 +194,8 @@ class Bundle:
             safe = file_name(name)
             probes = {"ready": asdict(each.ready), "live": asdict(each.live), "health": each.health}
             parts.append(Part(f"probes/{safe}.json", self._json(self._masker.value(probes))))
-            why = "" if each.metrics.status == 200 else f"{name} does not answer: {each.metrics.text or 'no metrics'}"
             text = each.metrics.text if each.metrics.status == 200 else ""
+            why = "" if each.metrics.status == 200 else f"{name} does not answer: {words_of(each.metrics)}"
             parts.append(Part(f"metrics/{safe}.txt", self._masker.text(text).encode("utf-8", "replace"), why))
         return parts
 
@@ -212,6 +212,11 @@ class Bundle:
                 text, why = "", str(error.strerror or error)
             parts.append(Part(f"logs/{file_name(service.name)}.log", text.encode("utf-8", "replace"), why))
         return parts
+
+
+def words_of(page: Page) -> str:
+    """Why there is no such page; what somebody else says who listens there is not passed on."""
+    return f"HTTP {page.status}" if page.status else page.text or "it has no metrics"
 
 
 def tail(path: Path, most_bytes: int) -> str:

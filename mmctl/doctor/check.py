@@ -11,6 +11,8 @@ from mmctl.doctor.finding import Finding, note, problem
 from mmctl.errors import CommandError, Usage, nearest
 
 DEADLINE_S = 15.0
+NOT_LOOKED = "not looked at: "
+"""How the finding of a check begins that could not be made."""
 
 Told = Callable[[str, Sequence[str]], None]
 """Hears of each check that ends, and of those that are still under way."""
@@ -60,7 +62,7 @@ async def _found(check: Check) -> Sequence[Finding]:
     except TimeoutError:
         return [problem(f"no result within {check.within_s:g} s", do="see what answers slowly, or --skip it")]
     except NotLooked as error:
-        return [note(f"not looked at: {error}")]
+        return [note(f"{NOT_LOOKED}{error}")]
     except (CommandError, StoreError) as error:
         return [problem(str(error))]
     except Exception as error:  # whatever else was found is worth having

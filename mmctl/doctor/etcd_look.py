@@ -16,6 +16,8 @@ import grpc
 from meshd.store.base import StoreError
 from meshd.store.etcd_cause import cause_of
 from meshd.store.etcd_channel import Cluster, EtcdConfig, EtcdRefused, Member
+from meshd.store.etcd_text import range_of
+from mmctl.doctor.survey import PARTS
 from mmctl.doctor.web import get, without_proof
 from protos import etcd_pb2, etcd_pb2_grpc
 
@@ -23,8 +25,6 @@ CALL_S = 4.0
 TURNS = 5
 """So many reads and commits are timed."""
 PAGE = 1_000
-PARTS = ("registry/", "vmodels/", "instances/", "leaderLatch/", "config/", "meshd/")
-"""What a mesh keeps below its prefix."""
 NEVER = 2**62
 """A revision that no key is at: what is written where a key stands at it is never written."""
 _QUOTA = re.compile(r"^etcd_server_quota_backend_bytes (\S+)$", re.MULTILINE)
@@ -107,7 +107,7 @@ class EtcdLook:
 
     async def pairs(self, prefix: str) -> AsyncIterator[tuple[str, bytes]]:
         """All pairs whose key begins with ``prefix``, in the order of keys, a page at a time. Raises StoreError."""
-        begin, end = prefix.encode(), range_end(prefix.encode())
+        begin, end = range_of(prefix)
         while True:
             request = etcd_pb2.RangeRequest(key=begin, range_end=end, limit=PAGE)
             found, _ = await self._cluster.ask(lambda member: member.kv.Range, request, CALL_S * 2)
@@ -190,8 +190,8 @@ class EtcdLook:
 
     async def _keys(self) -> tuple[int, str]:
         """How many keys there are below the root, or why they cannot be read."""
-        root = self.root.encode()
-        request = etcd_pb2.RangeRequest(key=root, range_end=range_end(root), count_only=True)
+        begin, end = range_of(self.root)
+        request = etcd_pb2.RangeRequest(key=begin, range_end=end, count_only=True)
         try:
             found, _ = await self._cluster.ask(lambda member: member.kv.Range, request, CALL_S)
         except StoreError as error:
@@ -224,12 +224,6 @@ class EtcdLook:
         put = etcd_pb2.RequestOp(request_put=etcd_pb2.PutRequest(key=key, value=b"never written"))
         request = etcd_pb2.TxnRequest(compare=[compare], success=[put])
         await self._cluster.ask(lambda member: member.kv.Txn, request, CALL_S)
-
-
-def range_end(prefix: bytes) -> bytes:
-    """The end of the range of keys that begin with ``prefix``."""
-    kept = prefix.rstrip(b"\xff")
-    return kept[:-1] + bytes([kept[-1] + 1]) if kept else b"\0"
 
 
 def _is_denied(outcome: object) -> bool:

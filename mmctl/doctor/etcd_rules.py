@@ -152,6 +152,8 @@ def members(etcd: Etcd) -> list[Finding]:
 def permission(etcd: Etcd, root: str) -> list[Finding]:
     """Whether what is below the prefix of the mesh can be read and written."""
     do = f"grant its role readwrite on {root}, as a prefix"
+    if etcd.read and not any(endpoint.leader for endpoint in _there(etcd)):
+        return [problem(f"cannot be read: {etcd.read}", root, "see etcd-members: who has no leader answers nobody")]
     if etcd.read:
         return [problem(f"cannot be read: {etcd.read}", root, do)]
     if etcd.written:

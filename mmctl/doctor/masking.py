@@ -24,9 +24,12 @@ _KEY_BLOCK = re.compile(
 )
 _KEY_END = re.compile(r"\A(?:(?!-----BEGIN ).)*?-----END [A-Z0-9 ]*PRIVATE KEY-----", re.DOTALL)
 """Of a text that begins in the middle of a key."""
-_USER_INFO = re.compile(r"(?<=://)[^\s/@\"']+(?=@)|(?<=[:,;\s\"'=])[^\s,;:/@\"'=]+:[^\s,;/@\"']+(?=@[\w\[])")
+_USER_INFO = re.compile(
+    r"(?<=://)[^\s/@\"']+(?=@)|(?<=[:,;\s\"'=])[^\s,;:/@\"'=]{1,256}:[^\s,;/@\"']{1,2048}(?=@[\w\[])"
+)
+"""With bounds, like the names below: else a long line of many colons takes the square of its length."""
 _PAIR = re.compile(
-    rf"(?i)(?P<name>(?<![\w.-])[\w.-]*?{_SECRET}(?!{_NAMES_FILE}\b)[\w.-]*?\\*[\"']?\s*(?::|=|%3D)\s*)"
+    rf"(?i)(?P<name>(?<![\w.-])[\w.-]*?{_SECRET}(?!{_NAMES_FILE}\b)[\w.-]{{0,256}}?\\*[\"']?\s*(?::|=|%3D)\s*)"
     r"(?P<value>\\+\"(?:(?!\\+\").)*\\+\"|\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s\"'\\,;&}\]]+)"
 )
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}")

@@ -17,12 +17,13 @@ from mmctl.doctor.settings_rules import of_settings
 from mmctl.doctor.subject import Subject
 from mmctl.doctor.web import now_ms
 from mmctl.errors import CommandError
-from mmctl.health import Examiner
 from mmctl.problems import Level as Gravity
 from mmctl.sizes import count
 
 LEVELS = {Gravity.ERROR: Level.PROBLEM, Gravity.WARNING: Level.WARNING, Gravity.NOTE: Level.NOTE}
 """What `mmctl status` calls an error is what clients may notice."""
+UNREACHED = (CommandError, NotLooked, StoreError)
+"""Instances cannot be asked; which check says so is `ports`."""
 ALL_MODELS_S = 60.0
 """A registry of a million models is gone through for the status."""
 
@@ -32,9 +33,9 @@ def mesh_checks(subject: Subject) -> list[Check]:
 
     async def status() -> Sequence[Finding]:
         if subject.kv_store:
-            with suppress(CommandError, NotLooked, StoreError):
+            with suppress(NotLooked):
                 await subject.etcd()  # is timed, and a registry that is gone through here would hold it up
-        health = await Examiner(subject.mesh(), lambda: subject.local).look()
+        health = await subject.health()
         found = [Finding(LEVELS[each.level], each.text, do=each.do) for each in health.problems]
         fine = f"{count(len(health.instances), 'instance')}, {count(health.census.registered, 'model')}"
         return [*found, ok(fine)] if all(finding.level is Level.NOTE for finding in found) else found
@@ -48,18 +49,23 @@ def mesh_checks(subject: Subject) -> list[Check]:
 
     async def clocks() -> Sequence[Finding]:
         skews: dict[str, int | None] = {}
-        if subject.kv_store:
+        starts: dict[str, int] = {}
+        with suppress(NotLooked):
             skews |= {f"etcd at {each.address}": each.skew_ms for each in (await subject.etcd()).endpoints}
-        if subject.cluster is not None:
+        with suppress(*UNREACHED):
             for name, reached in (await subject.reached()).items():
                 told = [page.skew_ms for page in (reached.live, reached.metrics) if page.skew_ms is not None]
                 skews[name] = told[0] if told else None
-        starts = {each.id: each.start_ms for each in await subject.instances()} if subject.cluster is not None else {}
+            starts = {each.id: each.start_ms for each in await subject.instances()}
         return mesh_rules.of_clocks(skews, starts, now_ms())
 
     async def certificates() -> Sequence[Finding]:
         found = of_files(subject.env, now_ms())
-        for name, reached in (await subject.reached()).items() if subject.cluster is not None else ():
+        try:
+            instances = await subject.reached()
+        except UNREACHED:
+            return found or [note("no instance shows its certificates", do="see ports")]
+        for name, reached in instances.items():
             shown = ((reached.certificate, "clients"), (reached.mesh_certificate, "other instances"))
             for certificate, whom in shown:
                 if certificate:

@@ -17,8 +17,8 @@ GO_THROUGH_S = 120.0
 """A registry of a million models is read once."""
 
 
-def modelmesh_checks(subject: Subject) -> list[Check]:
-    """All of them."""
+def modelmesh_checks(subject: Subject, elsewhere: Sequence[str] = ()) -> list[Check]:
+    """All of them. ``elsewhere``: variables of the environment whose value is not known."""
 
     async def survey() -> Survey:
         await subject.live_etcd()
@@ -43,7 +43,8 @@ def modelmesh_checks(subject: Subject) -> list[Check]:
         return found or [ok("nothing is set for the whole mesh")]
 
     async def environment() -> Sequence[Finding]:
-        return rules.of_variables(subject.env, await tried(subject.env) if subject.env else Tried())
+        seen = await tried(subject.env) if subject.env else Tried()
+        return rules.of_variables(subject.env, seen, elsewhere)
 
     return [
         Check("keys", keys, GO_THROUGH_S),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mmctl.doctor.check import NOT_LOOKED
 from mmctl.doctor.environment import Tried, of_absent
 from mmctl.doctor.finding import Finding, Level, note, ok, problem, warning
 from mmctl.doctor.survey import ELSEWHERE, EXAMPLES, Survey
@@ -137,8 +139,9 @@ def of_types(survey: Survey, constraints: Mapping[str, Any], labels: Iterable[st
     return found or [ok(f"{count(len(survey.types), 'type')} of models, each has a place")]
 
 
-def of_variables(env: Mapping[str, str], seen: Tried) -> list[Finding]:
-    """Each variable of the container: means the same, differs, has no effect, is not there yet."""
+def of_variables(env: Mapping[str, str], seen: Tried, elsewhere: Sequence[str] = ()) -> list[Finding]:
+    """Each variable of the container: means the same, differs, has no effect, is not there yet. ``elsewhere``: those
+    whose value is not known."""
     if not env:
         return [note("its environment is not known", do="give its Deployment: --file, --deployment, or --env-file")]
     found = [problem(text, do="correct it: no instance of meshd starts with it") for text in seen.problems]
@@ -146,7 +149,7 @@ def of_variables(env: Mapping[str, str], seen: Tried) -> list[Finding]:
     found += [
         problem(f"{name} is set: {IN_THE_WAY[name]}", do=_DECIDE)
         for name in sorted(env)
-        if env[name] and name in IN_THE_WAY and not acted_on.get(name, True)
+        if env[name] and name in IN_THE_WAY and not acted_on.get(name, False)
     ]
     for remark in seen.remarks:
         name = remark.partition(" ")[0].rstrip(":")
@@ -160,7 +163,12 @@ def of_variables(env: Mapping[str, str], seen: Tried) -> list[Finding]:
         )
     found += _differences(env)
     found += of_absent(seen)
-    named = {finding.what.split()[0].partition("=")[0].rstrip(":") for finding in found}
+    if elsewhere:
+        told = f"values that are not in the Deployment, and were not judged: {', '.join(elsewhere)}"
+        found.append(note(told, do="look at them, or give them all with --env-file"))
+    named = {re.split("[ =:]", finding.what)[0] for finding in found}
+    if not seen.rows:
+        return found
     same = [name for name in env if name not in named]
     return [*found, ok(f"{count(len(same), 'variable')} mean{'s' if len(same) == 1 else ''} the same")]
 
@@ -196,11 +204,15 @@ def constraints_of(text: str) -> dict[str, Any]:
 
 
 def verdict(findings: Sequence[Finding]) -> Finding:
-    """The one answer: ready to switch, or how much stands in the way."""
+    """The one answer: ready to switch, how much stands in the way, or that it cannot be told."""
     problems = sum(finding.level is Level.PROBLEM for finding in findings)
     warnings = sum(finding.level is Level.WARNING for finding in findings)
+    unseen = [finding.check for finding in findings if finding.what.startswith(NOT_LOOKED)]
     if problems:
         return Finding(Level.PROBLEM, f"not ready to switch: {count(problems, 'problem')} in the way", check="verdict")
+    if unseen:
+        told = f"whether it can be switched cannot be told: not looked at: {', '.join(unseen)}"
+        return Finding(Level.PROBLEM, told, do="give what it takes, or --skip them", check="verdict")
     if warnings:
         told = f"ready to switch, after a look at {count(warnings, 'warning')}"
         return Finding(Level.WARNING, told, do=GUIDE, check="verdict")

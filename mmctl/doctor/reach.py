@@ -9,11 +9,10 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mmctl.doctor.tls_shown import shown_certificate
-from mmctl.doctor.web import SILENT, Page, get, without_proof
+from mmctl.doctor.web import SILENT, WAIT_S, Page, get, without_proof
 from mmctl.tls import Tls
 from protos import meshd_internal_pb2, meshd_internal_pb2_grpc
 
-CALL_S = 3.0
 NO_PAGE = Page(0, "")
 
 
@@ -82,7 +81,7 @@ async def _health(way: Way) -> str:
     )
     async with channel:
         try:
-            answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=CALL_S)
+            answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=WAIT_S)
         except grpc.aio.AioRpcError as error:
             return f"{error.code().name}: {error.details()}"
     status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
@@ -96,7 +95,7 @@ async def _stranger(address: str) -> str:
     async with grpc.aio.insecure_channel(address, (("grpc.enable_http_proxy", 0),)) as channel:
         try:
             await meshd_internal_pb2_grpc.MeshStub(channel).Hello(
-                meshd_internal_pb2.HelloRequest(protocol=1), timeout=CALL_S
+                meshd_internal_pb2.HelloRequest(protocol=1), timeout=WAIT_S
             )
         except grpc.aio.AioRpcError as error:
             return f"{error.code().name}: {error.details()}"

@@ -28,6 +28,8 @@ class Patience:
     """How long each kind of call may take, in seconds; a load no longer than the runtime itself says either."""
 
     call_s: float = 30.0
+    ready_s: float = 30.0
+    """So long a runtime may go on to say STARTING."""
     predict_s: float = 0.5
     load_s: float = 180.0
     unload_s: float = 30.0

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import stat
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from os.path import isfile
 from pathlib import Path
 
-from meshd.store.connect import StoreConfig
+from meshd.store.connect import StoreConfig, StoreConfigError
 from mmctl.doctor import etcd_rules
 from mmctl.doctor.certificates import Identity, now_utc, of_authorities, of_identity
 from mmctl.doctor.check import Check
 from mmctl.doctor.etcd_look import Etcd
-from mmctl.doctor.finding import Finding, note, ok, warning
+from mmctl.doctor.finding import Finding, note, ok, problem, warning
 from mmctl.doctor.subject import Subject
 from mmctl.doctor.tls_shown import shown_certificate
 from mmctl.doctor.web import now_ms
 from mmctl.sizes import count
+
+LOOK_S = 30.0
+"""An etcd that answers some calls and not others is waited for several times, one after the other."""
 
 
 def store_checks(subject: Subject) -> list[Check]:
@@ -30,7 +33,10 @@ def store_checks(subject: Subject) -> list[Check]:
         return look
 
     async def secret() -> Sequence[Finding]:
-        return of_secret(subject.kv_store, subject.store())
+        try:
+            return of_secret(subject.kv_store, subject.read_store())
+        except StoreConfigError as error:
+            return [problem(str(error), do="correct it, or give with --kv-store what can be read on this host")]
 
     async def reachable() -> Sequence[Finding]:
         return etcd_rules.reachable(await subject.etcd())
@@ -45,14 +51,14 @@ def store_checks(subject: Subject) -> list[Check]:
 
     return [
         Check("kv-store", secret),
-        Check("etcd-reachable", reachable),
-        Check("etcd-version", of_etcd(etcd_rules.version)),
-        Check("etcd-latency", of_etcd(etcd_rules.latency)),
-        Check("etcd-alarms", of_etcd(etcd_rules.alarms)),
-        Check("etcd-space", of_etcd(etcd_rules.space)),
-        Check("etcd-members", of_etcd(etcd_rules.members)),
-        Check("etcd-permission", permission),
-        Check("etcd-certificates", certificates),
+        Check("etcd-reachable", reachable, LOOK_S),
+        Check("etcd-version", of_etcd(etcd_rules.version), LOOK_S),
+        Check("etcd-latency", of_etcd(etcd_rules.latency), LOOK_S),
+        Check("etcd-alarms", of_etcd(etcd_rules.alarms), LOOK_S),
+        Check("etcd-space", of_etcd(etcd_rules.space), LOOK_S),
+        Check("etcd-members", of_etcd(etcd_rules.members), LOOK_S),
+        Check("etcd-permission", permission, LOOK_S),
+        Check("etcd-certificates", certificates, LOOK_S),
     ]
 
 
@@ -105,9 +111,5 @@ async def of_etcd_certificates(config: StoreConfig, refused: Collection[str], no
 
 
 def _file(kv_store: str) -> Path | None:
-    path = Path(kv_store.partition(":")[2])
-    try:
-        json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return path
+    path = kv_store.strip().partition(":")[2]
+    return Path(path) if isfile(path) else None

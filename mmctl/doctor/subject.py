@@ -14,7 +14,8 @@ from mmctl.connect import Target, local_state, opened, resolve
 from mmctl.doctor.check import NotLooked
 from mmctl.doctor.etcd_look import Etcd, EtcdLook
 from mmctl.doctor.reach import Reached, Way, reach
-from mmctl.errors import CommandError, Failed, Unavailable
+from mmctl.errors import CommandError, Unavailable
+from mmctl.health import Examiner, Health
 from mmctl.local.state import MESHD, State
 from mmctl.registry import DEFAULT_PREFIX
 from mmctl.tls import Tls
@@ -40,13 +41,17 @@ class Subject:
     _ends: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     def store(self) -> StoreConfig:
-        """Where the registry is. Raises NotLooked, and Failed for a KV_STORE that makes no sense."""
+        """Where the registry is. Raises NotLooked."""
+        try:
+            return self.read_store()
+        except StoreConfigError:
+            raise NotLooked("KV_STORE cannot be read (kv-store)") from None
+
+    def read_store(self) -> StoreConfig:
+        """The same; raises StoreConfigError for a KV_STORE that makes no sense."""
         if not self.kv_store:
             raise NotLooked("where its etcd is, is not known: give --kv-store and --service, or --env-file")
-        try:
-            config = parse_kv_store(self.kv_store)
-        except StoreConfigError as error:
-            raise Failed(str(error)) from None
+        config = parse_kv_store(self.kv_store)
         if config.etcd is None:
             raise NotLooked("the store is the memory of one process")
         return config
@@ -58,7 +63,7 @@ class Subject:
         return f"{self.store().root_prefix}/{self.prefix}/{self.service}/"
 
     def look(self) -> EtcdLook:
-        """Bare access to the etcd, closed with the subject. Raises NotLooked, Failed."""
+        """Bare access to the etcd, closed with the subject. Raises NotLooked."""
         config = self.store()
         assert config.etcd is not None
         look = EtcdLook(config.etcd, self.root())
@@ -83,17 +88,26 @@ class Subject:
 
     async def info(self) -> Info:
         """Who answers."""
-        found: Info = await self.once("info", lambda: self._mesh().info())
+        found: Info = await self.once("info", lambda: self.mesh().info())
         return found
 
     async def instances(self) -> list[Instance]:
         """All instances, Java pods among them."""
-        found: list[Instance] = await self.once("instances", lambda: self._mesh().instances())
+        found: list[Instance] = await self.once("instances", lambda: self.mesh().instances())
+        return found
+
+    async def health(self) -> Health:
+        """What `mmctl status` says; all models are gone through for it."""
+
+        async def look() -> Health:
+            return await Examiner(self.mesh(), lambda: self.local).look()
+
+        found: Health = await self.once("health", look)
         return found
 
     async def settings(self) -> dict[str, Setting]:
         """The settings of the instance that answers, or what the registry says, by name."""
-        found: list[Setting] = await self.once("settings", lambda: self._mesh().settings([]))
+        found: list[Setting] = await self.once("settings", lambda: self.mesh().settings([]))
         return {setting.name: setting for setting in found}
 
     async def reached(self) -> dict[str, Reached]:
@@ -109,7 +123,9 @@ class Subject:
 
     def mesh(self) -> Cluster:
         """The mesh itself; raises NotLooked."""
-        return self._mesh()
+        if self.cluster is None:
+            raise NotLooked(self.no_cluster)
+        return self.cluster
 
     async def close(self) -> None:
         """Give up what was opened for it."""
@@ -118,11 +134,6 @@ class Subject:
         await asyncio.gather(*self._asked.values(), return_exceptions=True)
         for end in self._ends:
             await end()
-
-    def _mesh(self) -> Cluster:
-        if self.cluster is None:
-            raise NotLooked(self.no_cluster)
-        return self.cluster
 
     def _way(self, instance: Instance, settings: Mapping[str, Setting]) -> Way:
         known = {service.instance: service for service in self.local.of_role(MESHD)} if self.local else {}

@@ -13,6 +13,7 @@ from meshcore.vmodel_record import VModelRecord
 EXAMPLES = 5
 """So many keys at most are kept of anything."""
 PARTS = ("registry/", "vmodels/", "instances/", "leaderLatch/", "config/", "meshd/")
+"""What a mesh keeps below its prefix."""
 ELSEWHERE = "other keys"
 
 

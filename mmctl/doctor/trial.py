@@ -35,8 +35,8 @@ class Trial:
         """Whether modelSize can be asked whether a model is there."""
 
     async def ready(self) -> Answer:
-        """The first status that is not STARTING, within the time of one call."""
-        until = asyncio.get_running_loop().time() + self.runtime.patience.call_s
+        """The first status that is not STARTING; the last one where it goes on to say that."""
+        until = asyncio.get_running_loop().time() + self.runtime.patience.ready_s
         while True:
             answer = await self.runtime.status()
             is_starting = answer.is_ok and answer.message.status == spi.RuntimeStatusResponse.STARTING

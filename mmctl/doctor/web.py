@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import re
 import ssl
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPException, parse_headers
 
-WAIT_S = 3.0
+WAIT_S = 5.0
+"""For the whole answer."""
 SILENT = f"no answer within {WAIT_S:g} s"
+NO_HTTP = "what it answers is not HTTP"
 MOST_BYTES = 8 << 20
 """Of an answer; the rest is not read."""
+_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}).*?\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,30 +32,38 @@ class Page:
 
 async def get(address: str, path: str, tls: ssl.SSLContext | None = None) -> Page:
     """The page at ``path`` of host:port, without proxies."""
-    return await asyncio.to_thread(_get, address, path, tls)
-
-
-def _get(address: str, path: str, tls: ssl.SSLContext | None) -> Page:
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
     before_ms = now_ms()
-    connection = (
-        HTTPSConnection(host, int(port), timeout=WAIT_S, context=tls)
-        if tls
-        else HTTPConnection(host, int(port), timeout=WAIT_S)
-    )
     try:
-        connection.request("GET", path, headers={"Connection": "close"})
-        answer = connection.getresponse()
-        date, after_ms = answer.getheader("Date"), now_ms()
-        body = answer.read(MOST_BYTES)
+        async with asyncio.timeout(WAIT_S):
+            host, _, port = address.rpartition(":")
+            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=tls)
+            try:
+                writer.write(f"GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n".encode())
+                head = await reader.readuntil(b"\r\n\r\n")
+                after_ms = now_ms()
+                told = _STATUS.match(head)
+                if told is None:
+                    return Page(0, NO_HTTP)
+                fields = parse_headers(io.BytesIO(head[told.end() :]))
+                body = await _body(reader, fields.get("Content-Length", ""))
+            finally:
+                writer.transport.abort()
     except TimeoutError:
         return Page(0, SILENT)
-    except (OSError, HTTPException) as error:
-        return Page(0, str(getattr(error, "strerror", None) or error or type(error).__name__))
-    finally:
-        connection.close()
-    return Page(answer.status, body.decode("utf-8", "replace"), skew_ms(date, before_ms, after_ms))
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, HTTPException):
+        return Page(0, NO_HTTP)
+    except OSError as error:
+        return Page(0, error.strerror or str(error) or type(error).__name__)
+    return Page(int(told[1]), body.decode("utf-8", "replace"), skew_ms(fields.get("Date"), before_ms, after_ms))
+
+
+async def _body(reader: asyncio.StreamReader, length: str) -> bytes:
+    """As long as it was said to be, else until the other side is done; no more than is wanted."""
+    left, parts = min(int(length), MOST_BYTES) if length.isdigit() else MOST_BYTES, []
+    while left > 0 and (part := await reader.read(min(left, 1 << 16))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def skew_ms(date: str | None, before_ms: int, after_ms: int) -> int | None:

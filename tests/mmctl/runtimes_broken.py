@@ -13,7 +13,6 @@ from protos import model_runtime_pb2 as spi
 from protos.model_runtime_pb2_grpc import ModelRuntimeServicer
 
 SIZE = 1 << 20
-LOAD_S = 0.1
 BAD = "bad"
 """The path that cannot be loaded."""
 
@@ -21,9 +20,10 @@ BAD = "bad"
 class Good(ModelRuntimeServicer, v2_grpc.GRPCInferenceServiceServicer):
     """Loads take a moment, by which they can be cancelled."""
 
+    load_s = 0.1
+
     def __init__(self) -> None:
         self.models: dict[str, int] = {}
-        self.loads: dict[str, asyncio.Future[None]] = {}
 
     async def runtimeStatus(self, request: Any, context: Any) -> Any:
         self.models.clear()
@@ -43,7 +43,7 @@ class Good(ModelRuntimeServicer, v2_grpc.GRPCInferenceServiceServicer):
     async def loadModel(self, request: Any, context: Any) -> Any:
         if request.modelPath == BAD:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "this is no model")
-        await asyncio.sleep(LOAD_S)
+        await asyncio.sleep(self.load_s)
         self.loaded(request.modelId)
         return spi.LoadModelResponse(sizeInBytes=SIZE)
 
@@ -169,20 +169,45 @@ class UnloadsKnownOnly(Good):
 
 
 class OneAtATime(Good):
+    """The first of the loads side by side ends when the second has come, and was refused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_loading = False
+        self.refused = asyncio.Event()
+
     async def loadModel(self, request: Any, context: Any) -> Any:
-        if self.loads:
+        if self.is_loading:
+            self.refused.set()
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "a load is under way")
-        self.loads[request.modelId] = asyncio.get_running_loop().create_future()
-        try:
-            return await super().loadModel(request, context)
-        finally:
-            self.loads.clear()
+        self.is_loading = True
+        if "together" in request.modelId:
+            await self.refused.wait()
+        self.is_loading = False
+        return await super().loadModel(request, context)
 
 
 class IgnoresCancel(Good):
+    """A load that has begun comes to its end, right after the unload that should have ended it."""
+
+    load_s = 1.0
+    """The run cancels it after half of that, by when it has begun on a busy machine too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: set[str] = set()
+
     async def loadModel(self, request: Any, context: Any) -> Any:
-        load = asyncio.ensure_future(super().loadModel(request, context))
-        return await asyncio.shield(load)
+        self.begun.add(request.modelId)
+        answer = await super().loadModel(request, context)
+        self.begun.discard(request.modelId)
+        return answer
+
+    async def unloadModel(self, request: Any, context: Any) -> Any:
+        answer = await super().unloadModel(request, context)
+        if request.modelId in self.begun:
+            self.loaded(request.modelId)
+        return answer
 
 
 class LoadsAnything(Good):

@@ -11,6 +11,8 @@ from mmctl.doctor.certificates import Identity, of_authorities, of_identity
 from mmctl.doctor.files import of_files
 from mmctl.doctor.finding import Level
 from tests.certificates import Authority, Pair
+from tests.etcd import free_port
+from tests.mmctl.meshes import mmctl_here
 
 NOW = datetime.now(UTC)
 ROOT = Authority("root")
@@ -79,3 +81,26 @@ def test_files_that_an_environment_names_are_looked_at_by_any_of_their_names(tmp
     assert found[str(tmp_path / "trust" / "a.crt")][0] is Level.OK
     assert found["/nowhere.pem"] == (Level.NOTE, "cannot be read here: No such file or directory")
     assert of_files({}, now_ms) == []
+
+
+@pytest.mark.parametrize("place", ["", "a,b"])
+def test_a_certificate_that_is_no_file_is_told_as_one_that_cannot_be_read(tmp_path: Path, place: str) -> None:
+    (tmp_path / "x.pem").write_bytes(Authority().pem)
+    env = {"MM_TLS_KEY_CERT_PATH": str(tmp_path / place), "MM_TLS_PRIVATE_KEY_PATH": str(tmp_path / "x.pem")}
+    (finding,) = of_files(env, 0)
+    assert (finding.level, finding.where) == (Level.NOTE, str(tmp_path / place))
+    assert finding.what.startswith("cannot be read here: ")
+
+
+def test_certificates_on_this_host_are_looked_at_though_no_instance_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    certificate, key = Authority().issue("mesh", days=(-2, -1)).write(tmp_path)
+    env = tmp_path / "env"
+    env.write_text(f"MM_TLS_KEY_CERT_PATH={certificate}\nMM_TLS_PRIVATE_KEY_PATH={key}\n")
+    way = ("--endpoint", f"127.0.0.1:{free_port()}", "--env-file", str(env), "--only", "certificates")
+    ended = mmctl_here(capsys, "doctor", *way, "-o", "json")
+    assert ended.code == 1
+    (finding,) = ended.json
+    assert finding["where"] == str(certificate)
+    assert "has expired" in finding["what"]

@@ -12,10 +12,11 @@ from typing import Any
 import grpc
 import pytest
 
+from meshd.store.etcd_text import range_of
 from mmctl.connect import Target
 from mmctl.doctor import etcd_look, etcd_rules
 from mmctl.doctor.check import examine
-from mmctl.doctor.etcd_look import Endpoint, Etcd, range_end
+from mmctl.doctor.etcd_look import Endpoint, Etcd
 from mmctl.doctor.finding import Finding, Level
 from mmctl.doctor.store_checks import store_checks
 from mmctl.doctor.subject import examined
@@ -129,8 +130,8 @@ def test_a_user_without_permission_is_told_which_part_is_closed(tmp_path: Path) 
             await auth.UserGrantRole(etcd_pb2.AuthUserGrantRoleRequest(user=name, role=name))
 
         async def grant(role: str, kind: int, prefix: str) -> None:
-            key = prefix.encode()
-            permission = etcd_pb2.Permission(permType=kind, key=key, range_end=range_end(key))
+            key, end = range_of(prefix)
+            permission = etcd_pb2.Permission(permType=kind, key=key, range_end=end)
             await auth.RoleGrantPermission(etcd_pb2.AuthRoleGrantPermissionRequest(name=role, perm=permission))
 
         kinds = etcd_pb2.Permission
@@ -215,6 +216,30 @@ def test_a_secret_that_cannot_be_read_is_a_problem_and_the_exit_code_1(
     assert "password is missing" in finding["what"]
 
 
+@pytest.mark.parametrize("text", [None, "", "[" * 100_000, "\xff"], ids=["directory", "empty", "deep", "bytes"])
+def test_a_secret_that_cannot_be_read_is_told_once_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None
+) -> None:
+    file = tmp_path / "etcd.json"
+    file.mkdir() if text is None else file.write_bytes(text.encode("latin-1"))
+    ended = mmctl_here(capsys, "doctor", "--kv-store", f"etcd:{file}", "--service", "m", "-o", "json")
+    assert ended.code == 1
+    (wrong,) = (finding for finding in ended.json if finding["level"] == "problem")
+    assert wrong["check"] == "kv-store"
+    assert str(file) in wrong["what"]
+    assert wrong["do"]
+
+
+def test_a_large_secret_is_read_and_a_long_list_of_endpoints_is_no_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "etcd.json").write_text(json.dumps({"endpoints": "etcd:1", "x": "x" * 10_000_000}))
+    many = ",".join(f"etcd-{at}:2379" for at in range(1_000))
+    for kv_store in (f"etcd:{tmp_path / 'etcd.json'}", f"etcd:{many}"):
+        ended = mmctl_here(capsys, "doctor", "--kv-store", kv_store, "--service", "m", "--only", "kv-store")
+        assert ended.code == 0, ended.out[-500:]
+
+
 A = Endpoint("a:1", version="3.5.9", cluster=1, member=1, leader=1, size_bytes=10 << 20, used_bytes=9 << 20,
              quota_bytes=100 << 20)  # fmt: skip
 
@@ -262,6 +287,9 @@ def test_rules_on_what_was_seen(rule: Any, etcd: Etcd, level: Level, words: str)
     assert all(finding.do for finding in found if finding.level in (Level.WARNING, Level.PROBLEM))
 
 
-@pytest.mark.parametrize(("prefix", "end"), [(b"a/", b"a0"), (b"a\xff", b"b"), (b"\xff\xff", b"\0"), (b"", b"\0")])
-def test_a_range_ends_where_the_prefix_does(prefix: bytes, end: bytes) -> None:
-    assert range_end(prefix) == end
+def test_without_a_leader_no_permission_is_missing() -> None:
+    (finding,) = etcd_rules.permission(Etcd((replace(A, leader=0),), read="etcdserver: no leader"), ROOT)
+    assert finding.level is Level.PROBLEM
+    assert "etcd-members" in finding.do
+    (denied,) = etcd_rules.permission(Etcd((A,), read="permission denied"), ROOT)
+    assert "grant its role" in denied.do

@@ -16,9 +16,9 @@ from mmctl.doctor import deployment, etcd_look, modelmesh_rules
 from mmctl.doctor.environment import Tried, tried
 from mmctl.doctor.finding import Finding, Level
 from mmctl.doctor.survey import Survey
-from mmctl.errors import Failed, Unavailable, Usage
+from mmctl.errors import NotFound, Unavailable, Usage
 from protos import etcd_pb2, etcd_pb2_grpc
-from tests.etcd import EtcdServer
+from tests.etcd import EtcdServer, free_port
 from tests.mmctl.meshes import mmctl_here
 
 pytestmark = pytest.mark.etcd
@@ -121,20 +121,33 @@ def test_each_variable_is_judged_by_meshd_itself(tmp_path: Path) -> None:
     says(found, Level.NOTE, "MM_AUTO_REGISTER_MODEL_PATH names a file that is not on this host")
     says(found, Level.OK, "4 variables mean the same")
     refused = Tried(problems=("KV_STORE=zookeeper:z is not allowed",))
-    says(modelmesh_rules.of_variables({"KV_STORE": "zookeeper:z"}, refused), Level.PROBLEM, "KV_STORE=zookeeper:z")
+    found = modelmesh_rules.of_variables({"KV_STORE": "zookeeper:z", "MM_PAYLOAD_PROCESSORS": "logger://*"}, refused)
+    says(found, Level.PROBLEM, "KV_STORE=zookeeper:z")
+    says(found, Level.PROBLEM, "MM_PAYLOAD_PROCESSORS is set")
+    assert [finding for finding in found if finding.level is Level.OK] == [], "nothing is said of what was not judged"
     says(modelmesh_rules.of_variables({}, Tried()), Level.NOTE, "not known")
+
+
+def test_nothing_is_ready_that_could_not_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    ended = mmctl_here(capsys, "doctor", "--modelmesh", "--endpoint", nobody, "-o", "json")
+    assert ended.code == 1
+    verdict = ended.json[-1]
+    assert (verdict["check"], verdict["level"]) == ("verdict", "problem")
+    assert verdict["what"].startswith("whether it can be switched cannot be told: not looked at: kv-store, ")
 
 
 def test_the_container_is_found_in_what_kubernetes_has(tmp_path: Path) -> None:
     deployed = manifest({"A": "1", "B": None})
-    assert deployment.of_documents(json.dumps(deployed), "f") == {"A": "1", "B": "model-mesh-0-abcdef-12345"}
+    assert deployment.of_documents(json.dumps(deployed), "f").env == {"A": "1", "B": "model-mesh-0-abcdef-12345"}
     several = yaml.safe_dump_all([None, {"kind": "Service"}, {"kind": "List", "items": [deployed]}])
-    assert deployment.of_documents(several, "f")["A"] == "1"
-    assert deployment.of_documents(yaml.safe_dump(manifest({"A": "1"}, name="other")), "f") == {"A": "1"}
+    assert deployment.of_documents(several, "f").env["A"] == "1"
+    assert deployment.of_documents(yaml.safe_dump(manifest({"A": "1"}, name="other")), "f") == ({"A": "1"}, ())
     for text, words in (
         ("a: [", "not YAML"), ("kind: Service", "one Deployment is expected, there are 0"),
         (f"{several}---\n{several}", "there are 2"), ("kind: Deployment", "not as a Deployment is"),
         (yaml.safe_dump(manifest({}, "x", "y")), "no container 'mm'"),
+        ("kind: List\nitems: 5", "not as a Deployment is"), ("when: 2020-99-99", "month must be in 1..12"),
     ):  # fmt: skip
         with pytest.raises(Usage, match=words):
             deployment.of_documents(text, "f")
@@ -144,19 +157,39 @@ def test_the_container_is_found_in_what_kubernetes_has(tmp_path: Path) -> None:
         deployment.read_environment(None, tmp_path / "none", "")
 
 
+def test_a_value_that_is_in_a_config_map_is_named_and_not_judged() -> None:
+    deployed = manifest({"A": "1"})
+    source = {"configMapKeyRef": {"name": "c", "key": "k"}}
+    deployed["spec"]["template"]["spec"]["containers"][1]["env"].append({"name": "MM_B", "valueFrom": source})
+    given = deployment.of_documents(json.dumps(deployed), "f")
+    assert given == ({"A": "1"}, ("MM_B",))
+    says(modelmesh_rules.of_variables(given.env, Tried(), given.elsewhere), Level.NOTE, "judged: MM_B")
+
+
 def test_kubectl_is_asked_for_the_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Unavailable, match="no kubectl on PATH"):
-        deployment.read_environment(None, None, "ns/mm")
     kubectl = tmp_path / "kubectl"
     answer = json.dumps(manifest({"A": "$*"}))
-    kubectl.write_text(f"#!/bin/sh\n[ \"$3\" = none ] && {{ echo 'NotFound' >&2; exit 1; }}\ncat <<E\n{answer}\nE\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Usage, match="no kubectl on PATH"):
+        deployment.read_environment(None, None, "ns/mm")
+    kubectl.write_text(f"#!/bin/sh\n[ \"$4\" = none ] && {{ echo 'not found' >&2; exit 1; }}\ncat <<E\n{answer}\nE\n")
+    with pytest.raises(Usage, match="no kubectl on PATH that can be run"):
+        deployment.read_environment(None, None, "ns/mm")
     kubectl.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    asked = deployment.read_environment(None, None, "ns/mm")["A"]
-    assert asked == "get deployment mm -o json --request-timeout=20s --namespace ns"
-    with pytest.raises(Failed, match="kubectl: NotFound"):
+    asked = deployment.read_environment(None, None, "ns/mm").env["A"]
+    assert asked == "--namespace ns --request-timeout=20s get deployment mm -o json"
+    with pytest.raises(NotFound, match="not found"):
         deployment.read_environment(None, None, "none")
+
+
+def test_a_kubectl_that_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "kubectl").write_text("#!/bin/sh\nsleep 600\n")
+    (tmp_path / "kubectl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("mmctl.upgrade.kubectl.ANSWER_S", 0.3)
+    with pytest.raises(Unavailable, match="said nothing"):
+        deployment.read_environment(None, None, "ns/mm")
 
 
 def test_an_installation_is_examined_and_the_verdict_given(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from email.utils import format_datetime
 from typing import Any
@@ -14,7 +15,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmctl.doctor import mesh_rules
+from mmctl.doctor import mesh_rules, web
 from mmctl.doctor.certificates import now_utc
 from mmctl.doctor.check import Check, NotLooked, chosen, examine
 from mmctl.doctor.environment import parse_env
@@ -150,6 +151,52 @@ def test_what_stands_under_config_in_the_store(name: str, value: bytes, level: L
 
 
 # -- running checks ----------------------------------------------------------------------------------
+
+
+async def page_of(answer: bytes, drips: bool = False) -> Page:
+    """What is made of ``answer``, after which the server drips for ever, or hangs up."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+            while drips:
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        ended.set()
+
+    ended = asyncio.Event()
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        page = await web.get(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", "/x")
+        await ended.wait()
+        return page
+
+
+def test_a_page_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "WAIT_S", 0.5)
+    assert asyncio.run(page_of(b"HTTP/1.1 200 OK\r\n\r\n", drips=True)) == Page(0, web.SILENT)
+
+
+@pytest.mark.parametrize(
+    ("answer", "page"),
+    [
+        (b"HTTP/1.0 200 OK\r\n\r\nfine", Page(200, "fine")),
+        (b"HTTP/1.1 503 Not\r\nContent-Length: 2\r\n\r\nno more", Page(503, "no")),
+        (b"HTTP/1.1 200 OK\r\nDate: never\r\n\r\n\xff", Page(200, "\ufffd")),
+        (b"", Page(0, web.NO_HTTP)),
+        (b"SSH-2.0-x\r\n\r\n", Page(0, web.NO_HTTP)),
+        (b"HTTP/1.1 200 OK\r\nhalf", Page(0, web.NO_HTTP)),
+        (b"x" * (1 << 17), Page(0, web.NO_HTTP)),
+    ],
+)
+def test_pages_are_read_or_said_to_be_none(monkeypatch: pytest.MonkeyPatch, answer: bytes, page: Page) -> None:
+    monkeypatch.setattr(web, "WAIT_S", 60)
+    assert asyncio.run(page_of(answer)) == page
 
 
 def test_a_check_that_hangs_fails_or_breaks_takes_no_other_with_it() -> None:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from mmctl.doctor import archive as archives
 from mmctl.doctor.archive import archive
-from mmctl.doctor.bundle import file_name, tail
+from mmctl.doctor.bundle import file_name, tail, words_of
 from mmctl.doctor.masking import MASK, Masker, is_secret_name
+from mmctl.doctor.web import Page
 from mmctl.errors import Failed
 from tests.certificates import Authority
 
@@ -64,6 +65,12 @@ def test_what_looks_like_a_secret_is_masked(text: str, secret: str) -> None:
 )
 def test_what_is_none_stays(text: str) -> None:
     assert Masker().text(text) == text
+
+
+@pytest.mark.parametrize("part", ["a:", "token", "pass.", "password", "a.", '"', "token ", "://"])
+def test_a_long_line_takes_no_longer_for_what_it_is_made_of(part: str) -> None:
+    """With time that grows by the square of the length this would be minutes."""
+    assert Masker().text(part * 60_000 + " password=hunter2").endswith(" password=***")
 
 
 def test_names_of_secrets_are_told_from_names_of_their_files() -> None:
@@ -146,6 +153,28 @@ def test_parts_and_the_whole_have_a_bound(tmp_path: Path, monkeypatch: pytest.Mo
         assert not into.add("late", b"x" * 100)
     with tarfile.open(tmp_path / "b.tar.gz") as tar:
         assert [member.size for member in tar] == [100, 100, 50]
+
+
+@pytest.mark.parametrize("path", ["", ".", "/", "/dev/null"])
+def test_what_is_no_name_of_a_new_file_is_said_to_be_there(path: str) -> None:
+    with pytest.raises(Failed, match="is there already"), archive(Path(path), "b"):
+        pass
+
+
+def test_what_is_missing_is_told_as_a_whole_where_all_else_has_filled_the_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "WHOLE_BYTES", 50)
+    with archive(tmp_path / "b.tar.gz", "b") as into:
+        assert not into.add("x", b"x" * 60)
+        into.add_last("missing.json", b"y" * 60)
+    with tarfile.open(tmp_path / "b.tar.gz") as tar:
+        assert tar.extractfile("b/missing.json").read() == b"y" * 60  # type: ignore[union-attr]
+
+
+def test_a_page_of_somebody_else_is_told_by_its_status_alone() -> None:
+    assert words_of(Page(500, "planted")) == "HTTP 500"
+    assert words_of(Page(0, "nobody")) == "nobody"
 
 
 def test_the_end_of_a_log_begins_with_a_whole_line(tmp_path: Path) -> None:
