@@ -150,9 +150,7 @@ def _vmodel_differences(before: VModel, wanted: VModelChange) -> Iterator[Differ
     yield from _differences([("shadow", before.shadow, wanted.shadow or "")])
 
 
-def _pairs(
-    fields: Iterable[str], before: Model | Registration, after: Registration
-) -> Iterator[tuple[str, Any, Any]]:
+def _pairs(fields: Iterable[str], before: Model | Registration, after: Registration) -> Iterator[tuple[str, Any, Any]]:
     return ((field, getattr(before, ATTRIBUTES[field]), getattr(after, ATTRIBUTES[field])) for field in fields)
 
 
