@@ -28,6 +28,8 @@ def cause(standing: Standing, settings: Settings) -> str:
     """Why the copy here goes; empty: it stays."""
     if standing.copies < 2 or standing.copies <= standing.min_copies:
         return ""
+    if 0 < standing.max_copies < standing.copies:
+        return "more copies than there may be"
     if standing.free_units * 100 > standing.capacity_units * MOST_FREE_PERCENT:
         return ""
     if standing.copies == 2:

@@ -26,6 +26,7 @@ from meshcore.records import ModelRecord
 from meshcore.redundancy import is_going
 from meshcore.standing import Standing
 from meshcore.units import NEVER, age_ms
+from meshcore.view import MAXIMUM_MARK
 
 if TYPE_CHECKING:
     from meshcore.node import Node
@@ -287,17 +288,17 @@ class Scaling:
     # -- fewer copies ----------------------------------------------------------------------------------
 
     def _begin_look(self) -> None:
-        """All copies of which there are others are to be looked at, if the memory of any may be wanted for others."""
+        """All copies of which there are others are to be looked at, if the memory of any may be wanted for others; else
+        those of which there may be only so many."""
         node, meters = self._node, self._meters
         self._to_look_at.clear()
         self._is_first = True
         self._may_give_units = node.cache.capacity_units // GIVEN_UP_PART
         node.view.see_self(node.own_record())
         kinds = {entry.type: None for entry in node.cache.entries.values()}
-        if any(node.rules.is_memory_wanted(node.view.totals_for(kind)) for kind in kinds):
-            self._to_look_at += (
-                model for model, _ in node.cache.lru.ascending() if model in meters and meters[model].others
-            )
+        is_wanted = any(node.rules.is_memory_wanted(node.view.totals_for(kind)) for kind in kinds)
+        beside = (model for model, _ in node.cache.lru.ascending() if model in meters and meters[model].others)
+        self._to_look_at += (model for model in beside if is_wanted or node.view.mentions(model, MAXIMUM_MARK))
 
     def _scale_down(self) -> None:
         """Look at the next few copies, least recently used first, and give up what is too much."""
@@ -322,9 +323,8 @@ class Scaling:
         record = node.record_or_none(model)
         if record is None or not any(self.can_answer(*other) for other in meter.others):
             return False
-        staying = tuple(
-            holder for holder in node.routes.holders(model, record) if not is_going(node.view, holder.instance)
-        )
+        holders = node.routes.holders(model, record)
+        staying = tuple(holder for holder in holders if not is_going(node.view, holder.instance))
         standing = self._standing(model, record, staying, False, {})
         cause = node.rules.scale_down(standing, node.settings)
         if not cause:

@@ -25,8 +25,8 @@ DECODED_KEPT = 4096
 
 COPIES_MARK = b'"instanceIds"'
 FAILURES_MARK = b'"failedIn"'
-MINIMUM_MARK = b'"min"'
-"""What stands in a record that names copies, failures, a least number of copies; most have none of these."""
+MINIMUM_MARK, MAXIMUM_MARK = b'"min"', b'"max"'
+"""What stands in a record that names copies, failures, a least or a greatest number of copies; most have none."""
 
 
 class ClusterView:

@@ -176,6 +176,8 @@ def of_many(**fields: Any) -> Standing:
         ({}, True),
         ({"min_copies": 3}, False),
         ({"free_units": 51}, False),
+        ({"free_units": 51, "max_copies": 3}, False),
+        ({"free_units": 51, "max_copies": 2, "queued": 9, "settled_ms": 0}, True),
         ({"settled_ms": 30 * MINUTE - 1}, False),
         ({"unloaded_ms": 79_999}, False),
         ({"unloaded_ms": 80_000}, True),

@@ -219,6 +219,18 @@ def test_no_copy_is_looked_at_where_nobody_needs_its_memory() -> None:
         assert len(asked) == min(2, expected)
 
 
+def test_more_copies_than_there_may_be_do_not_stay_though_nobody_needs_the_memory() -> None:
+    """As after max was made smaller, or where a load went on that the store was not told of."""
+    scaled = crowded(like=instance(), max_copies=3)
+    scaled.go(7 * MINUTE)
+    assert scaled.decided() == []
+    scaled.know("m", copies(scaled, "b", "c", max_copies=2))
+    scaled.go(6 * MINUTE)
+    (reason,) = scaled.decided()
+    assert (reason.rule, reason.cause) == (Rule.SCALE_DOWN, "more copies than there may be")
+    assert set(scaled.written().copies) == {"b", "c"}
+
+
 def test_a_copy_on_an_instance_that_is_going_is_none_of_those_there_are() -> None:
     """With it this would be one of three, of which one can go."""
     asked = []
