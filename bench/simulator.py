@@ -18,6 +18,7 @@ from time import process_time
 
 from sim import parse_scenario
 from sim.arrivals import arrivals
+from sim.collector import spare
 from sim.given import Arrivals
 from sim.measure import Measure
 from sim.mesh import Mesh
@@ -65,6 +66,7 @@ def cost(instances: int, models: int, requests: int) -> Cost:
 
 
 def _cost(instances: int, models: int, requests: int) -> Cost:
+    spare()  # as processes do that play runs
     text = SCENARIO.format(
         duration_s=requests // RATE, instances=instances, models=models, rate=RATE,
         capacity=max(512, 4 * 32 * models // instances),

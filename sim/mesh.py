@@ -18,7 +18,6 @@ from meshcore.commands import Holder
 from meshcore.errors import Code
 from meshcore.events import Constrained, Reached, Started
 from sim.churn import Registrar
-from sim.collector import sparing
 from sim.driver import Driver
 from sim.fates import Hand
 from sim.given import Arrivals, Book, Ending, World, make_node, make_plane
@@ -104,7 +103,6 @@ class Mesh:
 
     # -- time --------------------------------------------------------------------------------------------
 
-    @sparing()
     def play(self, traffic: Iterable[Arrivals]) -> None:
         """Start the instances, serve all of ``traffic`` and wait for every answer."""
         hand = Hand(self, self.world.instances, self.world.fates)

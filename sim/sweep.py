@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Generator, Sequence
@@ -14,6 +15,7 @@ from multiprocessing import active_children, get_context, parent_process
 from threading import Thread
 from types import TracebackType
 
+from sim.collector import spare, sparing
 from sim.sweep_paths import Plan
 from sim.sweep_state import Kept, key_of
 from sim.world import Result, run
@@ -100,8 +102,10 @@ class Sweep:
         self._told(Step(len(self._results), self._of, self._found, plan, result, part))
 
     def _alone(self, left: dict[str, Plan]) -> Playing:
-        for key, plan in left.items():
-            yield key, run(plan.scenario, plan.rules, partial(self._tell, plan, None))
+        with sparing():
+            for key, plan in left.items():
+                gc.collect()
+                yield key, run(plan.scenario, plan.rules, partial(self._tell, plan, None))
 
     def _together(self, left: dict[str, Plan]) -> Playing:
         try:
@@ -130,12 +134,14 @@ def _cores() -> int:
 
 
 def _played(plan: Plan) -> Result:
+    gc.collect()  # the mesh before
     return run(plan.scenario, plan.rules)
 
 
 def _begin_worker() -> None:
     """An interrupt is for the process that plans; the others end with it, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    spare()
     Thread(target=_end_with_parent, daemon=True).start()
 
 

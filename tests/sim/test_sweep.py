@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -13,6 +14,8 @@ from threading import enumerate as enumerate_threads
 import pytest
 
 from sim import sweep_state
+from sim.collector import SPARING
+from sim.mesh import Mesh
 from sim.problems import TraceError
 from sim.sweep import Step, Sweep, SweepBroken
 from sim.sweep_paths import Plan, Values, plans
@@ -54,6 +57,19 @@ def test_what_was_played_in_a_sweep_is_not_played_again_in_it(small: Path) -> No
         assert sweep.play(planned(small, {"seed": [7]})) == first
     assert [step.ended for step in steps if step.result is not None] == [1]
     assert steps[-1] == Step(1, 1, 0)
+
+
+def test_cycles_are_looked_for_seldom_but_no_mesh_outlives_the_next(small: Path) -> None:
+    before, seen = gc.get_threshold(), []
+
+    def told(step: Step) -> None:
+        seen.append((gc.get_threshold(), sum(isinstance(each, Mesh) for each in gc.get_objects())))
+
+    with Sweep(None, told, workers=1) as sweep:
+        sweep.play(planned(small, {"seed": [1, 2, 3]}))
+    assert (SPARING, 1) in seen
+    assert max(meshes for _, meshes in seen) == 1
+    assert gc.get_threshold() == before
 
 
 def test_a_run_that_was_not_kept_whole_is_played_again(small: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import subprocess
 import sys
@@ -11,8 +10,6 @@ from typing import Any
 import pytest
 
 from sim import Result, ScenarioError, parse_scenario, run
-from sim.collector import SPARING
-from sim.mesh import Mesh
 from sim.report import as_json, as_table, speed_line
 
 SMALL = """
@@ -154,18 +151,3 @@ def test_speed_is_said_apart_from_the_data() -> None:
     assert result.speed.simpy_timeouts_per_s > 0
     assert "bare simpy timeouts per second of CPU time" in speed_line(result.speed)
     assert "speed" not in result.data
-
-
-def test_cycles_are_collected_sparingly_only_while_a_mesh_is_played(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that ends badly leaves the collector as it was, too."""
-    before, meanwhile = gc.get_threshold(), []
-
-    def looked(self: Mesh, *traffic: object) -> None:
-        meanwhile.append(gc.get_threshold())
-        raise RuntimeError
-
-    monkeypatch.setattr(Mesh, "_serve", looked)
-    with pytest.raises(RuntimeError):
-        played(SMALL)
-    assert meanwhile == [SPARING]
-    assert gc.get_threshold() == before
