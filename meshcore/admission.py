@@ -110,6 +110,7 @@ class Admission:
         if entry is not None:
             units = to_units(size_bytes) or copies.cache.params.default_units
             entry.predicted_units = max(entry.predicted_units, units) if had_its_turn else units
+            copies.queue.weigh(entry)
         if had_its_turn:
             copies.pump()
         elif entry is not None:

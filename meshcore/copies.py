@@ -87,8 +87,7 @@ class Copies:
                 self.sizing.ask_at_turn(entry)
                 continue
             if entry.state is State.QUEUED:
-                entry.to(State.WAITING)
-                entry.waiting_since = now
+                self.queue.begin_wait(entry, now)
             try:
                 self._make_room(entry)
             except NoRoomYet:
@@ -126,6 +125,7 @@ class Copies:
             if self.queue.is_running:
                 raise
             evicted = cache.make_room(entry, entry.predicted_units, now, takes_loads=True)
+        self.queue.weigh(entry)
         self.make_way(evicted, f"room for {entry.model}")
 
     def _is_held(self, entry: Entry) -> bool:

@@ -31,6 +31,13 @@ class LoadQueue:
         """By model, as those that run are."""
         self._queued: list[Entry] = []
         self._running: dict[str, Entry] = {}
+        self._waiting: dict[str, Entry] = {}
+        """Of those that are queued the few whose turn came."""
+        self._needs: dict[str, int] = {}
+        """What each that is queued will take beside what it holds already: there may be thousands, and their sum is
+        asked for often."""
+        self.pending_units = 0
+        """The sum of it."""
         self._arrivals = 0
 
     @property
@@ -48,11 +55,6 @@ class LoadQueue:
         """Whether a load is under way."""
         return bool(self._running)
 
-    @property
-    def pending_units(self) -> int:
-        """What the queued loads will take beside what they hold already."""
-        return sum(max(0, entry.predicted_units - entry.weight) for entry in self._queued)
-
     def offer(self, entry: Entry) -> None:
         """A load is admitted, and is to be queued or discarded when the others know of it."""
         self._offered[entry.model] = entry
@@ -63,6 +65,21 @@ class LoadQueue:
         self._arrivals += 1
         entry.arrived = self._arrivals
         insort(self._queued, entry, key=_turn)
+        self._needs[entry.model] = 0
+        self.weigh(entry)
+
+    def weigh(self, entry: Entry) -> None:
+        """What a load will take, or holds, is something else now; fine if it is not queued."""
+        if entry.model in self._needs:
+            need = max(0, entry.predicted_units - entry.weight)
+            self.pending_units += need - self._needs[entry.model]
+            self._needs[entry.model] = need
+
+    def begin_wait(self, entry: Entry, now: int) -> None:
+        """It is its turn, and it may have to wait for memory."""
+        entry.to(State.WAITING)
+        entry.waiting_since = now
+        self._waiting[entry.model] = entry
 
     def raise_class(self, entry: Entry) -> None:
         """An inference waits for this load now: it goes before all others that arrived later or wait for nobody."""
@@ -75,7 +92,7 @@ class LoadQueue:
         """The load is over, or nobody wants it any more; fine if it is not here."""
         _discard(self._offered, entry)
         _discard(self._running, entry)
-        self._take(entry)
+        self._leave(entry)
 
     def head(self, is_held: Test | None = None, taken: int = 0) -> Entry | None:
         """Whose turn it is; None: nobody's, or all threads are busy, ``taken`` of them with something else.
@@ -92,17 +109,22 @@ class LoadQueue:
         entry = self.head(is_held)
         if entry is None or not can_start(entry):
             return None
-        self._take(entry)
+        self._leave(entry)
         self._running[entry.model] = entry
         return entry
 
     def waiting(self) -> list[Entry]:
         """Those whose turn came and who wait for memory, in order."""
-        return [entry for entry in self._queued if entry.state is State.WAITING]
+        return sorted(self._waiting.values(), key=_turn)
 
     def waiting_since(self) -> int:
         """When the first of ``waiting`` began to; NEVER: nobody waits."""
-        return min((entry.waiting_since for entry in self.waiting()), default=NEVER)
+        return min((entry.waiting_since for entry in self._waiting.values()), default=NEVER)
+
+    def _leave(self, entry: Entry) -> None:
+        if self._take(entry):
+            _discard(self._waiting, entry)
+            self.pending_units -= self._needs.pop(entry.model)
 
     def _take(self, entry: Entry) -> bool:
         at = bisect_left(self._queued, _turn(entry), key=_turn)

@@ -24,6 +24,9 @@ def check(live: list[Host], named: set[tuple[str, str, int]]) -> None:
             if entry.is_serving:
                 assert host.table[model].local is not None
                 assert host.table[model].local.gen == entry.gen
+        queue = node.copies.queue
+        assert queue.pending_units == sum(max(0, each.predicted_units - each.weight) for each in queue._queued)
+        assert queue.waiting() == [each for each in queue._queued if each.state is State.WAITING]
         for model, route in host.table.items():
             if route.local is not None:
                 assert node.cache.entries[model].is_serving

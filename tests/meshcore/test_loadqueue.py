@@ -104,9 +104,28 @@ def test_a_discarded_load_does_not_start() -> None:
 
 
 def test_waiting_counts_from_the_first_whose_turn_came() -> None:
-    first, second = entry("a", state=State.WAITING, waiting_since=7), entry("b", is_prioritised=True)
+    first, second = entry("a", state=State.QUEUED), entry("b", is_prioritised=True, state=State.QUEUED)
     queue = queued(2, first, second)
+    queue.begin_wait(first, 7)
     assert queue.next_startable(cannot) is None
     assert (queue.waiting(), queue.waiting_since()) == ([first], 7)
     queue.discard(first)
     assert (queue.waiting(), queue.waiting_since()) == ([], NEVER)
+
+
+def test_what_queued_loads_will_take_is_known_without_looking_at_them() -> None:
+    """One that is raised still counts once; one that has its place, has started or is gone does not."""
+    first, second, third = (entry(name, weight=1, predicted_units=11) for name in "abc")
+    queue = queued(1, first, second, third)
+    assert queue.pending_units == 30
+    queue.raise_class(third)
+    third.weight = 11
+    queue.weigh(third)
+    assert queue.pending_units == 20
+    assert queue.next_startable(can) is third
+    queue.discard(first)
+    queue.discard(first)
+    queue.weigh(first)
+    assert queue.pending_units == 10
+    queue.discard(second)
+    assert queue.pending_units == 0
