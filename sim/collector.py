@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 SPARING = 100_000, 1_000, 1_000
 """Thresholds of ``gc.set_threshold``. With Python's own a catalogue of 100,000 models on 20 instances, millions of
-objects that stay, was looked through 61 times, for half of the time that the run took."""
+objects that stay, was looked through 61 times, which took 46 s."""
 
 
 def spare() -> None:
