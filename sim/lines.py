@@ -34,10 +34,16 @@ class Answers:
         return taken
 
 
-class Line:
+class _Passage:
+    """What every request looks at of a line; slots of a base come first in memory, so that these are near each other."""
+
+    __slots__ = ("back_ms", "fresh", "is_cut", "is_on_trial", "out", "out_ms")
+
+
+class Line(_Passage):
     """The way from one instance to another, or to itself; milliseconds count from the start."""
 
-    __slots__ = ("back_ms", "done", "entry", "fresh", "instance", "is_cut", "is_on_trial", "out", "out_ms", "returns")
+    __slots__ = ("done", "entry", "instance", "returns")
 
     def __init__(self, entry: str, instance: str, done: Answers, returns: Returns) -> None:
         self.entry, self.instance, self.done = entry, instance, done
@@ -112,10 +118,16 @@ class Returns:
         return [(arrival, end) for end, _, arrival in lost]
 
 
-class Hop:
+class _Step:
+    """What every request looks at of a hop, as with a line."""
+
+    __slots__ = ("copy", "number")
+
+
+class Hop(_Step):
     """Where a request for a model goes: to one holder."""
 
-    __slots__ = ("__weakref__", "agreed", "copy", "holder", "instance", "number")
+    __slots__ = ("__weakref__", "agreed", "holder", "instance")
 
     def __init__(self, holder: Holder, number: int, copy: Copy) -> None:
         self.holder, self.instance, self.number = holder, holder.instance, number
