@@ -35,7 +35,7 @@ class Answers:
 
 
 class _Passage:
-    """What every request looks at of a line; slots of a base come first in memory, so that these are near each other."""
+    """What every request looks at of a line; slots of a base come first in memory, so these are near each other."""
 
     __slots__ = ("back_ms", "fresh", "is_cut", "is_on_trial", "out", "out_ms")
 

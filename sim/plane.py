@@ -39,7 +39,7 @@ class Server:
 
 
 class _Door:
-    """What every request looks at of a copy; slots of a base come first in memory, so that these are near each other."""
+    """What every request looks at of a copy; slots of a base come first in memory, so these are near each other."""
 
     __slots__ = ("begun", "is_plain", "server")
 
