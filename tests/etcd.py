@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests import freezing
 from tests.omitted import omit
 
 READY = "serving client traffic"
@@ -96,11 +97,13 @@ class EtcdServer:
 
     def freeze(self) -> None:
         """Let it stand still with all its connections open."""
-        self._signal(signal.SIGSTOP)
+        if self._process is not None and self.is_running():
+            freezing.freeze(self._process.pid)
 
     def thaw(self) -> None:
         """Let a frozen one go on."""
-        self._signal(signal.SIGCONT)
+        if self._process is not None and self.is_running():
+            freezing.thaw(self._process.pid)
 
     def wipe(self) -> None:
         """Throw its data away; it must not run."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from tests import freezing
 from tests.client import Client
 from tests.etcd import EtcdServer
 
@@ -104,6 +105,16 @@ class Server:
     def signal(self, number: int) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
+
+    def freeze(self) -> None:
+        """Let it stand still with all its connections open."""
+        assert self._process is not None
+        freezing.freeze(self._process.pid)
+
+    def thaw(self) -> None:
+        """Let a frozen one go on."""
+        assert self._process is not None
+        freezing.thaw(self._process.pid)
 
     def wait(self) -> int:
         """Its exit code, once it has ended."""

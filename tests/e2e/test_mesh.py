@@ -186,12 +186,12 @@ def test_an_instance_that_stands_still_holds_a_request_up_and_keeps_it_from_nobo
     for name in held:
         assert instance_of(mesh["b"].client.infer(name, metadata=(("mm-balanced", "true"),))) == "b"
     until(lambda: set(answer_all(mesh["a"].client, held)) == {"b"}, "a passes requests on to b")
-    mesh["b"].meshd.signal(signal.SIGSTOP)
+    mesh["b"].meshd.freeze()
     try:
         assert set(answer_all(mesh["a"].client, held)) <= {"a", "c"}
         assert "b" in mesh["a"].client.instances(), "its lease is not over yet"
     finally:
-        mesh["b"].meshd.signal(signal.SIGCONT)
+        mesh["b"].meshd.thaw()
     answer_all(mesh["b"].client, held)
     for name in held:
         mesh["b"].client.unregister(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -90,13 +89,13 @@ def test_runtime_that_stands_still_keeps_its_copies(mesh: Mesh) -> None:
     mine = next(name for name, copies in holders(mesh).items() if set(copies) == {"a"})
     before = stats(instance)
     suspicions, restarts = decided(instance, "suspect"), decided(instance, "restart")
-    instance.runtime.signal(signal.SIGSTOP)
+    instance.runtime.freeze()
     try:
         asked = [instance.client.begin(ECHO, b"%d" % number, (("mm-model-id", mine), *BALANCED)) for number in range(5)]
         mesh["b"].client.infer(next(name for name, copies in holders(mesh).items() if "a" not in copies))
         assert instance.is_ready()
     finally:
-        instance.runtime.signal(signal.SIGCONT)
+        instance.runtime.thaw()
     assert [call.result() for call in asked] == [b"0", b"1", b"2", b"3", b"4"]
     assert stats(instance)["loads"] == before["loads"]
     assert (decided(instance, "suspect"), decided(instance, "restart")) == (suspicions, restarts)

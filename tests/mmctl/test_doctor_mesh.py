@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.certificates import Authority
+from tests.freezing import freeze, thaw
 from tests.mmctl.meshes import mesh, mmctl, mmctl_here, process
 
 pytestmark = [pytest.mark.e2e, pytest.mark.etcd]
@@ -87,12 +86,12 @@ def test_a_bundle_has_all_there_is_and_no_secret_and_notes_who_is_silent(
     with log.open("a") as file:
         file.write("connecting with password=planted-in-a-log\n")
     silent = process(up, "mesh-1")["pid"]
-    os.kill(silent, signal.SIGSTOP)
+    freeze(silent)
     try:
         out = tmp_path / "b.tar.gz"
         ended = mmctl("debug", "bundle", *where(up), "--out", str(out), "-o", "json")
     finally:
-        os.kill(silent, signal.SIGCONT)
+        thaw(silent)
     assert ended.code == 0, ended.err
     assert ended.json["path"] == str(out)
     missing = {each["part"]: each["why"] for each in ended.json["missing"]}

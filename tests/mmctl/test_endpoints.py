@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable
@@ -24,6 +23,7 @@ from mmctl.tls import NO_TLS
 from mmctl.values import Registration
 from protos import meshd_pb2 as pb
 from protos import meshd_pb2_grpc as pb_grpc
+from tests.freezing import freeze
 
 
 class Instance(pb_grpc.MeshServicer):  # type: ignore[misc]
@@ -186,7 +186,7 @@ def test_instance_that_stands_still_in_the_middle_holds_nobody_up(monkeypatch: p
             cluster = MeshCluster([f"127.0.0.1:{port}"])
             told = asyncio.ensure_future(anext(aiter(cluster.register([Registration("a", "t")], False))))
             assert await process.stdout.readline() == b"asked\n"
-            process.send_signal(signal.SIGSTOP)
+            freeze(process.pid)
             with pytest.raises(Unavailable, match="1 of 1 not answered"):
                 await asyncio.wait_for(told, 30)
             await cluster.close()
