@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -17,6 +18,8 @@ ANSWER_S = 30.0
 """No call of kubectl takes longer; the server gets somewhat less."""
 _REQUEST_S = 20
 _MOST_SAID = 500
+_NO_PROGRAM = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP}
+"""Why what --kubectl names can never be run. All else passes: too many processes or open files, no memory."""
 _PASSES = (
     "connection refused", "unable to connect to the server", "i/o timeout", "tls handshake timeout", "no such host",
     "context deadline exceeded", "client.timeout exceeded", "connection reset", "was refused - did you specify",
@@ -43,7 +46,10 @@ class Kubectl:
         self._command += ["--namespace", namespace] if namespace else []
 
     async def run(self, *arguments: str) -> str:
-        """What it prints. Raises Unavailable (this may pass), NotFound, Failed (no permission, and all else)."""
+        """What it prints.
+
+        Raises Unavailable (this may pass), NotFound, Failed (no permission, and all else), Usage (no such program).
+        """
         command = [*self._command, f"--request-timeout={_REQUEST_S}s", *arguments]
         try:
             process = await asyncio.create_subprocess_exec(
@@ -51,7 +57,8 @@ class Kubectl:
                 stderr=asyncio.subprocess.PIPE, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
-            raise Usage(f"{command[0]} cannot be run: {error.strerror}") from None
+            text = f"{command[0]} cannot be run: {error.strerror}"
+            raise (Usage if error.errno in _NO_PROGRAM else Unavailable)(text) from None
         try:
             out, err = await asyncio.wait_for(process.communicate(), ANSWER_S)
         except TimeoutError:

@@ -22,7 +22,6 @@ from meshcore.records import Failure, ModelRecord
 from meshd.store.connect import open_store, parse_kv_store
 from mmctl.__main__ import run
 from mmctl.errors import Unavailable
-from mmctl.local.process import started_at
 from mmctl.upgrade import carrying, kubectl
 from mmctl.upgrade.rollout import REVISION
 from tests.builders import instance
@@ -273,13 +272,6 @@ def test_server_that_goes_and_comes_is_waited_for(cluster: Cluster) -> None:
     assert err.count("waits for it to come back") == 1
 
 
-def test_answer_that_does_not_come_is_unavailable(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    cluster.replay(script({"start": [{"hangs_s": 600, "error": ""}]}))
-    monkeypatch.setattr(kubectl, "ANSWER_S", 0.3)
-    with pytest.raises(Unavailable, match=r"kubectl get said nothing for 0\.3 s"):
-        asyncio.run(kubectl.Kubectl(str(cluster.binary)).read("get", "deployment", "x"))
-
-
 @pytest.mark.parametrize("answer", [{}, {"kind": "Deployment", "spec": 7}, {"kind": "Status", "metadata": {}}])
 def test_answer_that_is_not_what_was_asked_for_is_told(cluster: Cluster, answer: dict[str, Any]) -> None:
     pods = {**rollouts.START[0], "listed": {"items": [{"metadata": {}}]}}
@@ -291,24 +283,6 @@ def test_answer_that_is_not_what_was_asked_for_is_told(cluster: Cluster, answer:
         code, _, err = cluster.start()
         assert (code, cluster.changes()) == (1, []), err
         assert err.startswith("error: what kubectl says of deployment model-mesh cannot be understood"), err
-
-
-def test_plugin_that_hangs_is_ended_with_its_kubectl(tmp_path: Path) -> None:
-    """It has kubectl's output open, and is what kubectl waits for."""
-    binary, pid = tmp_path / "kubectl", tmp_path / "pid"
-    binary.write_text(f"#!/bin/sh\nsleep 600 & echo $! > {pid}.new && mv {pid}.new {pid}\nwait\n", "utf-8")
-    binary.chmod(0o700)
-
-    async def interrupted() -> None:
-        asked = asyncio.create_task(kubectl.Kubectl(str(binary)).run("get"))
-        await asyncio.to_thread(until, pid.exists, "the plugin is there")
-        asked.cancel()
-        _, unfinished = await asyncio.wait([asked], timeout=60)
-        assert not unfinished
-
-    asyncio.run(interrupted())
-    plugin = int(pid.read_text("utf-8"))
-    until(lambda: started_at(plugin) is None, "the plugin is gone")
 
 
 def test_rollback_that_stands_still_ends_with_words_and_is_gone_on_with(cluster: Cluster) -> None:

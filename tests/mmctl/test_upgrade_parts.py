@@ -9,7 +9,7 @@ import pytest
 from meshcore.kv import Change as Revision
 from meshcore.kv import Deleted, Pair, Snapshot
 from meshcore.records import Failure, ModelRecord
-from mmctl.errors import CommandError, Failed, NotFound, Unavailable, Usage
+from mmctl.errors import Failed, Usage
 from mmctl.local import plan
 from mmctl.local.etcd import Binary
 from mmctl.local.home import Home
@@ -18,7 +18,6 @@ from mmctl.local.state import State
 from mmctl.upgrade import outlook
 from mmctl.upgrade.change import PORTS, Change, check, differences, new_names, new_services, next_name
 from mmctl.upgrade.deployment import selector
-from mmctl.upgrade.kubectl import failure
 from mmctl.upgrade.loads import Loads
 from mmctl.upgrade.record import Phase
 from mmctl.upgrade.rollout import Tell, next_words, read_rollout, seen
@@ -168,30 +167,6 @@ def test_room_for_what_leaves(used: tuple[int, int], new_capacity: int, rooms: l
 
 
 # -- kubectl -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("said", "kind"),
-    [
-        (rollouts.FORBIDDEN, Failed),
-        (rollouts.REFUSED, Unavailable),
-        ("Unable to connect to the server: dial tcp 10.0.0.1:443: i/o timeout", Unavailable),
-        ("Unable to connect to the server: net/http: TLS handshake timeout", Unavailable),
-        ("Error from server (Timeout): context deadline exceeded", Unavailable),
-        ("Error from server (Timeout): the server was unable to return a response in the time allotted", Unavailable),
-        ("Error from server: etcdserver: request timed out", Unavailable),
-        ("error: the server is currently unable to handle the request", Unavailable),
-        ('Error from server (NotFound): deployments.apps "x" not found', NotFound),
-        ("error: You must be logged in to the server (Unauthorized)", Failed),
-        ("error: unknown flag: --nonsense", Failed),
-        ("", Failed),
-    ],
-)
-def test_words_of_kubectl_tell_what_passes(said: str, kind: type[CommandError]) -> None:
-    error = failure(["get", "deployment", "x", "-o", "json"], said)
-    assert type(error) is kind
-    assert "kubectl get deployment x: " in str(error)
-    assert (said or "failed without a word") in str(error)
 
 
 @pytest.mark.parametrize(
