@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
-import re
 import ssl
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException, parse_headers
+
+import aiohttp
 
 WAIT_S = 5.0
 """For the whole answer."""
@@ -17,7 +15,6 @@ SILENT = f"no answer within {WAIT_S:g} s"
 NO_HTTP = "what it answers is not HTTP"
 MOST_BYTES = 8 << 20
 """Of an answer; the rest is not read."""
-_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}).*?\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,38 +29,23 @@ class Page:
 
 async def get(address: str, path: str, tls: ssl.SSLContext | None = None) -> Page:
     """The page at ``path`` of host:port, without proxies."""
-    before_ms = now_ms()
+    url, before_ms = f"{'https' if tls else 'http'}://{address}{path}", now_ms()
+    session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WAIT_S))
     try:
-        async with asyncio.timeout(WAIT_S):
-            host, _, port = address.rpartition(":")
-            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=tls)
-            try:
-                writer.write(f"GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n".encode())
-                head = await reader.readuntil(b"\r\n\r\n")
-                after_ms = now_ms()
-                told = _STATUS.match(head)
-                if told is None:
-                    return Page(0, NO_HTTP)
-                fields = parse_headers(io.BytesIO(head[told.end() :]))
-                body = await _body(reader, fields.get("Content-Length", ""))
-            finally:
-                writer.transport.abort()
+        async with session, session.get(url, ssl=tls or True, allow_redirects=False) as answer:
+            after_ms, body = now_ms(), bytearray()
+            async for part in answer.content.iter_chunked(1 << 16):
+                body += part
+                if len(body) >= MOST_BYTES:
+                    break
+            text = body[:MOST_BYTES].decode("utf-8", "replace")
+            return Page(answer.status, text, skew_ms(answer.headers.get("Date"), before_ms, after_ms))
     except TimeoutError:
         return Page(0, SILENT)
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, HTTPException):
-        return Page(0, NO_HTTP)
     except OSError as error:
         return Page(0, error.strerror or str(error) or type(error).__name__)
-    return Page(int(told[1]), body.decode("utf-8", "replace"), skew_ms(fields.get("Date"), before_ms, after_ms))
-
-
-async def _body(reader: asyncio.StreamReader, length: str) -> bytes:
-    """As long as it was said to be, else until the other side is done; no more than is wanted."""
-    left, parts = min(int(length), MOST_BYTES) if length.isdigit() else MOST_BYTES, []
-    while left > 0 and (part := await reader.read(min(left, 1 << 16))):
-        parts.append(part)
-        left -= len(part)
-    return b"".join(parts)
+    except (aiohttp.ClientError, ValueError):
+        return Page(0, NO_HTTP)
 
 
 def skew_ms(date: str | None, before_ms: int, after_ms: int) -> int | None:

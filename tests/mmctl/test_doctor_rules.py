@@ -186,7 +186,7 @@ def test_a_page_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
     ("answer", "page"),
     [
         (b"HTTP/1.0 200 OK\r\n\r\nfine", Page(200, "fine")),
-        (b"HTTP/1.1 503 Not\r\nContent-Length: 2\r\n\r\nno more", Page(503, "no")),
+        (b"HTTP/1.1 503 Not\r\nContent-Length: 2\r\n\r\nno", Page(503, "no")),
         (b"HTTP/1.1 200 OK\r\nDate: never\r\n\r\n\xff", Page(200, "\ufffd")),
         (b"", Page(0, web.NO_HTTP)),
         (b"SSH-2.0-x\r\n\r\n", Page(0, web.NO_HTTP)),
