@@ -34,13 +34,13 @@ class Answers:
         return taken
 
 
-class _Passage:
+class _HotLine:
     """What every request looks at of a line; slots of a base come first in memory, so these are near each other."""
 
     __slots__ = ("back_ms", "fresh", "is_cut", "is_on_trial", "out", "out_ms")
 
 
-class Line(_Passage):
+class Line(_HotLine):
     """The way from one instance to another, or to itself; milliseconds count from the start."""
 
     __slots__ = ("done", "entry", "instance", "returns")
@@ -118,13 +118,13 @@ class Returns:
         return [(arrival, end) for end, _, arrival in lost]
 
 
-class _Step:
+class _HotHop:
     """What every request looks at of a hop, as with a line."""
 
     __slots__ = ("copy", "number")
 
 
-class Hop(_Step):
+class Hop(_HotHop):
     """Where a request for a model goes: to one holder."""
 
     __slots__ = ("__weakref__", "agreed", "holder", "instance")

@@ -38,23 +38,19 @@ class Server:
         self.free_at = [max(at, now) + for_ms for at in self.free_at]
 
 
-class _Door:
+class _HotCopy:
     """What every request looks at of a copy; slots of a base come first in memory, so these are near each other."""
 
     __slots__ = ("begun", "is_plain", "server")
 
 
-class Copy(_Door):
+class Copy(_HotCopy):
     """A copy here that answers, or is being withdrawn; ``server`` works on its requests, ``begun`` is the plane's."""
 
     __slots__ = (
         "count", "ended", "gen", "has_news", "in_flight", "is_leaving", "last_at", "limit", "model", "most",
         "service_ms",
     )  # fmt: skip
-
-    begun: list[Begun]
-    is_plain: bool
-    server: Server
 
     def __init__(self, model: str, local: Local, server: Server, begun: list[Begun]) -> None:
         self.model, self.gen, self.server, self.begun = model, local.gen, server, begun

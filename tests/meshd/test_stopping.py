@@ -22,63 +22,53 @@ def anchor(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    "change",
-    [Path.unlink, lambda path: path.write_text("4712\n")],
-    ids=["it is deleted", "another process has put its own there"],
-)
-def test_an_instance_ends_when_its_anchor_is_gone(anchor: Path, change: Callable[[Path], object]) -> None:
+def ends(anchor: Path, *changes: tuple[float, Callable[[Path], object]]) -> list[float]:
+    """After how many looks the process is ended; each change of the anchor comes after so many."""
+
     async def main() -> list[float]:
-        now, stopped = asyncio.get_running_loop().time, []
-        asyncio.get_running_loop().call_later(9.5 * LOOK_S, change, anchor)
-        await on_anchor(str(anchor), lambda: stopped.append(now()))
+        loop, stopped = asyncio.get_running_loop(), list[float]()
+        for after, change in changes:
+            loop.call_later(after * LOOK_S, change, anchor)
+        await on_anchor(str(anchor), lambda: stopped.append(loop.time() / LOOK_S))
         return stopped
 
-    assert virtual_loop.run(main()) == [10 * LOOK_S]
+    return virtual_loop.run(main())
+
+
+def hide(anchor: Path) -> None:
+    """It cannot be read any more."""
+    anchor.unlink(missing_ok=True)
+    anchor.mkdir()
+
+
+def show(anchor: Path) -> None:
+    """It can be read again."""
+    anchor.rmdir()
+    anchor.write_text("4711\n")
+
+
+def replaced(anchor: Path) -> None:
+    """Another process has put its own there."""
+    anchor.write_text("4712\n")
+
+
+@pytest.mark.parametrize("change", [Path.unlink, replaced], ids=["it is deleted", "it is another's"])
+def test_an_instance_ends_when_its_anchor_is_gone(anchor: Path, change: Callable[[Path], object]) -> None:
+    assert ends(anchor, (9.5, change)) == [10]
 
 
 def test_an_anchor_that_was_never_there_ends_it_at_once(tmp_path: Path) -> None:
     """It was deleted between the start of start.sh and the first look."""
-    stopped: list[bool] = []
-    virtual_loop.run(on_anchor(str(tmp_path / "none" / "anchor"), lambda: stopped.append(True)))
-    assert stopped == [True]
+    assert ends(tmp_path / "none" / "anchor") == [0]
 
 
 def test_an_anchor_that_cannot_be_read_ends_nothing(anchor: Path) -> None:
-    def hide() -> None:
-        anchor.unlink()
-        anchor.mkdir()
-
-    def show() -> None:
-        anchor.rmdir()
-        anchor.write_text("4711\n")
-
-    async def main() -> list[float]:
-        loop, stopped = asyncio.get_running_loop(), list[float]()
-        for after, change in ((2.5, hide), (5.5, show), (8.5, anchor.unlink)):
-            loop.call_later(after * LOOK_S, change)
-        await on_anchor(str(anchor), lambda: stopped.append(loop.time()))
-        return stopped
-
-    assert virtual_loop.run(main()) == [9 * LOOK_S]
+    assert ends(anchor, (2.5, hide), (5.5, show), (8.5, Path.unlink)) == [9]
 
 
-def test_an_anchor_that_cannot_be_read_at_first_is_looked_at_when_it_can(tmp_path: Path) -> None:
-    anchor = tmp_path / "model-mesh.anchor"
-    anchor.mkdir()
-
-    def show() -> None:
-        anchor.rmdir()
-        anchor.write_text("4711\n")
-
-    async def main() -> list[float]:
-        loop, stopped = asyncio.get_running_loop(), list[float]()
-        for after, change in ((2.5, show), (5.5, lambda: anchor.write_text("4712\n"))):
-            loop.call_later(after * LOOK_S, change)
-        await on_anchor(str(anchor), lambda: stopped.append(loop.time()))
-        return stopped
-
-    assert virtual_loop.run(main()) == [6 * LOOK_S]
+def test_an_anchor_that_cannot_be_read_at_first_is_looked_at_when_it_can(anchor: Path) -> None:
+    hide(anchor)
+    assert ends(anchor, (2.5, show), (5.5, replaced)) == [6]
 
 
 @pytest.mark.parametrize(
