@@ -51,11 +51,17 @@ class Kubectl:
         Raises Unavailable (this may pass), NotFound, Failed (no permission, and all else), Usage (no such program).
         """
         command = [*self._command, f"--request-timeout={_REQUEST_S}s", *arguments]
+        starting = asyncio.ensure_future(asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE, start_new_session=True,
+        ))  # fmt: skip
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE, start_new_session=True,
-            )  # fmt: skip
+            process = await asyncio.shield(starting)
+        except asyncio.CancelledError:  # asyncio would wait for all that it has started
+            await asyncio.wait([starting])
+            if starting.exception() is None:
+                await _end(starting.result())
+            raise
         except OSError as error:
             text = f"{command[0]} cannot be run: {error.strerror}"
             raise (Usage if error.errno in _NO_PROGRAM else Unavailable)(text) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,6 +78,35 @@ def test_machine_that_can_start_no_process_just_now_is_waited_for(tmp_path: Path
         return await Kubectl(binary).run("get")
 
     assert asyncio.run(asked()) == "fine\n"
+
+
+def test_interrupt_while_it_is_being_started_ends_it_and_its_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncio would wait for the plugin, which keeps the output open."""
+    pid = tmp_path / "pid"
+    binary = program(tmp_path, f"sleep 600 & echo $! > {pid}.new && mv {pid}.new {pid}", "wait")
+
+    async def interrupted() -> None:
+        loop = asyncio.get_running_loop()
+        open_pipe, is_cancelled = loop.connect_read_pipe, asyncio.Event()
+
+        async def once_cancelled(*given: Any) -> Any:
+            await is_cancelled.wait()
+            return await open_pipe(*given)
+
+        monkeypatch.setattr(loop, "connect_read_pipe", once_cancelled)
+        asked = asyncio.create_task(Kubectl(binary).run("get"))
+        await asyncio.to_thread(until, pid.exists, "the plugin is there")
+        asked.cancel()
+        loop.call_soon(is_cancelled.set)
+        _, unfinished = await asyncio.wait([asked], timeout=60)
+        assert not unfinished
+        assert asked.cancelled()
+
+    asyncio.run(interrupted())
+    plugin = int(pid.read_text("utf-8"))
+    until(lambda: started_at(plugin) is None, "the plugin is gone")
 
 
 def test_plugin_that_hangs_is_ended_with_its_kubectl(tmp_path: Path) -> None:
