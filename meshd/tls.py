@@ -76,6 +76,7 @@ class Dialer:
 
     def __init__(self, material: Material | None = None) -> None:
         self._channels: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+        self._given_up: set[str] = set()
         self.use(material)
 
     def use(self, material: Material | None) -> None:
@@ -96,10 +97,18 @@ class Dialer:
         self._channels[channel] = address
         return channel
 
+    def give_up(self, channel: Any) -> None:
+        """A connection that failed is about to be closed."""
+        if channel in self._channels:
+            self._given_up.add(self._channels.pop(channel))
+
     def failing(self) -> frozenset[str]:
-        """The addresses that connections over TLS are wanted to and not had at present."""
+        """The addresses that connections over TLS are wanted to and not had, or were given up since this was asked."""
         bad = grpc.ChannelConnectivity.TRANSIENT_FAILURE
-        return frozenset(address for channel, address in self._channels.items() if channel.get_state() is bad)
+        at_present = {address for channel, address in self._channels.items() if channel.get_state() is bad}
+        found = frozenset(at_present | self._given_up)
+        self._given_up.clear()
+        return found
 
 
 class Tls:

@@ -160,6 +160,7 @@ class PythonPlane:
         without another attempt, until its own backoff is over."""
         channel = self._channels.get(address)
         if channel is not None and channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            self._dialer.give_up(channel)
             self._close(self._channels.pop(address))
 
     def _is_forsaken(self, address: str) -> bool:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from random import Random
 
 import grpc.aio
 import pytest
 
 from meshcore.commands import Peer, Peers
+from meshd.certificates import Identity
 from meshd.metrics import Metrics
 from meshd.plane.inbound import Retained
 from meshd.plane.methods import Methods
 from meshd.plane.python import PythonPlane
 from meshd.spi import RuntimeClient
-from meshd.tls import Dialer
+from meshd.tls import Dialer, Material
+from tests.certificates import Authority
 from tests.processes import free_port
 
 
-def plane_to_others(runtime: RuntimeClient) -> PythonPlane:
-    methods = Methods({}, True)
-    return PythonPlane("me", b"key", runtime, methods, lambda: 0, Random(1), Metrics(), Retained(0, 0), Dialer())
+def plane_to_others(runtime: RuntimeClient, dialer: Dialer | None = None) -> PythonPlane:
+    methods, retained = Methods({}, True), Retained(0, 0)
+    return PythonPlane("me", b"key", runtime, methods, lambda: 0, Random(1), Metrics(), retained, dialer or Dialer())
 
 
 def test_an_instance_that_is_back_is_connected_to_at_once() -> None:
@@ -50,6 +53,30 @@ def test_an_instance_that_is_back_is_connected_to_at_once() -> None:
             await server.stop(None)
             await plane.close()
             await runtime.close()
+
+    asyncio.run(test())
+
+
+def test_a_connection_over_tls_that_was_given_up_is_told_of_once() -> None:
+    """Whoever looks for certificates that are not accepted looks seldom: the connection may be gone by then."""
+
+    async def test() -> None:
+        authority = Authority()
+        pair = authority.issue()
+        identity = Identity(pair.key, pair.certificate, "mesh.local", datetime.now(UTC))
+        dialer = Dialer(Material(identity, None, authority.pem, False))
+        runtime = RuntimeClient(("127.0.0.1:1",), max_message_bytes=1, min_churn_age_ms=0)
+        plane = plane_to_others(runtime, dialer)
+        here = f"127.0.0.1:{free_port()}"
+        plane.peers(Peers((Peer("other", here, True),)))
+        with pytest.raises(grpc.aio.AioRpcError):
+            await plane.channel("other").unary_unary("/a.B/C")(b"")
+        assert [dialer.failing(), dialer.failing()] == [{here}] * 2, "it goes on failing"
+        plane.peers(Peers((Peer("other", here, False),)))
+        plane.peers(Peers((Peer("other", here, True),)))
+        assert [dialer.failing(), dialer.failing()] == [{here}, set()]
+        await plane.close()
+        await runtime.close()
 
     asyncio.run(test())
 
