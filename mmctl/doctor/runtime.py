@@ -175,8 +175,10 @@ def connections_to_port(table: str, port: int) -> int:
     Most have both ends in it; that of another host has one, and so has one into a container.
     """
     rows = [row for line in table.splitlines()[1:] if (row := line.split())[3] == ESTABLISHED]
-    here = sum(int(row[1].rpartition(":")[2], 16) == port for row in rows)
-    return max(here, sum(int(row[2].rpartition(":")[2], 16) == port and _is_loopback(row[2]) for row in rows))
+    # Read in several parts while connections come and go, the table may have one twice.
+    pairs = {(row[1], row[2]) for row in rows}
+    here = sum(int(local.rpartition(":")[2], 16) == port for local, _ in pairs)
+    return max(here, sum(int(other.rpartition(":")[2], 16) == port and _is_loopback(other) for _, other in pairs))
 
 
 def connections_to_socket(table: str, path: str) -> int:

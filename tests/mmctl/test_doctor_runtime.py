@@ -176,6 +176,8 @@ def test_the_kernels_tables_are_read_as_they_are_written() -> None:
     elsewhere = "   3: 0A00020F:A1B3 5DB8D822:1F95 01 00000000:00000000\n"
     mapped = "   4: 0000000000000000FFFF00000100007F:A1B4 0000000000000000FFFF00000100007F:1F95 01 0\n"
     assert connections_to_port(head + to_runtime + from_runtime + over + elsewhere + mapped, 8085) == 2
+    read_twice = to_runtime + from_runtime
+    assert connections_to_port(head + read_twice + read_twice, 8085) == 1
     of_another_host = "   5: 0A00020F:1F95 5DB8D822:A1B3 01 00000000:00000000\n"
     assert connections_to_port(head + of_another_host + over + elsewhere, 8085) == 1
     unix = "Num RefCount Protocol Flags Type St Inode Path\n"
