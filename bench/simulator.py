@@ -1,7 +1,8 @@
 """What simulated requests cost: `python -m bench.simulator` says of each limit whether it is met.
 
 A warm request is compared with a bare simpy timeout of the same run, as CPU times differ from machine to machine. It is
-measured from when all models are loaded. `--long` also plays 10,000,000 requests.
+measured from when all models are loaded and the first block of requests is played, before which the models are named
+and ranked. `--long` also plays 10,000,000 requests.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sim.collector import spare
 from sim.given import Arrivals
 from sim.measure import Measure
 from sim.mesh import Mesh
+from sim.workloads.blocks import BLOCK
 from sim.world import bare_timeouts_per_s, build
 
 CALM_S = 40
@@ -68,7 +70,7 @@ def cost(instances: int, models: int, requests: int) -> Cost:
 def _cost(instances: int, models: int, requests: int) -> Cost:
     spare()  # as processes do that play runs
     text = SCENARIO.format(
-        duration_s=requests // RATE, instances=instances, models=models, rate=RATE,
+        duration_s=(BLOCK + requests) // RATE, instances=instances, models=models, rate=RATE,
         capacity=max(512, 4 * 32 * models // instances),
     )  # fmt: skip
     scenario = parse_scenario(text, "bench")
@@ -84,10 +86,10 @@ def _cost(instances: int, models: int, requests: int) -> Cost:
         nonlocal count, began_s, eventful_s
         for at, model in enumerate(scenario.model_ids()):
             yield (at * 1000 / RATE,), (model,), (at % instances,)
-        yield (begin_ms,), (model,), (0,)
-        began_s, eventful_s = process_time(), mesh.eventful_s
-        for instants, names, entries in arrivals(scenario):
-            count += len(entries)
+        for number, (instants, names, entries) in enumerate(arrivals(scenario)):
+            if number == 1:
+                began_s, eventful_s = process_time(), mesh.eventful_s
+            count += len(entries) if number else 0
             yield [begin_ms + at for at in instants], names, entries
 
     mesh.play(traffic())
