@@ -105,7 +105,7 @@ async def _shaken(address: str, context: ssl.SSLContext, name: str) -> bytes | N
             try:
                 return await reader.read(1)
             finally:
-                writer.close()
+                writer.transport.abort()  # the other side may be slow to say goodbye
     except ssl.SSLError:
         if context.verify_mode is ssl.CERT_NONE:
             return None

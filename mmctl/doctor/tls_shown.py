@@ -23,6 +23,6 @@ async def shown_certificate(address: str) -> bytes:
             try:
                 der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
             finally:
-                writer.close()
+                writer.transport.abort()  # the other side may be slow to say goodbye
             return to_pem(der) if der else b""
     return b""

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import gc
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
+from mmctl import tls
 from mmctl.connect import Target, resolve
+from mmctl.doctor.tls_shown import shown_certificate
 from mmctl.errors import Usage
-from mmctl.tls import Tls
+from mmctl.tls import Tls, why_not
 from tests.certificates import Authority
 from tests.etcd import EtcdServer
 from tests.meshd.mesh import Mesh, mesh
@@ -159,3 +166,23 @@ def test_instances_that_the_registry_names_are_reached_over_tls(tmp_path: Path) 
             assert (refused.code, "it speaks TLS" in refused.err) == (4, True)
     finally:
         server.kill()
+
+
+@pytest.mark.parametrize("look", [shown_certificate, lambda address: why_not(address, None)], ids=["shown", "why not"])
+def test_who_says_nothing_after_the_handshake_is_left_without_a_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: Callable[[str], Awaitable[bytes | str]]
+) -> None:
+    """A connection that is closed in good order waits for the other side, and is lost where nobody waits for that."""
+    monkeypatch.setattr(tls, "TRY_S", 0.5)
+    certificate, key = CA.issue().write(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as pool:
+        silent = pool.submit(lambda: context.wrap_socket(listening.accept()[0], server_side=True))
+
+        async def looked() -> bytes | str:
+            return await look(f"127.0.0.1:{listening.getsockname()[1]}")
+
+        asyncio.run(looked())
+        gc.collect()  # what was left open is complained of, which fails the test
+        silent.result().close()
