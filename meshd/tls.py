@@ -102,8 +102,8 @@ class Dialer:
         if channel in self._channels:
             self._given_up.add(self._channels.pop(channel))
 
-    def failing(self) -> frozenset[str]:
-        """The addresses that connections over TLS are wanted to and not had, or were given up since this was asked."""
+    def take_failing(self) -> frozenset[str]:
+        """The addresses that connections over TLS are wanted to and not had, and once each one given up meanwhile."""
         bad = grpc.ChannelConnectivity.TRANSIENT_FAILURE
         at_present = {address for channel, address in self._channels.items() if channel.get_state() is bad}
         found = frozenset(at_present | self._given_up)

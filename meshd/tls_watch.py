@@ -59,7 +59,7 @@ async def _files(tls: Tls, renewed: Callable[[], None]) -> list[str]:
 
 
 async def _peers(tls: Tls) -> list[str]:
-    failing = sorted(tls.dialer.failing())[:MOST_TRIED]
+    failing = sorted(tls.dialer.take_failing())[:MOST_TRIED]
     if not failing or tls.material is None:
         return []
     try:

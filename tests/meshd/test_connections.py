@@ -71,10 +71,10 @@ def test_a_connection_over_tls_that_was_given_up_is_told_of_once() -> None:
         plane.peers(Peers((Peer("other", here, True),)))
         with pytest.raises(grpc.aio.AioRpcError):
             await plane.channel("other").unary_unary("/a.B/C")(b"")
-        assert [dialer.failing(), dialer.failing()] == [{here}] * 2, "it goes on failing"
+        assert [dialer.take_failing(), dialer.take_failing()] == [{here}] * 2, "it goes on failing"
         plane.peers(Peers((Peer("other", here, False),)))
         plane.peers(Peers((Peer("other", here, True),)))
-        assert [dialer.failing(), dialer.failing()] == [{here}, set()]
+        assert [dialer.take_failing(), dialer.take_failing()] == [{here}, set()]
         await plane.close()
         await runtime.close()
 

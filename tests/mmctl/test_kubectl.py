@@ -80,10 +80,11 @@ def test_machine_that_can_start_no_process_just_now_is_waited_for(tmp_path: Path
     assert asyncio.run(asked()) == "fine\n"
 
 
-def test_interrupt_while_it_is_being_started_ends_it_and_its_plugin(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_being_started", [True, False])
+def test_interrupt_ends_kubectl_and_its_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_being_started: bool
 ) -> None:
-    """asyncio would wait for the plugin, which keeps the output open."""
+    """The plugin has kubectl's output open and is what kubectl waits for; asyncio would wait for it, too."""
     pid = tmp_path / "pid"
     binary = program(tmp_path, f"sleep 600 & echo $! > {pid}.new && mv {pid}.new {pid}", "wait")
 
@@ -95,7 +96,8 @@ def test_interrupt_while_it_is_being_started_ends_it_and_its_plugin(
             await is_cancelled.wait()
             return await open_pipe(*given)
 
-        monkeypatch.setattr(loop, "connect_read_pipe", once_cancelled)
+        if is_being_started:
+            monkeypatch.setattr(loop, "connect_read_pipe", once_cancelled)
         asked = asyncio.create_task(Kubectl(binary).run("get"))
         await asyncio.to_thread(until, pid.exists, "the plugin is there")
         asked.cancel()
@@ -103,23 +105,6 @@ def test_interrupt_while_it_is_being_started_ends_it_and_its_plugin(
         _, unfinished = await asyncio.wait([asked], timeout=60)
         assert not unfinished
         assert asked.cancelled()
-
-    asyncio.run(interrupted())
-    plugin = int(pid.read_text("utf-8"))
-    until(lambda: started_at(plugin) is None, "the plugin is gone")
-
-
-def test_plugin_that_hangs_is_ended_with_its_kubectl(tmp_path: Path) -> None:
-    """It has kubectl's output open, and is what kubectl waits for."""
-    pid = tmp_path / "pid"
-    binary = program(tmp_path, f"sleep 600 & echo $! > {pid}.new && mv {pid}.new {pid}", "wait")
-
-    async def interrupted() -> None:
-        asked = asyncio.create_task(Kubectl(binary).run("get"))
-        await asyncio.to_thread(until, pid.exists, "the plugin is there")
-        asked.cancel()
-        _, unfinished = await asyncio.wait([asked], timeout=60)
-        assert not unfinished
 
     asyncio.run(interrupted())
     plugin = int(pid.read_text("utf-8"))
