@@ -29,8 +29,8 @@ async def decisions(endpoints: Endpoints, wanted: Mapping[str, Any], last: int, 
     while True:
         request = pb.DecisionsRequest(filter=pb.DecisionFilter(**wanted), last=last, follow=follow)
         timeout = None if follow else CALL_S if last else CALL_S * 6
-        told = False
-        async for _, channel in endpoints.each():
+        told, reasons = False, list[str]()
+        async for address, channel in endpoints.each():
             try:
                 async for reason in pb_grpc.MeshStub(channel).Decisions(request, timeout=timeout):
                     told = True
@@ -45,8 +45,9 @@ async def decisions(endpoints: Endpoints, wanted: Mapping[str, Any], last: int, 
                     raise translated(error) from None
                 if told:
                     break
+                reasons.append(f"{address}: {error.details() or 'unavailable'}")
                 continue
             return
         if not told:
-            raise Unavailable("no instance answers")
+            raise Unavailable("; ".join(reasons))
         last = last and max(last, MEANWHILE)

@@ -149,7 +149,7 @@ def test_decisions_end_where_nobody_is_left_to_tell_them() -> None:
             endpoints = Endpoints([before], NO_TLS)
             told = decisions(endpoints, {}, 10, follow=True)
             assert (await anext(told)).rule == "lost"
-        with pytest.raises(Unavailable, match="no connection"):
+        with pytest.raises(Unavailable, match=before):  # its connection may, or may not, be known to be gone yet
             await anext(told)
         await endpoints.close()
 

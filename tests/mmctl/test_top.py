@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -41,7 +42,7 @@ class Terminal:
             command, stdin=self.inner, stdout=self.inner, stderr=self.inner, start_new_session=True,
             env={**kept, "TERM": "xterm-256color", **env},
         )  # fmt: skip
-        self.said = ""
+        self.said, self._decoder = "", codecs.getincrementaldecoder("utf-8")()
 
     def resize(self, width: int, height: int) -> None:
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
@@ -54,12 +55,12 @@ class Terminal:
         """Take in what there is to read, waiting for a moment at most."""
         if select.select([self._fd], [], [], 0.05)[0]:
             with suppress(OSError):  # nobody has the other side any more
-                self.said += os.read(self._fd, 65_536).decode(errors="replace")
+                self.said += self._decoder.decode(os.read(self._fd, 65_536))
 
     @property
     def lines(self) -> list[str]:
-        """The screen drawn last."""
-        drawn = self.said.rpartition(_HOME)[2]
+        """The last screen that was drawn to its end, which the next one tells: they come five times a second."""
+        drawn = self.said.rpartition(_HOME)[0].rpartition(_HOME)[2]
         return [_CONTROL.sub("", line).rstrip() for line in drawn.splitlines()]
 
     def until(self, is_wanted: Callable[[list[str]], bool], what: str) -> list[str]:
