@@ -23,6 +23,11 @@ headers, which does not hold for it until it has."""
 SILENCE_MS = 60_000
 """After this long without a byte a connection is asked for a sign of life."""
 SIGN_MS = 20_000
+WAITING = 100_000
+"""Calls that may wait for the event loop to come to them. gRPC's own limits are for servers that shed load: of more
+than 1,000 it cancels some, of more than 3,000 all, and a herd of clients for cold models can be more."""
+WAITING_S = 3600
+"""So long each of them may wait, if the client does: by itself gRPC cancels it after 30 s, whatever its deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,9 @@ def options(limits: Limits) -> tuple[tuple[str, int], ...]:
         ("grpc.http2.ping_timeout_ms", SIGN_MS),  # which keeps the one above from its effect where it is longer
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", IDLE_PINGS_MS),
+        ("grpc.server.max_pending_requests", WAITING),
+        ("grpc.server.max_pending_requests_hard_limit", WAITING),
+        ("grpc.server_max_unrequested_time_in_server", WAITING_S),
         *((name, seconds * 1000) for name, seconds in ages if seconds is not None),
     )
 

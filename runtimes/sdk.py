@@ -52,6 +52,9 @@ OPTIONS = (
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", -1),  # the mesh limits what comes through
     ("grpc.max_send_message_length", -1),
+    ("grpc.server.max_pending_requests", 100_000),  # gRPC cancels calls beyond 1,000 that wait for the event loop,
+    ("grpc.server.max_pending_requests_hard_limit", 100_000),
+    ("grpc.server_max_unrequested_time_in_server", 3600),  # and each that waits for 30 s, whatever its deadline
 )
 PRESTOP_S = 180.0
 """The mesh answers within twice its SHUTDOWN_TIMEOUT_MS; longer than this nobody is waited for."""
