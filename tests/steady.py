@@ -52,7 +52,7 @@ class Load:
         state = self._home.read()
         meshes = list(state.of_role(MESHD)) if state else []
         ready = [each for each in meshes if ports.probe(each.ports["probe"], "/ready")[0] == 200]
-        self._ready = [f"127.0.0.1:{each.ports['grpc']}" for each in ready]
+        self._ready = [f"127.0.0.1:{each.ports['grpc']}" for each in ready] or self._ready
 
     def _follow(self) -> None:
         while not self._is_over.wait(0.2):

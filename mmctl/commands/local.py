@@ -87,8 +87,8 @@ def up(
         if detach:
             say(f"{count(instances, 'instance')} up; `mmctl down{_dir_option(data_dir)}` takes them down")
             return
-        say(f"{count(instances, 'instance')} up; Ctrl-C takes them down")
         try:
+            say(f"{count(instances, 'instance')} up; Ctrl-C takes them down")
             look_after(home, restart, progress)
         except KeyboardInterrupt:
             progress.line("taking it down")

@@ -7,13 +7,18 @@ from pathlib import Path
 import pytest
 
 from protos import meshd_pb2 as wire
-from tests.client import ECHO, GUARD_S
+from tests.client import ECHO, GUARD_S, Client
 from tests.mmctl.meshes import Ended, mmctl
 from tests.processes import Mesh, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.etcd, pytest.mark.long]
 
 MODELS = [f"group {number % 7}/mödel-{number:03}" for number in range(60)]
+
+
+def vmodels(client: Client) -> list[str]:
+    """The virtual models that an instance knows of."""
+    return [each.name for each in client.v1.ListVModels(wire.ListVModelsRequest(), timeout=GUARD_S).vmodels]
 
 
 @pytest.mark.parametrize("is_through_etcd", [True, False], ids=["through etcd", "through an instance"])
@@ -43,7 +48,7 @@ def test_every_model_answers_again_when_etcd_has_lost_all_and_an_export_is_appli
         mesh.etcd.kill()
         mesh.etcd.wipe()
         mesh.etcd.start()
-        until(lambda: not client.v1.ListModels(wire.ListModelsRequest(), timeout=GUARD_S).models, "it knows of none")
+        until(lambda: not client.models() and not vmodels(client), "it knows of none")
         assert all(instance.is_ready() for instance in mesh.instances.values())
         applied = ask("apply", "-f", "-", "--yes", stdin=exported.out)
         assert applied.code == 0, applied.err
@@ -59,4 +64,5 @@ def test_every_model_answers_again_when_etcd_has_lost_all_and_an_export_is_appli
         for instance in mesh.instances.values():
             for model in MODELS:
                 instance.client.infer(model)
+            until(lambda instance=instance: vmodels(instance.client) == ["v"], "it knows of it")  # type: ignore[misc]
             assert instance.client.call(ECHO, b"x", (("mm-vmodel-id", "v"),)).body == b"x"

@@ -12,7 +12,7 @@ import pytest
 from protos import etcd_pb2, etcd_pb2_grpc
 from protos import meshd_pb2 as wire
 from tests.client import GUARD_S
-from tests.processes import Mesh
+from tests.processes import Mesh, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
@@ -51,7 +51,7 @@ def test_no_acknowledged_registration_is_lost_and_the_rest_can_be_repeated(tmp_p
                 yield request(number)
 
         results: list[wire.RegisterResult] = []
-        for result in v1.Register(requests(), timeout=GUARD_S):
+        for result in v1.Register(requests(), timeout=5 * GUARD_S):
             results.append(result)
             if len(results) == BEFORE:
                 mesh.etcd.kill()
@@ -67,7 +67,8 @@ def test_no_acknowledged_registration_is_lost_and_the_rest_can_be_repeated(tmp_p
         stands = registered(mesh)
         assert {name: stands.get(name) for name in acknowledged} == acknowledged
 
-        again = list(v1.Register(iter([request(result.index) for result in failed]), timeout=GUARD_S))
+        until(lambda: v1.Info(wire.InfoRequest(), timeout=GUARD_S).store_available, "it notices that etcd is back")
+        again = list(v1.Register(iter([request(result.index) for result in failed]), timeout=5 * GUARD_S))
         assert [result.code for result in again] == [OK] * len(failed)
         assert registered(mesh).keys() == {request(number).model.name for number in range(NUMBER)}
         assert [result.created for result in again] == [result.name not in stands for result in again], (

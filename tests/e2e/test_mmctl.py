@@ -67,16 +67,21 @@ def test_every_model_answers_through_every_instance_and_through_the_others_when_
         assert [row["result"] for row in registered.json] == ["created"] * MODELS
         for endpoint in plan["endpoints"]:
             assert ask_all(endpoint, names) == {}
-        listed = at(data_dir, "list", "-o", "json").json
-        assert [model["id"] for model in listed] == sorted(names)
-        assert {(model["type"], model["status"]) for model in listed} == {("fake", "loaded")}
-        assert all(model["copies"] for model in listed)
+
+        def listed() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = at(data_dir, "list", "-o", "json").json
+            return found
+
+        until(lambda: {model["status"] for model in listed()} == {"loaded"}, "who is asked knows that all are loaded")
+        assert [model["id"] for model in listed()] == sorted(names)
+        assert {model["type"] for model in listed()} == {"fake"}
+        assert all(model["copies"] for model in listed())
         assert at(data_dir, "list", "-l", "n=7", "--limit", "5", "-o", "name").out.count("\n") == 5
 
         kill(plan, "mesh-1")
         for endpoint in (plan["endpoints"][0], plan["endpoints"][2]):
             assert ask_all(endpoint, names) == {}
-        assert len(at(data_dir, "list", "-o", "json").json) == MODELS
+        assert len(listed()) == MODELS
         problems = at(data_dir, "status", "-o", "json").json["problems"]
         down = {each["text"]: each["do"] for each in problems if each["kind"] == "process_down"}
         assert down["mesh-1 does not run"] == "`mmctl restart mesh-1` brings it back"
@@ -105,7 +110,10 @@ def test_registering_goes_on_through_another_instance_when_the_first_is_killed(t
         results = asyncio.run(register(plan))
         assert sorted(result.name for result in results) == [one.name for one in wanted]
         assert {result.error for result in results} == {""}
-        assert len(at(tmp_path / "data", "list", "-o", "json").json) == MANY
+        until(
+            lambda: len(at(tmp_path / "data", "list", "-o", "json").json) == MANY,
+            "the other knows of those that the first registered, too",
+        )
 
 
 def test_registrations_outlive_down_and_even_a_crash(data_dir: Path) -> None:
@@ -180,11 +188,18 @@ def test_directory_of_onnx_models_is_served_and_what_is_broken_in_it_harms_nothi
     for name in ("broken", "outside"):
         loaded = at(data_dir, "load", name, "--wait", "-o", "json")
         assert (loaded.code, loaded.json[0]["status"]) == (1, "loading_failed")
-        model = at(data_dir, "get", name, "-o", "json").json
-        assert model["status"] == "loading_failed"
-        assert model["failures"][0]["text"] in loaded.json[0]["errors"][0]
-    problems = at(data_dir, "status", "-o", "json").json["problems"]
-    assert sorted(problem["text"].partition(" ")[0] for problem in problems) == ["broken", "outside"]
+        failures = until(
+            lambda name=name: at(data_dir, "get", name, "-o", "json").json["failures"],  # type: ignore[misc]
+            "its record says so",
+        )
+        assert at(data_dir, "get", name, "-o", "json").json["status"] == "loading_failed"
+        assert failures[0]["text"] in loaded.json[0]["errors"][0]
+
+    def troubled() -> list[str]:
+        problems = at(data_dir, "status", "-o", "json").json["problems"]
+        return sorted(problem["text"].partition(" ")[0] for problem in problems)
+
+    until(lambda: troubled() == ["broken", "outside"], "no other problem than these")
     assert at(data_dir, "infer", "maths/doubler", "--json", json.dumps(request)).code == 0
     gone = at(data_dir, "infer", "gone", "--json", json.dumps(request))
     assert (gone.code, gone.err) == (3, "error: gone: model not found\n")

@@ -145,7 +145,8 @@ def test_settings_of_the_mesh_are_set_from_the_command_line(mesh: Mesh) -> None:
     assert setting(mesh["a"].client, RPM)[1] == "default"
     done = mmctl("config", "set", RPM, "60", *at, "-o", "json")
     assert (done.code, done.json["value"], done.json["origin"]) == (0, "60", "store")
-    until(lambda: setting(mesh["b"].client, RPM) == ("60", "store"), "it is in force on the other, too")
+    for name in ("a", "b"):
+        until(lambda name=name: setting(mesh[name].client, RPM) == ("60", "store"), "it is in force")  # type: ignore[misc]
     shown = mmctl("config", "get", RPM, "--endpoint", mesh["b"].address)
     assert [word in shown.out for word in (RPM, "60", "requests a minute", "store")] == [True] * 4
     listed = mmctl("config", "list", *at, "-o", "name").out.split()
@@ -200,6 +201,7 @@ def test_a_build_that_can_load_nothing_never_takes_over(mesh: Mesh) -> None:
         assert new.is_ready()
         new.client.register(f"m{number}", load=True)
     text = "21 of 21 loads failed here"
+    until(lambda: not new.is_ready(), "it is ready no more")
     ready, live = (got(f"http://127.0.0.1:{new.probe_port}/{probe}") for probe in ("ready", "live"))
     assert ready == (503, f"not ready: {text}, so it stays out of use (fail-fast)\n")
     assert live == (200, "alive\n")

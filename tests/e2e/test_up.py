@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mmctl.local.home import Home
-from tests.mmctl.meshes import GUARD_S, SMALL, at, left_running
+from tests.mmctl.meshes import GUARD_S, MMCTL, SMALL, at, left_running
 from tests.processes import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.etcd]
@@ -25,7 +24,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.etcd]
 @contextmanager
 def foreground(data_dir: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """``mmctl up`` of one instance, which is killed when it outlasts all patience."""
-    command = [sys.executable, "-m", "mmctl", "up", "--data-dir", str(data_dir), "--instances", "1", *SMALL, *arguments]
+    command = [*MMCTL, "up", "--data-dir", str(data_dir), "--instances", "1", *SMALL, *arguments]
     up = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     guard = threading.Timer(GUARD_S, up.kill)
     guard.start()

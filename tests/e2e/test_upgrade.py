@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,12 @@ from typing import Any
 import pytest
 
 from mmctl.__main__ import run
+from mmctl.local import ports
 from mmctl.local.home import Home
 from mmctl.local.state import State
 from tests.etcd import find_etcd
+from tests.mmctl.meshes import MMCTL
+from tests.ports import UP
 from tests.steady import Load
 
 pytestmark = [pytest.mark.e2e, pytest.mark.etcd, pytest.mark.long]
@@ -28,8 +30,9 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def mmctl(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+def mmctl(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
     """Runs a command on a mesh of one instance, all models loaded; exit code, stdout, stderr."""
+    monkeypatch.setattr(ports, "RANGE", UP)
     find_etcd()
 
     def command(*arguments: str) -> tuple[int, str, str]:
@@ -69,7 +72,7 @@ def test_it_is_done_or_undone_under_load_and_outlives_its_mmctl(mmctl: Command, 
         assert state(data_dir).instances == ("mesh-1",)
         assert {service.instance for service in state(data_dir).former} == {"mesh-0"}
 
-        command = [sys.executable, "-m", "mmctl", "upgrade", "start", "--data-dir", str(data_dir), "--version", "3"]
+        command = [*MMCTL, "upgrade", "start", "--data-dir", str(data_dir), "--version", "3"]
         command += ["--runtime-arg=--fail=INTERNAL", *FAST]
         runner = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert runner.stderr is not None

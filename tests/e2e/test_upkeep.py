@@ -17,7 +17,7 @@ from tests.processes import Instance, Mesh, until
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 MODELS = [f"m{number:02}" for number in range(60)]
-SHORT = {"MM_LEASE_TTL_SECS": "3", "MM_MISSING_GRACE_MS": "5000", "MM_PROACTIVE_PERIOD_MS": "0"}
+SHORT = {"MM_LEASE_TTL_SECS": "10", "MM_MISSING_GRACE_MS": "5000", "MM_PROACTIVE_PERIOD_MS": "0"}
 
 
 @pytest.fixture

@@ -141,7 +141,7 @@ def test_a_pod_serves_what_the_controller_registers_and_ends_by_its_hooks(
             request = v2.ModelInferRequest(model_name="sklearn-isvc", id="7")
             answer = v2.ModelInferResponse.FromString(client.call(INFER, request.SerializeToString(), by_vmodel).body)
             assert answer.id == "7"
-        assert ANSWERED in scraped()
+        until(lambda: ANSWERED in scraped(), "it is counted")
         version = it.container.run("/opt/kserve/tas/meshd", "--version").stdout
         assert version == f"meshd {metadata.version('meshd')} (build 20260102-1504, version 9.8.7, commit 4f1c2d)\n"
         assert it.container.run("sh", "-c", "id -u; id -g").stdout == "1000650000\n0\n"
@@ -154,7 +154,7 @@ def test_a_pod_serves_what_the_controller_registers_and_ends_by_its_hooks(
         ended = waiting.submit(it.process.wait, GUARD_S)  # somebody has to take note of its end, or it is still there
         stopped = it.container.run("/opt/kserve/mmesh/stop.sh", "wait")
         assert (stopped.returncode, stopped.stderr) == (0, "")
-        assert hook.result(GUARD_S) == (200, "stopped\n")
+        assert hook.result(GUARD_S) in ((200, "stopped\n"), (200, "others have taken over\n")), "by who is first"
         assert ended.result() == 0, it.said()
         assert it.container.termination_message() == ""
         assert it.runtime.code is None

@@ -22,6 +22,7 @@ from protos import meshd_internal_pb2_grpc, meshd_pb2
 from runtimes import sdk
 from runtimes.behaviour import Behaviour
 from runtimes.fake import Fake
+from runtimes.gate import Gate
 from tests.client import GUARD_S, Client, Secure, connect
 from tests.processes import free_port, got, series, until
 
@@ -131,6 +132,32 @@ class Mesh:
         reply = stub.EnsureLoaded(asked, metadata=metadata, timeout=GUARD_S)
         expected = meshd_pb2.Model.Status.LOADED if sync else meshd_pb2.Model.Status.LOADING
         assert reply.outcome.status == expected, reply
+
+    @contextmanager
+    def loads_held(self, *numbers: int) -> Iterator[Callable[[], int]]:
+        """The runtimes of these instances (none: of all) begin no load before the block is left; how many they hold."""
+        fakes = [self[number].fake for number in numbers or range(len(self.instances))]
+        gate = Gate()
+        gate.shut()
+
+        def held(load: Any) -> Any:
+            async def passed(model: sdk.ModelInfo) -> Any:
+                await gate.passed()
+                return await load(model)
+
+            return passed
+
+        async def let() -> None:
+            gate.open()
+
+        for fake in fakes:
+            fake.load = held(fake.load)
+        try:
+            yield lambda: gate.waiting
+        finally:
+            for fake in fakes:
+                del fake.load
+            self.run(let())
 
     # -- instances -------------------------------------------------------------------------------------------
 

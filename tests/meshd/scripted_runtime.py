@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
+import pytest
 
 from meshcore.commands import Load, Predict, Unload
 from meshcore.reasons import Reason, Rule
+from meshd.handshake import RuntimeUnusable
 from meshd.spi import RuntimeClient
 from protos import model_runtime_pb2 as spi
 from protos.model_runtime_pb2_grpc import ModelRuntimeServicer, add_ModelRuntimeServicer_to_server
@@ -132,6 +134,18 @@ async def client_of(*targets: str, serving_target: str = "", **options: Any) -> 
         await client.close()
 
 
+async def given_up(client: RuntimeClient, poll_s: float = 9) -> str:
+    """Why a start ends where the runtime never gets ready, in the least time in which that one was heard of at all."""
+    for limit_s in (0.2, 2, 10):
+        with pytest.raises(RuntimeUnusable) as caught:
+            await client.start(limit_s, poll_s)
+        when, _, why = str(caught.value).partition(": ")
+        assert when == f"Model server container did not start after {limit_s:g} seconds"
+        if not why.endswith(" answers nothing"):
+            break
+    return why
+
+
 def run(scenario: Awaitable[None]) -> None:
     async def guarded() -> None:
         async with asyncio.timeout(GUARD_S):
@@ -145,7 +159,7 @@ def load(deadline_ms: int = 90_000, model: str = "m", **fields: Any) -> Load:
 
 
 def predict(**fields: Any) -> Predict:
-    return Predict(**{"model": "m", "gen": 3, "type": "t", "path": "p", "key": "k", "deadline_ms": 5000, **fields})
+    return Predict(**{"model": "m", "gen": 3, "type": "t", "path": "p", "key": "k", "deadline_ms": 60_000, **fields})
 
 
 UNLOAD = Unload("m", 3, WHY)

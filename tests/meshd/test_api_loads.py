@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
+from meshd.config import Config
 from protos import model_mesh_pb2 as mm
 from tests.client import GUARD_S, Client, Status, refused, spec
-from tests.meshd.mesh import MIB, Mesh
+from tests.meshd.mesh import MIB, Mesh, mesh
 from tests.processes import until
 
 LONG = "fake:?load_ms=600000"  # its load ends with its registration
@@ -29,6 +31,8 @@ def test_the_status_of_an_unknown_model_is_an_answer(client: Client, model: str)
 
 def test_every_instance_tells_the_same_status(pair: Mesh, client: Client, model: str) -> None:
     client.register(model, load=True)
+    for instance in pair.instances:
+        until(lambda instance=instance: instance.client.state(model) == "LOADED", "the copy is known")  # type: ignore[misc]
     told = [instance.client.status(model) for instance in pair.instances]
     assert told[0] == told[1]
     assert told[0].status == Status.LOADED
@@ -45,9 +49,10 @@ def test_a_model_that_loads_shows_as_loading_from_everywhere(pair: Mesh, client:
 def test_failures_come_newest_first_with_the_runtimes_reason(pair: Mesh, client: Client, model: str) -> None:
     client.register(model, "fake:?fail=INVALID_ARGUMENT&fail_text=bad+model+file")
     assert client.ensure(model).status == LOADING_FAILED
-    until(lambda: len(client.status(model).errors) == 2, "both instances tried")
     for instance in pair.instances:
-        told = instance.client.status(model)
+        asked = instance.client.status
+        until(lambda asked=asked: len(asked(model).errors) == 2, "both instances tried")  # type: ignore[misc]
+        told = asked(model)
         assert told.status == LOADING_FAILED
         assert list(told.errors) == ["INVALID_ARGUMENT: bad model file"] * 2
         assert {copy.location for copy in told.modelCopyInfos} == {"i0", "i1"}
@@ -109,12 +114,15 @@ def test_deadlines_that_pass_while_another_instance_loads_start_no_second_load(p
         pair[0].client.unregister(name)
 
 
-def test_what_the_prediction_says_never_fits_fails_at_once(client: Client, model: str) -> None:
-    client.register(model, "fake:?size=2GiB")
-    told = client.ensure(model)
-    assert told.status == LOADING_FAILED
-    assert told.errors[0].startswith("Predicted size of ")
-    assert refused(lambda: client.infer(model)) == ("INTERNAL", told.errors[0])
+def test_what_the_prediction_says_never_fits_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Config.settings
+    monkeypatch.setattr(Config, "settings", lambda read: replace(settings(read), predict_deadline_ms=GUARD_S * 1000))
+    with mesh(2) as made:
+        made.client.register("m", "fake:?size=2GiB")
+        told = made.client.ensure("m")
+        assert told.status == LOADING_FAILED
+        assert told.errors[0].startswith("Predicted size of ")
+        assert refused(lambda: made.client.infer("m")) == ("INTERNAL", told.errors[0])
 
 
 def test_what_turns_out_never_to_fit_is_not_loaded(pair: Mesh, client: Client, model: str) -> None:

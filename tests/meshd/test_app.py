@@ -9,13 +9,17 @@ import threading
 from random import Random
 from typing import Any
 
+import grpc
 import pytest
 
 from meshcore.errors import BadRecord
 from meshd import config as configuration
+from meshd import web
 from meshd.app import App, StartError
 from meshd.config import Host
+from meshd.ending import Ending
 from meshd.handshake import RuntimeUnusable
+from meshd.plane.call import InferenceCall
 from meshd.store.memory import MemoryHub
 from meshd.web import ListenError
 from runtimes import sdk
@@ -23,6 +27,7 @@ from runtimes.behaviour import Behaviour
 from runtimes.fake import Fake
 from tests.client import ECHO, Client, Status, instance_of, refused
 from tests.meshd.mesh import MIB, mesh
+from tests.meshd.test_drain import Talk
 from tests.meshd.test_mesh_port import headers, verdict
 from tests.omitted import omit
 from tests.processes import free_port, got, until
@@ -115,7 +120,8 @@ def test_a_key_that_no_mesh_has_made_ends_the_start() -> None:
         assert made.value("meshd/key") == b"short"
 
 
-def test_a_second_instance_of_the_same_id_does_not_start() -> None:
+def test_a_second_instance_of_the_same_id_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshd.app.PEER_TRY_S", GUARD_S)
     with mesh(1) as made:
         twin = app(made.hub, MM_KVSTORE_PREFIX="mm")
         with pytest.raises(StartError) as caught:
@@ -234,14 +240,23 @@ def test_what_happens_is_counted_once_and_where_it_happens() -> None:
         assert metrics["modelmesh_instance_used_bytes"] == 3 * (64 << 10)
 
 
-def test_a_cold_start_elsewhere_is_a_cold_start_of_who_was_asked() -> None:
+def test_a_cold_start_elsewhere_is_a_cold_start_of_who_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits, waiting = InferenceCall.waits, list[InferenceCall]()
+
+    def seen(call: InferenceCall) -> None:
+        waits(call)
+        waiting.append(call)
+
+    monkeypatch.setattr(InferenceCall, "waits", seen)
     with mesh(2) as made:
         one, two = made.instances
-        one.client.register("a", "fake:?load_ms=1000")
-        load = one.client.begin(ECHO, b"x", (("mm-model-id", "a"), *BALANCED))
-        until(lambda: two.client.state("a") == "LOADING", "i1 knows that i0 loads it")
-        two.client.infer("a")
-        load.result()
+        one.client.register("a")
+        with made.loads_held():
+            load = one.client.begin(ECHO, b"x", (("mm-model-id", "a"), *BALANCED))
+            until(lambda: two.client.state("a") == "LOADING", "i1 knows that i0 loads it")
+            passed_on = two.client.begin(ECHO, b"x", (("mm-model-id", "a"),))
+            until(lambda: len(waiting) == 2, "both wait for it")
+        assert (load.result(), passed_on.result()) == (b"x", b"x")
         assert (two.metrics()["meshd_cold"], two.metrics()["meshd_hits"]) == (1, 0)
         assert (one.metrics()["meshd_cold"], one.metrics()["meshd_requests"]) == (1, 1)
 
@@ -293,15 +308,15 @@ def test_without_the_guard_the_least_recently_used_makes_room() -> None:
 
 
 def test_an_instance_that_is_told_to_stop_finishes_what_it_began() -> None:
-    with mesh(2) as made:
+    with mesh(2, SHUTDOWN_TIMEOUT_MS="60000") as made:
         one, two = made.instances
-        one.client.register("slow", "fake:?infer_ms=2600")
+        one.client.register("slow")
         made.copy("slow", 0)
         one.client.register("quick")
         one.client.infer("quick", metadata=BALANCED)
         one.client.register("cold")
-        slow = one.client.begin(ECHO, b"x", (("mm-model-id", "slow"), *BALANCED))
-        until(lambda: one.fake.total.in_flight == 1, "it is under way")
+        slow = Talk(one.client.channel, "slow")
+        assert slow.say(b"x") == b"x", "it is under way"
         stopping = threading.Thread(target=made.stop, args=(0,))
         stopping.start()
         until(lambda: one.ready() == (503, "not ready: this instance is going\n"), "it says so")
@@ -313,7 +328,8 @@ def test_an_instance_that_is_told_to_stop_finishes_what_it_began() -> None:
         assert instance_of(one.client.infer("cold")) == "i1", "it takes no new loads"
         one.client.register("colder")
         assert verdict(made, 0, headers(made, "colder", kind="load"))[:2] == ("UNAVAILABLE", "draining")
-        assert slow.result() == b"x"
+        assert slow.say(b"y") == b"y"
+        assert slow.end() is grpc.StatusCode.OK
         stopping.join(GUARD_S)
         assert not stopping.is_alive()
         until(lambda: "i0" not in two.client.instances(), "it is gone from the table")
@@ -327,31 +343,36 @@ def test_an_instance_that_is_told_to_stop_finishes_what_it_began() -> None:
 def test_who_waits_for_a_load_on_an_instance_that_goes_is_answered_elsewhere() -> None:
     with mesh(2) as made:
         one, two = made.instances
-        for name in ("first", "second", "third"):
-            one.client.register(name, "fake:?load_ms=400")
-        waiting = [
-            one.client.begin(ECHO, b"x", (("mm-model-id", name), *BALANCED)) for name in ("first", "second", "third")
-        ]
-        until(lambda: one.client.instances()["i0"].models == 3, "two load, one is queued")
-        stopping = threading.Thread(target=made.stop, args=(0,))
-        stopping.start()
+        names = ("first", "second", "third")
+        for name in names:
+            one.client.register(name)
+        with made.loads_held(0):
+            waiting = [one.client.begin(ECHO, b"x", (("mm-model-id", name), *BALANCED)) for name in names]
+            until(lambda: one.client.instances()["i0"].models == 3, "one loads, two are queued")
+            stopping = threading.Thread(target=made.stop, args=(0,))
+            stopping.start()
+            until(lambda: "third" in two.fake.counts, "it is loaded elsewhere")
         assert [call.result() for call in waiting] == [b"x"] * 3
         assert two.fake.counts["third"].loads == 1
         stopping.join(GUARD_S)
 
 
-def test_an_instance_ends_in_its_time_and_containers_beside_it_wait_for_that() -> None:
+def test_an_instance_ends_in_its_time_and_containers_beside_it_wait_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    may_go = Ending.runtime_may_go
+
+    async def both_told(ending: Ending) -> str:
+        asyncio.get_running_loop().call_soon(ending.stop.set)
+        return await may_go(ending)
+
+    monkeypatch.setattr(Ending, "runtime_may_go", both_told)
+    monkeypatch.setattr(web, "prestop_limit_s", lambda _: GUARD_S)
     with mesh(0) as made:
         made.add(MM_PRESTOP_WAIT_PORT=str(port := free_port()), SHUTDOWN_TIMEOUT_MS="1500")
         made.client.register("m", "fake:?infer_ms=600000")
         endless = made.client.begin(ECHO, b"x", (("mm-model-id", "m"),))
         until(lambda: made[0].fake.total.in_flight == 1, "it is under way")
-        answers: list[tuple[int, str]] = []
-        asking = threading.Thread(target=lambda: answers.append(got(f"http://127.0.0.1:{port}/prestop")))
-        asking.start()
+        assert got(f"http://127.0.0.1:{port}/prestop") == (200, "stopped\n")
         made.stop(0)
-        asking.join(GUARD_S)
-        assert answers == [(200, "stopped\n")]
         assert refused(endless.result)[0] in ("CANCELLED", "UNAVAILABLE"), "what does not end is ended"
 
 

@@ -26,7 +26,7 @@ AT_ONCE = 10
 FLOOD_BYTES = 8 << 20
 MOST_BYTES = 128 << 20
 """An eighth of what all of them would send, were they let."""
-LIMITS = {"HANDSHAKE_MS": 300, "SILENCE_MS": 300, "SIGN_MS": 3000}
+LIMITS = {"HANDSHAKE_MS": 4000, "SILENCE_MS": 300, "SIGN_MS": 4000}
 """Soon enough for a test, and late enough for clients that do answer, however busy the machine is."""
 STATM = Path("/proc/self/statm")
 DATA, HEADERS, SETTINGS, CONTINUATION = 0, 1, 4, 9

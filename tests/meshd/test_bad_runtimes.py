@@ -18,7 +18,7 @@ from runtimes.fake import Fake
 from tests.client import ECHO, GUARD_S, Client, refused
 from tests.meshd.mesh import MIB, Mesh, mesh
 from tests.meshd.runtime_server import Relay, RuntimeServer
-from tests.meshd.scripted_runtime import client_of, load, run, says, serving
+from tests.meshd.scripted_runtime import client_of, given_up, load, run, says, serving
 from tests.processes import until
 
 GOOD = "good"
@@ -100,7 +100,7 @@ class Hanging(Fake):
 
     def __init__(self, *options: Any) -> None:
         super().__init__(*options)
-        self.load_timeout_ms = 300
+        self.load_timeout_ms = 3_000
         self.max_loading_concurrency = 2
         self._over = asyncio.Event()
 
@@ -132,7 +132,7 @@ class Hanging(Fake):
 def test_load_that_hangs_fails_in_time_and_others_are_loaded_meanwhile() -> None:
     """The runtime said itself how long it may take."""
     with beside(Hanging) as (made, _):
-        assert load_failure(made.client, "load") == "DEADLINE_EXCEEDED: not loaded after 0.3 s"
+        assert load_failure(made.client, "load") == "DEADLINE_EXCEEDED: not loaded after 3 s"
         made.client.register("other")
         made.client.infer("other")
 
@@ -155,8 +155,8 @@ def test_unload_that_hangs_keeps_its_memory_and_nothing_else() -> None:
         made.client.unregister("unload")
         made.client.register("other")
         made.client.infer("other")
+        until(lambda: made.client.instances()["i0"].capacity_bytes <= (1024 - 100) * MIB, "its memory is not there")
         assert "unload" in fake.models
-        assert made.client.instances()["i0"].capacity_bytes <= (1024 - 100) * MIB
 
 
 def test_status_that_hangs_is_told_at_the_end_of_the_start() -> None:
@@ -210,8 +210,7 @@ def test_garbage_instead_of_a_runtime_is_no_runtime(answer: bytes) -> None:
             writer.write(answer)
 
         async with tcp(talk) as (target, connections), client_of(target) as client:
-            with pytest.raises(RuntimeUnusable, match=f"did not start after 1 seconds: {target} answers UNAVAILABLE"):
-                await client.start(limit_s=1, poll_s=0.1)
+            assert (await given_up(client, poll_s=0.1)).startswith(f"{target} answers UNAVAILABLE")
             assert connections
 
     run(scene())

@@ -16,6 +16,7 @@ from meshcore.node import Node
 from meshcore.reasons import Candidate, Reason, ReasonLog, Rejected, Rule
 from meshcore.rules import Rules
 from meshcore.settings import Settings
+from meshd import fanout
 from meshd.decisions import Decisions
 from protos import meshd_internal_pb2 as internal
 from protos import meshd_internal_pb2_grpc
@@ -33,6 +34,12 @@ def pair() -> Iterator[Mesh]:
     """Two instances that all tests here share; the models are each test's own."""
     with mesh(2, capacity=64 * MIB) as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody here is silent, however long an answer takes."""
+    monkeypatch.setattr(fanout, "DEADLINE_S", GUARD_S)
 
 
 @pytest.fixture

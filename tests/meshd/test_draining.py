@@ -77,7 +77,7 @@ def test_a_drain_with_nowhere_to_go_says_so_and_stops() -> None:
         made.client.register("m")
         made.copy("m", 0)
         told = asked(made[0], "i0")
-        assert "no other instance can take its copies; 1 are answered here" in told[1].text
+        assert any("no other instance can take its copies; 1 are answered here" in each.text for each in told)
         assert told[-1].text == "i0 stops: no other instance can take its copies"
         made.run(_ended(made[0].task))
 
@@ -94,10 +94,11 @@ def test_prestop_has_the_copies_taken_over_of_an_instance_that_stays() -> None:
             made.client.register(name)
             made.copy(name, 1)
         assert got(f"http://127.0.0.1:{port}/prestop") == (200, "others have taken over\n")
-        assert made[0].client.holders("m") == made[0].client.holders("n") == ["i0"]
+        for name in "mn":
+            until(lambda name=name: made[0].client.holders(name) == ["i0"], "it is there alone")  # type: ignore[misc]
         assert made[1].client.infer("m", b"x")
         assert made[1].ready()[0] == 200
-        assert made[0].client.instances()["i1"].phase == "draining"
+        until(lambda: made[0].client.instances()["i1"].phase == "draining", "it says so")
         assert not made[1].task.done()
 
 

@@ -9,11 +9,29 @@ import pytest
 
 from meshcore.commands import Probe
 from meshcore.events import Finding, Predicted, RuntimeProbed
+from meshd import lookout
 from meshd.handshake import RuntimeUnusable
 from meshd.spi import RuntimeClient
 from protos import model_runtime_pb2 as spi
-from tests.meshd.scripted_runtime import Echo, FakeRuntime, client_of, fails, predict, ready, run, says, serving
+from tests.meshd.scripted_runtime import (
+    GUARD_S,
+    Echo,
+    FakeRuntime,
+    client_of,
+    fails,
+    predict,
+    ready,
+    run,
+    says,
+    serving,
+)
 from tests.processes import free_port
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes until a connection is seen to be taken."""
+    monkeypatch.setattr(lookout, "CONNECT_LIMIT_S", GUARD_S)
 
 
 def watching(client: RuntimeClient) -> tuple[asyncio.Task[None], asyncio.Queue[str]]:

@@ -13,6 +13,7 @@ import grpc
 import pytest
 
 from meshcore.records import InstanceRecord
+from meshd.plane import stream
 from protos import meshd_internal_pb2 as wire
 from protos import meshd_internal_pb2_grpc
 from tests.client import ECHO, GUARD_S, instance_of, refused
@@ -108,8 +109,11 @@ def test_an_answer_carries_a_mark_and_whether_it_waited_for_a_load(pair: Mesh, m
     assert pair[0].client.holders(model) == ["i1"]
 
 
-def test_an_only_message_says_that_it_is_the_whole_answer(pair: Mesh, model: str) -> None:
+def test_an_only_message_says_that_it_is_the_whole_answer(
+    pair: Mesh, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So that whoever passed the request on waits for its end; a client is not told."""
+    monkeypatch.setattr(stream, "FIRST_S", GUARD_S)  # however long the status takes here
     pair.client.register(model)
     pair.copy(model, 0)
     reply, call = pair[0].peer.unary_unary(ECHO).with_call(b"x", metadata=headers(pair, model), timeout=GUARD_S)

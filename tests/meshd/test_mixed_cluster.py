@@ -97,9 +97,10 @@ def test_models_are_served_through_all_that_a_java_pod_does_with_them(pair: Mesh
     ]
     for step in steps:
         step()
+        until(lambda: ours(pair, "m") == copies, "our copy is on record as it was")
         for instance in pair.instances:
             assert instance_of(instance.client.infer("m")) == holder
-        until(lambda: ours(pair, "m") == copies, "our copy is on record as it was")
+        assert ours(pair, "m") == copies
     record = pair.record("m")
     assert record is not None
     assert record["instanceIds"] == {**copies, java.name: 7}

@@ -18,7 +18,7 @@ from meshd.records import READ_MOST, Keys, Records, cluster_key, follow, follow_
 from meshd.store.base import Session, StoreRefused
 from meshd.store.memory import MemoryHub, MemoryStore
 
-GUARD_S = 20
+GUARD_S = 60
 KEYS = Keys("/root", "mm", "svc")
 
 
@@ -243,7 +243,7 @@ def test_it_is_known_whether_the_store_can_be_followed(caplog: pytest.LogCapture
 def test_a_lease_that_was_replaced_has_the_record_written_again() -> None:
     async def test(hub: MemoryHub, store: Counting, records: Records) -> None:
         told: list[Event] = []
-        async with store.session(3) as session:
+        async with store.session(GUARD_S) as session:
             following = asyncio.create_task(follow_session(session, told.append, Reach()))
             first = session.id
             hub.kv.revoke(first)

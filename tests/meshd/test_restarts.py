@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from meshcore.events import Finding
+from meshd import lookout
 from meshd.handshake import RuntimeUnusable
 from meshd.lookout import look, mark_of
+from runtimes import sdk
 from runtimes.fake import INJECTED
 from tests.client import ECHO, GUARD_S, instance_of, refused
 from tests.meshd.mesh import MIB, Mesh, mesh
@@ -24,6 +26,12 @@ from tests.processes import free_port, until
 
 NAMES = [f"m{number}" for number in range(250)]
 V2 = "/inference.GRPCInferenceService/ModelMetadata"
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is there answers, however busy the machine is."""
+    monkeypatch.setattr(lookout, "CONNECT_LIMIT_S", GUARD_S)
 
 
 @contextmanager
@@ -62,7 +70,7 @@ def test_runtime_replaced_while_nothing_is_asked_of_it_is_noticed_and_greeted() 
             made.client.infer(name)
         runtime.kill()
         until(lambda: is_away(made), "the instance is not ready")
-        assert made.client.instances()["i0"].phase == "starting"
+        until(lambda: made.client.instances()["i0"].phase == "starting", "its record says so")
         until(lambda: all(found == {} for found in copies(made, NAMES).values()), "no record names a copy")
         runtime.start()
         made.settle()
@@ -104,7 +112,7 @@ def test_others_answer_while_a_runtime_is_away() -> None:
         for name in NAMES[:30]:
             assert instance_of(made.client.infer(name)) in ("i1", "i2")
             assert instance_of(made[1].client.infer(name)) in ("i1", "i2")
-        assert is_away(made)
+        until(lambda: is_away(made), "the instance is not ready")
         until(lambda: not any("i0" in found for found in copies(made, NAMES[:30]).values()), "no record names it")
         runtime.start()
         made.settle()
@@ -131,15 +139,15 @@ def test_what_the_new_runtime_says_of_itself_counts_from_then_on() -> None:
         made.client.call(V2, b"", (("mm-model-id", "n"),))
 
 
-def test_process_ends_when_the_new_runtime_cannot_be_worked_with() -> None:
+def test_process_ends_when_the_new_runtime_cannot_be_worked_with(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the words that the first handshake has for it."""
+    monkeypatch.setattr(sdk, "check", lambda runtime: None)  # else the runtime itself would not start
     with restartable() as (made, runtime):
         made.client.register("m")
         made.client.infer("m")
         runtime.kill()
         until(lambda: is_away(made), "it is noticed")
-        runtime.start()
-        runtime.fake.default_model_size_bytes = 1024 * MIB
+        runtime.start(default_model_size_bytes=1024 * MIB)
         made.run(asyncio.wait_for(made[0].task, GUARD_S))
         failure = made[0].app.fail()
         assert isinstance(failure, RuntimeUnusable)

@@ -55,9 +55,9 @@ def census(client: Client) -> wire.CensusResponse:
 
 def test_every_instance_says_what_its_record_does_not(pair: Mesh, client: Client, model: str) -> None:
     client.register(model, "fake:?size=20MiB")
+    until(lambda: all(each.now.leader in ("i0", "i1") for each in asked(client).values()), "all know who leads")
     for name, instance in asked(client).items():
         assert instance.now.load_timeout_ms > 0
-        assert instance.now.leader in ("i0", "i1")
         assert (instance.now.store_away, instance.now.going_until_ms, instance.silent) == (False, 0, False), name
     until(
         lambda: all(each.now.seen_revision >= pair.kv(lambda kv: kv.revision) for each in asked(client).values()),

@@ -22,7 +22,7 @@ from tests.client import ECHO, GUARD_S, Metadata, Secure, connect
 from tests.meshd.mesh import Mesh, mesh
 from tests.meshd.secure import as_client, settings
 from tests.meshd.test_mesh_port import headers
-from tests.processes import free_port, got
+from tests.processes import free_port, got, until
 
 DOCS = Path(__file__).parents[2] / "docs" / "security.md"
 ANSWERED, NO_CONNECTION = "answered", "no connection"
@@ -170,6 +170,7 @@ def at_the_stop(*paths: str) -> str:
     port = free_port()
     with mesh(1, MM_PRESTOP_WAIT_PORT=str(port)) as made, ThreadPoolExecutor(1) as asking:
         answer = asking.submit(http, port, *paths)
+        until(lambda: answer.done() or made.client.instances()["i0"].phase == "draining", "it is asked")
         made.stop(0)
         return answer.result(GUARD_S)
 

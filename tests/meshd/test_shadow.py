@@ -120,7 +120,7 @@ def test_unary_calls_of_both_kinds_are_seen_and_load_the_shadow(pair: Mesh, mode
     until(lambda: since(before, pair) == {"answered": 2, "failed": 0, "dropped": 0}, "counted")
     infers = [i.fake.counts[shadow].infers for i in pair.instances if shadow in i.fake.counts]
     assert sum(infers) == 2
-    assert pair.client.state(shadow) == "LOADED"
+    until(lambda: pair.client.state(shadow) == "LOADED", "known to be ready")
 
 
 @pytest.mark.parametrize("path", ["fake:?infer_fail=INTERNAL", "fake:?fail=INTERNAL", "fake:?size=100GiB"])

@@ -16,6 +16,7 @@ from runtimes.sdk import serving
 from tests.processes import free_port
 
 WHY = Reason(Rule.LOAD, "m", "here", "a test")
+LONG_MS = 60_000
 
 
 def counted(metrics: Metrics, name: str) -> float:
@@ -34,10 +35,10 @@ def test_sizes_of_models_and_times_of_the_runtime_are_observed() -> None:
             client = RuntimeClient([f"127.0.0.1:{port}"], max_message_bytes=-1, min_churn_age_ms=0)
             await client.start()
             runtime = TimedRuntime(client, metrics)
-            await runtime.predict(Predict("m", 1, "t", "", "", 5000))
-            await runtime.load(Load("m", 1, "t", "", "", 5000, WHY))
-            await runtime.load(Load("n", 2, "t", "fake:?measure=true&size=2MiB", "", 5000, WHY))
-            await runtime.measure(Measure("n", 2, 5000))
+            await runtime.predict(Predict("m", 1, "t", "", "", LONG_MS))
+            await runtime.load(Load("m", 1, "t", "", "", LONG_MS, WHY))
+            await runtime.load(Load("n", 2, "t", "fake:?measure=true&size=2MiB", "", LONG_MS, WHY))
+            await runtime.measure(Measure("n", 2, LONG_MS))
             runtime.cancel_load("n", 2)
             await runtime.unload(Unload("m", 1, WHY))
             await client.close()

@@ -74,7 +74,7 @@ def test_two_further_loads_start_at_once_and_the_third_waits_for_the_first_unloa
     until(lambda: fake.unloads.waiting == 3, "the third one has its place, and its victim goes")
     assert (count(full, "evict"), count(full, "load")) == (3, 20)
     assert full.client.state("n3") == "LOADING"
-    assert loaded(full) == {*FIRST[3:], "n1", "n2"}, "those used least recently went, as many as needed"
+    until(lambda: loaded(full) == {*FIRST[3:], "n1", "n2"}, "those used least recently went, as many as needed")
     full.run(_let(fake, 1))
     until(lambda: full.client.state("n3") == "LOADED", "the first unload is what it waited for")
     assert (count(full, "evict"), count(full, "load"), fake.unloads.waiting) == (3, 21, 2)

@@ -98,6 +98,7 @@ def test_models_pass_all_of_a_filter(client: Client, model: str) -> None:
         ]
     )
     client.register(f"{model}d", load=True)
+    until(lambda: client.state(f"{model}d") == "LOADED", "known to be ready")
 
     def names(**wanted: Any) -> str:
         return "".join(told.spec.name[-1] for told in client.models(name_prefix=model, **wanted))
@@ -130,7 +131,7 @@ def test_all_pages_are_of_one_moment(client: Client, model: str) -> None:
     assert names == ["0", "1", "2", "3", "4"]
     assert first.revision == second.revision == third.revision
     assert third.next_page_token == ""
-    assert page(client, filter=wanted).revision > first.revision
+    until(lambda: page(client, filter=wanted).revision > first.revision, "another list is of a later one")
 
 
 def test_a_page_looks_at_so_many_models_and_leaves_the_others_to_the_next(

@@ -160,13 +160,13 @@ def test_what_answers_goes_on_to_until_its_successor_is_loaded(pair: Mesh, clien
     vmodel, one, two = f"v-{model}", f"{model}1", f"{model}2"
     set_(client, vmodel, one, modelInfo=FAKE, loadNow=True, sync=True)
     assert infer(pair[1].client, vmodel) == one
-    info = mm.ModelInfo(type="fake", path="fake:?load_ms=1000")
-    told = set_(client, vmodel, two, modelInfo=info, autoDeleteTargetModel=True)
-    assert points(told) == ("TRANSITIONING", one, two)
-    assert told.targetModelStatus.status == Status.LOADING
-    assert references(pair, one, two) == [1, 1]
-    assert infer(client, vmodel) == one
-    done = set_(pair[1].client, vmodel, two, modelInfo=info, sync=True)
+    with pair.loads_held():
+        told = set_(client, vmodel, two, modelInfo=FAKE, autoDeleteTargetModel=True)
+        assert points(told) == ("TRANSITIONING", one, two)
+        assert told.targetModelStatus.status == Status.LOADING
+        assert references(pair, one, two) == [1, 1]
+        assert infer(client, vmodel) == one
+    done = set_(pair[1].client, vmodel, two, modelInfo=FAKE, sync=True)
     assert (points(done), done.activeModelStatus.status) == (("DEFINED", two, two), Status.LOADED)
     until(lambda: {infer(each.client, vmodel) for each in pair.instances} == {two}, "both know")
     assert references(pair, one, two) == [0, 1]

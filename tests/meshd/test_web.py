@@ -12,7 +12,7 @@ from meshd.metrics import Metrics
 from meshd.selfsigned import server_context
 from meshd.web import Listener, ListenError, listen, metrics, prestop, prestop_limit_s, probes
 
-GUARD_S = 20
+GUARD_S = 60
 
 
 def run(scenario: Awaitable[None]) -> None:
@@ -100,14 +100,17 @@ def test_metrics_can_be_scraped_over_tls_without_a_certificate_of_ones_own() -> 
 
 def test_prestop_answers_when_the_instance_has_stopped_even_as_the_port_closes() -> None:
     async def scene() -> None:
-        stopped = asyncio.Event()
+        stopped, asked = asyncio.Event(), list[None]()
 
         async def may_go() -> str:
+            asked.append(None)
             await stopped.wait()
             return "stopped"
 
         async with served(prestop(may_go, GUARD_S)) as (listener, session):
             waiting = [asyncio.create_task(got(session, path)) for path in ("/prestop", "/prestop/")]
+            while len(asked) < len(waiting):  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
             assert (await got(session, "/other"))[0] == 404
             assert not any(wait.done() for wait in waiting)
             stopped.set()

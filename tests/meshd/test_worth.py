@@ -8,6 +8,7 @@ from pathlib import Path
 from runtimes.behaviour import Behaviour
 from tests.client import refused, spec
 from tests.meshd.mesh import MIB, mesh
+from tests.processes import until
 
 
 def test_the_policy_of_eviction_is_the_one_that_is_set(tmp_path: Path) -> None:
@@ -27,6 +28,6 @@ def test_a_pinned_model_without_room_beside_another_is_accepted_and_told_of() ->
         code, text = refused(lambda: lone.client.infer("b"))
         assert (code, text.startswith("b does not fit: ")) == ("INTERNAL", True)
         assert lone.client.infer("a").body == b"hello"
+        until(lambda: lone[0].metrics()['meshd_decisions{rule="unsatisfied",}'] >= 1, "it is told of")
         metrics = lone[0].metrics()
-        assert metrics['meshd_decisions{rule="unsatisfied",}'] >= 1
         assert (metrics["meshd_lost_bytes"], metrics["meshd_unsatisfied_bytes"]) == (0, 0), "nothing has gone wrong"

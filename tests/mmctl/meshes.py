@@ -16,8 +16,15 @@ import pytest
 from mmctl.__main__ import run
 from mmctl.local.home import Home
 from tests.etcd import find_etcd
+from tests.ports import UP
 
 GUARD_S = 180  # against hanging
+MMCTL = (
+    sys.executable,
+    "-c",
+    f"from mmctl.local import ports; ports.RANGE = {UP!r}; from mmctl.__main__ import main; main()",
+)
+"""The command line, which takes no ports that others who run tests beside these may take in the same moment."""
 SMALL = ("--runtime", "fake", "--capacity", "256MiB", "--runtime-arg=--size", "--runtime-arg=64KiB")
 
 
@@ -37,8 +44,9 @@ class Ended:
 
 def mmctl(*arguments: str, stdin: str = "") -> Ended:
     """Run a command to its end."""
-    command = [sys.executable, "-m", "mmctl", *arguments]
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=GUARD_S, check=False)
+    done = subprocess.run(
+        [*MMCTL, *arguments], input=stdin, capture_output=True, text=True, timeout=GUARD_S, check=False
+    )
     return Ended(done.returncode, done.stdout, done.stderr)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -123,6 +124,7 @@ class Terminal:
             start_new_session=True,
         )  # fmt: skip
         os.close(ours)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a part may end within a character
         self.shown = ""
 
     def __enter__(self) -> Terminal:
@@ -166,5 +168,5 @@ class Terminal:
             part = os.read(self._screen, 65_536)
         except OSError:
             return False
-        self.shown += part.decode("utf-8", "replace")
+        self.shown += self._decoder.decode(part)
         return bool(part)

@@ -14,6 +14,9 @@ import pytest
 
 from mmctl.__main__ import run
 from mmctl.errors import exit_code
+from tests.mmctl.meshes import GUARD_S
+
+pytestmark = pytest.mark.usefixtures("patient")
 
 NOBODY = "--endpoint=127.0.0.1:1"
 
@@ -261,7 +264,7 @@ def test_nobody_reading_any_more_is_no_mistake(
 def _shell(command: str) -> subprocess.CompletedProcess[str]:
     """``command`` of sh, in which $MMCTL is mmctl in a process of its own."""
     env = {**os.environ, "MMCTL": f"{sys.executable} -m mmctl"}
-    return subprocess.run(["sh", "-c", command], env=env, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(["sh", "-c", command], env=env, capture_output=True, text=True, check=False, timeout=GUARD_S)
 
 
 def test_output_without_room_is_told_in_a_sentence() -> None:

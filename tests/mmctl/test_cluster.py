@@ -13,12 +13,14 @@ import pytest
 from meshcore.census import Counted
 from mmctl.cluster import Cluster
 from mmctl.errors import Failed, NotFound, Unavailable
-from mmctl.health import Examiner
+from mmctl.health import Examiner, Health
 from mmctl.mesh import MeshCluster
+from mmctl.problems import Problem
 from mmctl.registry import RegistryCluster
 from mmctl.tensors import from_response, to_request
 from mmctl.values import (
     Change,
+    Instance,
     Model,
     ModelFilter,
     Registered,
@@ -31,7 +33,7 @@ from tests.client import GUARD_S
 from tests.mmctl.ways import NOBODY, alike, asking, get, mine, models, opened, register, unregister
 from tests.processes import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.etcd]
+pytestmark = [pytest.mark.e2e, pytest.mark.etcd, pytest.mark.usefixtures("patient")]
 
 ODD = ["a/b c", "ünï/名前", "line\nbreak", "[bold]x[/bold]", "x" * 300, "名" * 1365]
 REQUEST = {"inputs": [{"name": "x", "shape": [2], "datatype": "FP32", "data": [1.5, 2.5]}]}
@@ -267,8 +269,9 @@ def test_instances_are_shown_alike_both_ways(
 
 def test_information_names_the_mesh(via: Callable[[], Cluster]) -> None:
     info = asking(via, lambda cluster: cluster.info())
-    assert (info.service, info.store, info.store_available) == ("mesh", "etcd", True)
+    assert (info.service, info.store) == ("mesh", "etcd")
     assert info.revision > 1
+    until(lambda: asking(via, lambda cluster: cluster.info()).store_available, "the store answers in time")
 
 
 def test_nobody_there_is_unavailable_with_every_address() -> None:
@@ -336,7 +339,11 @@ async def drained(results: AsyncIterator[Any]) -> list[Any]:
 
 
 def test_instances_say_of_themselves_what_their_records_do_not(via: Callable[[], Cluster]) -> None:
-    for instance in asking(via, lambda cluster: cluster.instances(asked=True)):
+    def all_told() -> list[Instance]:
+        instances: list[Instance] = asking(via, lambda cluster: cluster.instances(asked=True))
+        return instances if all(instance.now for instance in instances) else []
+
+    for instance in until(all_told, "all answer in time"):
         assert instance.now is not None
         assert instance.now.load_timeout_ms > 0
         assert instance.now.leader in ("mesh-0", "mesh-1")
@@ -355,7 +362,14 @@ def test_what_an_instance_holds_is_told(via: Callable[[], Cluster]) -> None:
 
 
 def test_a_mesh_is_examined_both_ways(via: Callable[[], Cluster]) -> None:
-    health = asking(via, lambda cluster: Examiner(cluster, lambda: None, expected=3).look())
+    def look() -> Health:
+        health: Health = asking(via, lambda cluster: Examiner(cluster, lambda: None, expected=3).look())
+        return health
+
+    def unwell() -> list[Problem]:
+        return [each for each in look().problems if each.kind in ("no_leader", "silent_instance", "store_lag")]
+
+    health = look()
     assert [instance.id for instance in health.instances] == ["mesh-0", "mesh-1"]
     assert "2 of 3 instances are there" in [problem.text for problem in health.problems]
-    assert not [each for each in health.problems if each.kind in ("no_leader", "silent_instance", "store_lag")]
+    until(lambda: not unwell(), "all answer in time, and are told of changes in time")

@@ -11,8 +11,8 @@ from mmctl.doctor.certificates import Identity, of_authorities, of_identity
 from mmctl.doctor.files import of_files
 from mmctl.doctor.finding import Level
 from tests.certificates import Authority, Pair
-from tests.etcd import free_port
 from tests.mmctl.meshes import mmctl_here
+from tests.mmctl.ways import NOBODY
 
 NOW = datetime.now(UTC)
 ROOT = Authority("root")
@@ -98,7 +98,7 @@ def test_certificates_on_this_host_are_looked_at_though_no_instance_answers(
     certificate, key = Authority().issue("mesh", days=(-2, -1)).write(tmp_path)
     env = tmp_path / "env"
     env.write_text(f"MM_TLS_KEY_CERT_PATH={certificate}\nMM_TLS_PRIVATE_KEY_PATH={key}\n")
-    way = ("--endpoint", f"127.0.0.1:{free_port()}", "--env-file", str(env), "--only", "certificates")
+    way = ("--endpoint", NOBODY, "--env-file", str(env), "--only", "certificates")
     ended = mmctl_here(capsys, "doctor", *way, "-o", "json")
     assert ended.code == 1
     (finding,) = ended.json

@@ -22,10 +22,11 @@ from mmctl.doctor.store_checks import store_checks
 from mmctl.doctor.subject import examined
 from protos import etcd_pb2, etcd_pb2_grpc
 from tests.certificates import Authority
-from tests.etcd import EtcdServer, free_port
+from tests.etcd import EtcdServer
 from tests.mmctl.meshes import mmctl_here
+from tests.mmctl.ways import NOBODY
 
-pytestmark = pytest.mark.etcd
+pytestmark = [pytest.mark.etcd, pytest.mark.usefixtures("patient_doctor")]
 
 ROOT = "/tas-runtime/mesh/"
 QUOTA = 64 * 1024
@@ -164,11 +165,10 @@ def test_a_user_without_permission_is_told_which_part_is_closed(tmp_path: Path) 
 
 
 def test_an_endpoint_that_is_away_is_named_beside_one_that_answers(small: EtcdServer) -> None:
-    nobody = f"127.0.0.1:{free_port()}"
-    found = found_of(f"etcd:{nobody},{small.address}")
+    found = found_of(f"etcd:{NOBODY},{small.address}")
     assert levels(found)["etcd-reachable"] is Level.WARNING
-    assert f"{nobody}: nobody listens there" in said(found, "etcd-reachable")
-    alone = found_of(f"etcd:{nobody}")
+    assert f"{NOBODY}: nobody listens there" in said(found, "etcd-reachable")
+    alone = found_of(f"etcd:{NOBODY}")
     assert levels(alone)["etcd-reachable"] is Level.PROBLEM
     assert "not looked at: no endpoint of etcd answers" in said(alone, "etcd-alarms")
 

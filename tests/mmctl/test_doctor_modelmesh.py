@@ -18,10 +18,11 @@ from mmctl.doctor.finding import Finding, Level
 from mmctl.doctor.survey import Survey
 from mmctl.errors import NotFound, Unavailable, Usage
 from protos import etcd_pb2, etcd_pb2_grpc
-from tests.etcd import EtcdServer, free_port
+from tests.etcd import EtcdServer
 from tests.mmctl.meshes import mmctl_here
+from tests.mmctl.ways import NOBODY
 
-pytestmark = pytest.mark.etcd
+pytestmark = [pytest.mark.etcd, pytest.mark.usefixtures("patient_doctor")]
 
 DUMP = json.loads((Path(__file__).parents[1] / "data" / "modelmesh-etcd.json").read_text("utf-8"))["pairs"]
 ROOT = "/mm/mm/"
@@ -129,8 +130,7 @@ def test_each_variable_is_judged_by_meshd_itself(tmp_path: Path) -> None:
 
 
 def test_nothing_is_ready_that_could_not_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
-    nobody = f"127.0.0.1:{free_port()}"
-    ended = mmctl_here(capsys, "doctor", "--modelmesh", "--endpoint", nobody, "-o", "json")
+    ended = mmctl_here(capsys, "doctor", "--modelmesh", "--endpoint", NOBODY, "-o", "json")
     assert ended.code == 1
     verdict = ended.json[-1]
     assert (verdict["check"], verdict["level"]) == ("verdict", "problem")

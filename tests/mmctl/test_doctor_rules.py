@@ -157,6 +157,7 @@ async def page_of(answer: bytes, drips: bool = False) -> Page:
     """What is made of ``answer``, after which the server drips for ever, or hangs up."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        begun.set()
         with suppress(OSError, asyncio.IncompleteReadError):
             await reader.readuntil(b"\r\n\r\n")
             writer.write(answer)
@@ -169,11 +170,12 @@ async def page_of(answer: bytes, drips: bool = False) -> Page:
             await writer.wait_closed()
         ended.set()
 
-    ended = asyncio.Event()
+    begun, ended = asyncio.Event(), asyncio.Event()
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         page = await web.get(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", "/x")
-        await ended.wait()
+        if begun.is_set():  # else it was given up before the connection was taken
+            await ended.wait()
         return page
 
 

@@ -25,6 +25,8 @@ from protos import meshd_pb2 as pb
 from protos import meshd_pb2_grpc as pb_grpc
 from tests.freezing import freeze
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 
 class Instance(pb_grpc.MeshServicer):  # type: ignore[misc]
     """Says who it is, once it may."""
@@ -176,7 +178,7 @@ threading.Event().wait()
 
 def test_instance_that_stands_still_in_the_middle_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoints_module, "SILENCE_MS", 500)
-    monkeypatch.setattr(endpoints_module, "SIGN_MS", 200)
+    monkeypatch.setattr(endpoints_module, "SIGN_MS", 3_000)
 
     async def scenario() -> None:
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", STANDING, stdout=asyncio.subprocess.PIPE)
@@ -188,7 +190,7 @@ def test_instance_that_stands_still_in_the_middle_holds_nobody_up(monkeypatch: p
             assert await process.stdout.readline() == b"asked\n"
             freeze(process.pid)
             with pytest.raises(Unavailable, match="1 of 1 not answered"):
-                await asyncio.wait_for(told, 30)
+                await asyncio.wait_for(told, 60)
             await cluster.close()
         finally:
             process.kill()

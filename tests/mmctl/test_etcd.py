@@ -14,7 +14,7 @@ from mmctl.local import etcd
 def put(path: Path, version: str) -> Path:
     """An etcd as far as its version."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!{sys.executable}\nprint('etcd Version: {version}')\n")
+    path.write_text(f"#!/bin/sh\necho 'etcd Version: {version}'\n")
     path.chmod(0o755)
     return path
 

@@ -19,7 +19,7 @@ from mmctl.local.home import Home
 from tests.mmctl.meshes import mesh, process
 from tests.processes import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.etcd]
+pytestmark = [pytest.mark.e2e, pytest.mark.etcd, pytest.mark.usefixtures("patient")]
 
 GOLDEN = Path(__file__).parent / "golden"
 REQUEST = '{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[1.5]}]}'
@@ -80,8 +80,20 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
         yield plan
 
 
+def is_empty(up: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> bool:
+    """Whether no instance knows of any model."""
+
+    def listed(endpoint: str) -> Any:
+        capsys.readouterr()
+        assert run(["list", "-o", "json", "--endpoint", endpoint]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    return all(listed(endpoint) == [] for endpoint in up["endpoints"])
+
+
 @pytest.fixture(params=["instances", "registry"])
-def way(request: pytest.FixtureRequest, up: dict[str, Any]) -> list[str]:
+def way(request: pytest.FixtureRequest, up: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    until(lambda: is_empty(up, capsys), "all know that the models of the test before are gone")
     if request.param == "registry":
         return ["--kv-store", up["kv_store"], "--service", "mesh"]
     return ["--endpoint", up["endpoints"][0]]
@@ -137,10 +149,11 @@ def test_every_model_answers_again_when_etcd_was_lost_and_the_export_is_applied(
 ) -> None:
     """The instances stay up; the new etcd is empty."""
     home = Home(Path(up["data_dir"]))
+    until(lambda: is_empty(up, capsys), "all know that the models of the test before are gone")
 
-    def told(*words: str, code: int = 0, way: tuple[str, ...] = ("--data-dir", up["data_dir"])) -> str:
+    def told(*words: str, code: int = 0) -> str:
         capsys.readouterr()
-        ended = run([*words, *way])
+        ended = run([*words, "--data-dir", up["data_dir"]])
         shown = capsys.readouterr()
         assert ended == code, shown.err
         return shown.out
@@ -164,14 +177,8 @@ def test_every_model_answers_again_when_etcd_was_lost_and_the_export_is_applied(
         shown = capsys.readouterr().out
         return is_there and [one["phase"] for one in json.loads(shown)] == ["ready", "ready"]
 
-    def is_forgotten() -> bool:
-        return [json.loads(told("list", "-o", "json", "--endpoint", each, way=())) for each in up["endpoints"]] == [
-            [],
-            [],
-        ]
-
     until(are_instances_back, "both instances are in the new etcd")
-    until(is_forgotten, "they know that the new etcd is empty")
+    until(lambda: is_empty(up, capsys), "they know that the new etcd is empty")
     told("infer", names[0], "--json", REQUEST, code=3)
     told("apply", "-f", str(backup), "--yes")
     for name in names:

@@ -19,6 +19,7 @@ from mmctl.local.home import Home
 from mmctl.local.plan import Wish
 from mmctl.local.process import Process
 from mmctl.local.state import ETCD, FORMAT, MESHD, RUNTIME, WHAT, State
+from tests.ports import UP
 
 BINARY = Binary("/usr/bin/etcd", (3, 4, 0), "")
 
@@ -131,7 +132,10 @@ def test_mesh_is_one_etcd_and_a_runtime_and_a_meshd_for_each_instance(tmp_path: 
     }
 
 
-def test_ports_stay_from_one_start_to_the_next_unless_somebody_took_one(tmp_path: Path) -> None:
+def test_ports_stay_from_one_start_to_the_next_unless_somebody_took_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports, "RANGE", UP)  # nobody else takes one of these meanwhile
     home = Home(tmp_path)
     before = planned(home, instances=1)
     assert planned(home, before, instances=1) == before

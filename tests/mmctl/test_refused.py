@@ -15,6 +15,7 @@ from meshcore.records import ModelRecord
 from mmctl import registry
 from mmctl.__main__ import run
 from protos import etcd_pb2, etcd_pb2_grpc
+from tests.client import GUARD_S
 from tests.etcd import EtcdServer
 from tests.store.places import etcd_client
 
@@ -25,7 +26,8 @@ NAMES = ["with blank", "a/b//c", "ünï/名前/🧪", "line\nbreak", "[bold]x[/b
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[EtcdServer]:
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EtcdServer]:
+    monkeypatch.setattr(registry, "CHECK_S", GUARD_S)
     server = EtcdServer(tmp_path).start()
     yield server
     server.kill()

@@ -15,9 +15,12 @@ from typer.main import get_command
 
 from meshcore.kv import ABSENT, MOST_WRITES, Write
 from meshcore.records import ModelRecord
+from mmctl import completion
+from mmctl import registry as registry_way
 from mmctl.app import app
 from mmctl.examples import EXAMPLES, commands_of
 from mmctl.registry import PAGE
+from tests.client import GUARD_S
 from tests.etcd import EtcdServer
 from tests.mmctl.terminal import LINES, Shown, Terminal, in_pipes, in_terminal
 from tests.store.places import etcd_client
@@ -111,6 +114,8 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.delenv("MMCTL_ENDPOINT", raising=False)
+    monkeypatch.setattr(registry_way, "CHECK_S", GUARD_S)
+    monkeypatch.setattr(completion, "WITHIN_S", GUARD_S)
     (tmp_path / "m.yaml").write_text("name: new/file\ntype: t\n")
 
 

@@ -122,7 +122,8 @@ def names(lines: list[str]) -> list[str]:
 
 def test_it_is_live_looks_into_things_and_leaves_the_terminal_as_it_was(three: Mesh) -> None:
     with top(three) as terminal:
-        first = terminal.shows("i2")
+        terminal.shows("models  4 registered, 4 loaded")
+        first = terminal.shows("memory  10 MiB of ")
         assert (len(first), max(map(len, first)) <= 80) == (24, True)
         assert first[0].startswith("test ")
         assert first[1].startswith("models  4 registered, 4 loaded")

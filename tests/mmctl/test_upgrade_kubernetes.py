@@ -20,9 +20,10 @@ import pytest
 from meshcore.kv import ANY, Write
 from meshcore.records import Failure, ModelRecord
 from meshd.store.connect import open_store, parse_kv_store
+from mmctl import registry
 from mmctl.__main__ import run
 from mmctl.errors import Unavailable
-from mmctl.upgrade import carrying, kubectl
+from mmctl.upgrade import carrying, kubectl, reach
 from mmctl.upgrade.rollout import REVISION
 from tests.builders import instance
 from tests.client import GUARD_S
@@ -106,6 +107,8 @@ def cluster(
 ) -> Iterator[Cluster]:
     """Pods of both versions are known to etcd; looks follow each other at once."""
     monkeypatch.setitem(carrying.LOOK_S, "kubernetes", 0.0)
+    for module in (registry, reach):
+        monkeypatch.setattr(module, "CHECK_S", GUARD_S)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
     made = Cluster(etcd, tmp_path, tmp_path.name, monkeypatch.setenv, capsys)
     record = instance(count=3, used_units=100).encode()

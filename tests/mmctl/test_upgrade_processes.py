@@ -14,6 +14,7 @@ from mmctl.local.etcd import Binary
 from mmctl.local.home import Home
 from mmctl.local.plan import Wish
 from mmctl.local.process import Process
+from mmctl.local.stop import unwanted
 from mmctl.local.watch import Watch
 from mmctl.progress import Progress
 from mmctl.upgrade.processes import Processes
@@ -45,6 +46,17 @@ def test_watch_bears_that_what_it_would_start_again_is_taken_out(home: Home) -> 
     assert watch.look(0.0)
     home.change(lambda state: replace(state, services=()))
     assert watch.look(10.0)
+
+
+def test_watch_does_not_tell_of_what_is_told_to_go_while_it_looks(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever takes something down writes that first; the processes may be gone in the same moment."""
+    looks, read = [home.read()], Home.read
+    home.change(lambda state: unwanted(state, [service.name for service in state.services]))
+    monkeypatch.setattr(Home, "read", lambda home: looks.pop() if looks else read(home))
+    assert Watch(home, should_restart=True, progress=Progress()).look(0.0)
+    assert capsys.readouterr().err == ""
 
 
 def test_instances_that_nobody_planned_are_of_the_former_version(home: Home) -> None:

@@ -309,7 +309,7 @@ def test_the_process_says_where_it_listens_and_ends_calls_before_it_ends(tmp_pat
             assert (status.allowAnyMethod, status.limitModelConcurrency) == (True, True)
             await client.load("m", "fake:?infer_ms=500")
             call = asyncio.ensure_future(_answer(client.call("/a.B/C", b"body", "m")))
-            while not (await client.stats())["in_flight"]:
+            while not (call.done() or (await client.stats())["in_flight"]):
                 pass
             process.send_signal(signal.SIGTERM)
             assert await call == b"body"

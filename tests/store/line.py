@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from tests.ports import free_port
+
 
 class Line:
     """Listens at ``address`` and carries bytes to and from the server at ``target``."""
@@ -13,7 +15,7 @@ class Line:
     def __init__(self, target: str) -> None:
         self._host, _, port = target.rpartition(":")
         self._target_port = int(port)
-        self._port = 0
+        self._port = free_port()
         self._listener: asyncio.Server | None = None
         self._ends: set[asyncio.StreamWriter] = set()
         self._carrying: set[asyncio.Task[None]] = set()
@@ -32,7 +34,6 @@ class Line:
         """Take connections (again), always at the same port."""
         self.is_mute = self.is_deaf = False
         self._listener = await asyncio.start_server(self._accept, self._host, self._port)
-        self._port = self._listener.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
         """Break every connection and take no new one."""

@@ -23,7 +23,7 @@ from tests.store.line import line_to
 
 Result = TypeVar("Result")
 
-HANG_S = 30
+HANG_S = 60
 _numbers = count()
 
 
@@ -69,8 +69,8 @@ class Place(Protocol):
     async def drop_lease(self, lease: int) -> None:
         """A lease ends without its holder's doing."""
 
-    async def put_for_a_second(self, key: str) -> None:
-        """Create a pair on a lease of one second that nobody keeps alive."""
+    async def put_for(self, key: str, seconds: int) -> None:
+        """Create a pair on a lease of that length that nobody keeps alive."""
 
 
 class MemoryPlace:
@@ -110,8 +110,8 @@ class MemoryPlace:
     async def drop_lease(self, lease: int) -> None:
         self._hub.kv.revoke(lease)
 
-    async def put_for_a_second(self, key: str) -> None:
-        lease = self._hub.kv.grant(1_000, self._hub.now())
+    async def put_for(self, key: str, seconds: int) -> None:
+        lease = self._hub.kv.grant(seconds * 1_000, self._hub.now())
         self._hub.kv.commit([Write(key, ABSENT, b"1", leased=True)], lease)
         self._hub.arm()
 
@@ -145,9 +145,9 @@ class EtcdPlace:
         async with stubs(self._server.address) as (_, leases):
             await leases.LeaseRevoke(etcd_pb2.LeaseRevokeRequest(ID=lease))
 
-    async def put_for_a_second(self, key: str) -> None:
+    async def put_for(self, key: str, seconds: int) -> None:
         async with stubs(self._server.address) as (kv, leases):
-            lease = (await leases.LeaseGrant(etcd_pb2.LeaseGrantRequest(TTL=1))).ID
+            lease = (await leases.LeaseGrant(etcd_pb2.LeaseGrantRequest(TTL=seconds))).ID
             await kv.Put(etcd_pb2.PutRequest(key=key.encode(), value=b"1", lease=lease))
 
 
@@ -185,6 +185,20 @@ async def put(store: Store, key: str, value: bytes = b"v") -> int:
     done = await store.commit(Write(key, ANY, value))
     assert isinstance(done, Committed)
     return done.revision
+
+
+async def put_until_taken(store: Store, key: str) -> None:
+    """Create a pair, however often that has to be asked for; a try that was not answered may have done it."""
+    is_asked_again = False
+    while True:
+        try:
+            done = await store.commit(Write(key, ABSENT, b"1"))
+        except StoreUnavailable:
+            is_asked_again = True
+            await asyncio.sleep(0.05)
+        else:
+            assert isinstance(done, Committed) or is_asked_again
+            return
 
 
 async def told(store: Store, prefix: str, after: int, number: int) -> list[Change]:

@@ -11,14 +11,13 @@ from meshcore.kv import (
     ABSENT,
     ANY,
     DELETE,
-    Committed,
     Compacted,
     Deleted,
     Pair,
     Write,
 )
 from meshd.store.base import StoreUnavailable
-from tests.store.places import Place, client, clients, put, run, told
+from tests.store.places import Place, client, clients, put, put_until_taken, run, told
 
 
 def test_changes_are_whole_revisions_of_the_prefix(place: Place) -> None:
@@ -88,13 +87,7 @@ def test_changes_have_no_gap_when_the_store_dies_and_comes_back(place: Place) ->
                     with pytest.raises(StoreUnavailable):
                         await writer.check(0.2)
                     await place.heal()
-                key = f"{place.prefix}{n:02}"
-                while True:
-                    try:
-                        assert isinstance(await writer.commit(Write(key, ABSENT, b"1")), Committed)
-                        break
-                    except StoreUnavailable:
-                        await asyncio.sleep(0.05)
+                await put_until_taken(writer, f"{place.prefix}{n:02}")
             changes = await following
             assert [pair.key for change in changes for pair in change.pairs] == [
                 f"{place.prefix}{n:02}" for n in range(60)

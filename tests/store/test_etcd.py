@@ -15,7 +15,8 @@ from meshcore.kv import ABSENT, ANY, DELETE, KEEP, Committed, Compacted, Conflic
 from meshd.store import etcd, etcd_channel
 from meshd.store.base import StoreRefused, StoreUnavailable
 from meshd.store.etcd_channel import EtcdRefused
-from tests.etcd import EtcdServer, free_port
+from tests.etcd import EtcdServer
+from tests.ports import free_port
 from tests.processes import GUARD_S
 from tests.store.line import line_to
 from tests.store.places import EtcdPlace, client, etcd_client, run, told

@@ -8,11 +8,11 @@ from contextlib import aclosing
 
 import pytest
 
-from meshcore.kv import ABSENT, ANY, Committed, Write
+from meshcore.kv import ANY, Write
 from meshd.store import etcd_channel
-from meshd.store.base import Store, StoreUnavailable
+from meshd.store.base import StoreUnavailable
 from tests.etcd import EtcdMembers
-from tests.store.places import etcd_client, run, told
+from tests.store.places import etcd_client, put_until_taken, run, told
 
 pytestmark = pytest.mark.etcd
 
@@ -22,16 +22,6 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdMembers]:
     """Pings may come as often as one likes: a test shortens what it waits for."""
     with EtcdMembers(tmp_path_factory.mktemp("members"), ["--grpc-keepalive-min-time=10ms"]) as made:
         yield made
-
-
-async def put_until_taken(store: Store, key: str) -> None:
-    """Put once, however often that has to be asked for."""
-    while True:
-        try:
-            assert isinstance(await store.commit(Write(key, ABSENT, b"1")), Committed)
-            return
-        except StoreUnavailable:
-            pass
 
 
 def test_member_in_use_is_killed_and_nothing_is_lost_or_missed(members: EtcdMembers) -> None:
@@ -87,25 +77,28 @@ def test_member_that_is_left_alone_says_so_instead_of_telling_old_news(members: 
     async def test() -> None:
         alone, *others = members.servers
         store = etcd_client(alone.address)
-        done = await store.commit(Write("alone", ANY, b"1"))
-        assert isinstance(done, Committed)
+        await put_until_taken(store, "alone")
+        revision = (await store.read("alone")).revision
         for server in others:
             await asyncio.to_thread(server.kill)
 
-        async def ask_on() -> None:
-            while True:  # until it has noticed, it answers what needs no leader
+        async def is_leaderless() -> bool:
+            try:
                 await store.check(0.5)
+            except StoreUnavailable as away:
+                return "no leader" in str(away)
+            return False
 
-        with pytest.raises(StoreUnavailable, match="no leader"):
-            await ask_on()
+        while not await is_leaderless():  # until it has noticed, it answers what needs no leader
+            pass
         answers = await asyncio.gather(
-            store.read("alone"), store.commit(Write("alone", ANY, b"2")), anext(store.changes("alone", done.revision)),
+            store.read("alone"), store.commit(Write("alone", ANY, b"2")), anext(store.changes("alone", revision)),
             return_exceptions=True,
         )  # fmt: skip
         assert [type(answer) for answer in answers] == [StoreUnavailable] * 3
         for server in others:
             await asyncio.to_thread(server.start)
-        await store.check(20)
+        await put_until_taken(store, "back")
         assert (await store.read("alone")).pairs[0].value in (b"1", b"2")
         await store.close()
 

@@ -61,7 +61,7 @@ def test_user_is_let_in_with_a_token_that_is_renewed(own_server: EtcdServer) -> 
         await store.check(10)
         done = await store.commit(Write("mesh/a", ANY, b"1"))
         assert isinstance(done, Committed)
-        async with store.session(1) as session:
+        async with store.session(3) as session:
             await store.commit(Write("mesh/leased", ANY, b"1", leased=True))
             await asyncio.to_thread(own_server.kill)
             await session.lost.wait()
