@@ -134,16 +134,17 @@ class Mesh:
         assert reply.outcome.status == expected, reply
 
     @contextmanager
-    def loads_held(self, *numbers: int) -> Iterator[Callable[[], int]]:
-        """The runtimes of these instances (none: of all) begin no load before the block is left; how many they hold."""
+    def held(self, what: str, *numbers: int) -> Iterator[Callable[[], int]]:
+        """The runtimes of these instances (none: of all) begin no ``load``, or no ``answer``, before the block is left;
+        how many they hold."""
         fakes = [self[number].fake for number in numbers or range(len(self.instances))]
         gate = Gate()
         gate.shut()
 
-        def held(load: Any) -> Any:
-            async def passed(model: sdk.ModelInfo) -> Any:
+        def behind(begin: Callable[..., Any]) -> Callable[..., Any]:
+            async def passed(*given: Any) -> Any:
                 await gate.passed()
-                return await load(model)
+                return await begin(*given)
 
             return passed
 
@@ -151,12 +152,12 @@ class Mesh:
             gate.open()
 
         for fake in fakes:
-            fake.load = held(fake.load)
+            setattr(fake, what, behind(getattr(fake, what)))
         try:
             yield lambda: gate.waiting
         finally:
             for fake in fakes:
-                del fake.load
+                delattr(fake, what)
             self.run(let())
 
     # -- instances -------------------------------------------------------------------------------------------

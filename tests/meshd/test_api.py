@@ -140,7 +140,7 @@ def test_a_stored_last_use_is_refreshed_only_when_it_is_an_hour_old(pair: Mesh, 
 
 def test_a_sync_load_ends_with_the_clients_deadline_and_goes_on(pair: Mesh, client: Client, model: str) -> None:
     asked = lambda: register(client, modelId=model, loadNow=True, sync=True, timeout=0.2)  # noqa: E731
-    with pair.loads_held() as held:
+    with pair.held("load") as held:
         until(lambda: (refused(asked)[0], held()) == ("DEADLINE_EXCEEDED", 1), "it ended while the runtime loads")
     until(lambda: client.state(model) == "LOADED", "the load goes on")
     assert sum(instance.fake.counts[model].loads for instance in pair.instances if model in instance.fake.counts) == 1
@@ -148,7 +148,7 @@ def test_a_sync_load_ends_with_the_clients_deadline_and_goes_on(pair: Mesh, clie
 
 def test_a_sync_load_whose_client_leaves_goes_on(pair: Mesh, client: Client, model: str) -> None:
     request = mm.RegisterModelRequest(modelId=model, modelInfo=mm.ModelInfo(type="fake"), loadNow=True, sync=True)
-    with pair.loads_held() as held:
+    with pair.held("load") as held:
         call = client.mm.registerModel.future(request)
         until(lambda: held() == 1 and client.state(model) == "LOADING", "the load has begun")
         call.cancel()

@@ -9,7 +9,6 @@ import threading
 from random import Random
 from typing import Any
 
-import grpc
 import pytest
 
 from meshcore.errors import BadRecord
@@ -27,7 +26,6 @@ from runtimes.behaviour import Behaviour
 from runtimes.fake import Fake
 from tests.client import ECHO, Client, Status, instance_of, refused
 from tests.meshd.mesh import MIB, mesh
-from tests.meshd.test_drain import Talk
 from tests.meshd.test_mesh_port import headers, verdict
 from tests.omitted import omit
 from tests.processes import free_port, got, until
@@ -251,7 +249,7 @@ def test_a_cold_start_elsewhere_is_a_cold_start_of_who_was_asked(monkeypatch: py
     with mesh(2) as made:
         one, two = made.instances
         one.client.register("a")
-        with made.loads_held():
+        with made.held("load"):
             load = one.client.begin(ECHO, b"x", (("mm-model-id", "a"), *BALANCED))
             until(lambda: two.client.state("a") == "LOADING", "i1 knows that i0 loads it")
             passed_on = two.client.begin(ECHO, b"x", (("mm-model-id", "a"),))
@@ -315,21 +313,21 @@ def test_an_instance_that_is_told_to_stop_finishes_what_it_began() -> None:
         one.client.register("quick")
         one.client.infer("quick", metadata=BALANCED)
         one.client.register("cold")
-        slow = Talk(one.client.channel, "slow")
-        assert slow.say(b"x") == b"x", "it is under way"
         stopping = threading.Thread(target=made.stop, args=(0,))
-        stopping.start()
-        until(lambda: one.ready() == (503, "not ready: this instance is going\n"), "it says so")
-        until(lambda: two.client.instances()["i0"].phase == "draining", "the others know")
-        assert two.client.instances()["i0"].shutting_down
-        for _ in range(5):
-            assert instance_of(one.client.infer("quick")) == "i1", "another took it over first"
-            assert instance_of(two.client.infer("quick")) == "i1"
-        assert instance_of(one.client.infer("cold")) == "i1", "it takes no new loads"
-        one.client.register("colder")
-        assert verdict(made, 0, headers(made, "colder", kind="load"))[:2] == ("UNAVAILABLE", "draining")
-        assert slow.say(b"y") == b"y"
-        assert slow.end() is grpc.StatusCode.OK
+        with made.held("answer", 0) as held:
+            slow = one.client.begin(ECHO, b"x", (("mm-model-id", "slow"), *BALANCED))
+            until(lambda: held() == 1, "it is under way")
+            stopping.start()
+            until(lambda: one.ready() == (503, "not ready: this instance is going\n"), "it says so")
+            until(lambda: two.client.instances()["i0"].phase == "draining", "the others know")
+            assert two.client.instances()["i0"].shutting_down
+            for _ in range(5):
+                assert instance_of(one.client.infer("quick")) == "i1", "another took it over first"
+                assert instance_of(two.client.infer("quick")) == "i1"
+            assert instance_of(one.client.infer("cold")) == "i1", "it takes no new loads"
+            one.client.register("colder")
+            assert verdict(made, 0, headers(made, "colder", kind="load"))[:2] == ("UNAVAILABLE", "draining")
+        assert slow.result() == b"x"
         stopping.join(GUARD_S)
         assert not stopping.is_alive()
         until(lambda: "i0" not in two.client.instances(), "it is gone from the table")
@@ -346,7 +344,7 @@ def test_who_waits_for_a_load_on_an_instance_that_goes_is_answered_elsewhere() -
         names = ("first", "second", "third")
         for name in names:
             one.client.register(name)
-        with made.loads_held(0):
+        with made.held("load", 0):
             waiting = [one.client.begin(ECHO, b"x", (("mm-model-id", name), *BALANCED)) for name in names]
             until(lambda: one.client.instances()["i0"].models == 3, "one loads, two are queued")
             stopping = threading.Thread(target=made.stop, args=(0,))

@@ -160,7 +160,7 @@ def test_what_answers_goes_on_to_until_its_successor_is_loaded(pair: Mesh, clien
     vmodel, one, two = f"v-{model}", f"{model}1", f"{model}2"
     set_(client, vmodel, one, modelInfo=FAKE, loadNow=True, sync=True)
     assert infer(pair[1].client, vmodel) == one
-    with pair.loads_held():
+    with pair.held("load"):
         told = set_(client, vmodel, two, modelInfo=FAKE, autoDeleteTargetModel=True)
         assert points(told) == ("TRANSITIONING", one, two)
         assert told.targetModelStatus.status == Status.LOADING
