@@ -260,6 +260,7 @@ def test_shell_is_offered_names(registry: list[str], monkeypatch: pytest.MonkeyP
 
     way = " ".join(registry)
     assert offered(f"get {way} m000") == [f"m000{at}" for at in range(10)]
+    monkeypatch.setattr(completion, "WITHIN_S", 0.1)  # which nobody answers in
     assert offered("get --kv-store etcd:127.0.0.1:1 --service mesh m") == []
     assert in_pipes(["context", "set", "staging", "--endpoint", "h:1"], monkeypatch).code == 0
     assert offered("list --context st") == ["staging"]
