@@ -31,16 +31,14 @@ class Watch:
 
     def look(self, now_s: float) -> bool:
         """Tell and restart what is due; False when there is nothing left to look after."""
-        state = self._home.read()
-        if state is None or state.phase == "down":
-            return False
         # Whoever ends one says so first: what is wanted is read after what runs.
-        gone = {service.process for service in state.services if not service.is_up}
+        before = self._home.read()
+        gone = {service.process for service in before.services if not service.is_up} if before else set()
         state = self._home.read()
         if state is None or state.phase == "down":
             return False
         for service in state.services:
-            if service.role != WATCH and service.is_wanted and service.process and service.process in gone:
+            if service.role != WATCH and service.is_wanted and service.process is not None and service.process in gone:
                 self._ended(service, service.process, now_s)
         for name in [name for name, due_s in self._due.items() if due_s <= now_s]:
             del self._due[name]
